@@ -1,0 +1,40 @@
+"""The shape vocabulary: the one place that says what the axes are called and in which order.
+
+NumPy arrays and files are channels *last*: pictures ``(rows, height, width, channels)``.
+Torch tensors are channels *first*: pictures ``(rows, channels, height, width)``.
+Vectors are ``(rows, features)`` on both sides, and a code is always ``(rows, size)``.
+"""
+
+from __future__ import annotations
+
+import math
+
+
+Shape = tuple[int, ...]
+
+
+def to_channels_first(sample_shape: Shape) -> Shape:
+    """The torch-side shape of one example.
+
+    >>> to_channels_first((28, 28, 1)), to_channels_first((64,))
+    ((1, 28, 28), (64,))
+    """
+    return (sample_shape[-1], *sample_shape[:-1]) if len(sample_shape) == 3 else sample_shape
+
+
+def n_values(sample_shape: Shape) -> int:
+    """How many numbers one example holds.
+
+    >>> n_values((28, 28, 1))
+    784
+    """
+    return math.prod(sample_shape)
+
+
+def shape_text(sample_shape: Shape) -> str:
+    """A shape as people write it.
+
+    >>> shape_text((28, 28, 1)), shape_text((64,))
+    ('28 x 28 x 1', '64')
+    """
+    return " x ".join(str(side) for side in sample_shape)

@@ -1,0 +1,34 @@
+"""The contract of a source: where rows come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.schema import Schema
+
+Rows = NDArray[np.generic]
+Indices = NDArray[np.int64]
+
+
+class Source(ABC):
+    """Rows that can be counted, described and read in any order, in data units.
+
+    A source may be larger than memory: whoever reads it asks for a block at a time.
+    """
+
+    schema: Schema
+    """What a row is."""
+    labels: NDArray[Any] | None
+    """One label a row, integers or strings, or None. Never used in training."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    @abstractmethod
+    def read(self, rows: slice | Indices) -> Rows:
+        """The rows asked for, in the order asked, as ``(n, *schema.sample_shape)`` of ``schema.dtype``."""
