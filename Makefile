@@ -1,0 +1,105 @@
+# isthmus: from a fresh clone, `make demo` and `make test`. `make` alone lists everything.
+#
+#   PYTHON        the Python (3.11 or newer) that .venv is made from             make demo PYTHON=python3.12
+#   TORCH_INDEX   where PyTorch comes from, instead of pip's default             TORCH_INDEX=https://download.pytorch.org/whl/cpu make demo
+#   WORKERS       processes that share the tests (default: the cores, at most 4) make test WORKERS=2
+#   TYPES=1       check every annotation at run time under the tests             make test TYPES=1
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+WORKERS ?= auto
+TYPES ?=
+VENV := .venv
+WHEEL_VENV := build/wheel-venv
+
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+WHEEL_BIN := $(WHEEL_VENV)/Scripts
+else
+BIN := $(VENV)/bin
+WHEEL_BIN := $(WHEEL_VENV)/bin
+endif
+
+# Python that looks in the environment at hand and not in what the caller's shell points to.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+# pip tells on one line what it is at, and everything when it fails.
+define pip_install
+	@printf '%s\n' "$(1)"
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	PYTHONUNBUFFERED=1 $(2) -m pip install --disable-pip-version-check --no-input --progress-bar off $(3) 2>&1 \
+	| tee "$$log" | awk '/^Collecting / { sub(/[^A-Za-z0-9_.-].*/, "", $$2); printf " %s", $$2; fflush(); any = 1 } \
+	/^Installing collected/ { printf " ... installing"; fflush(); any = 1 } END { if (any) print "" }' \
+	|| { cat "$$log"; exit 1; }
+endef
+
+.PHONY: help demo test check format bench wheel clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# ---------------------------------------------------------------- the environment: once, and after its files change
+
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || { echo "isthmus needs Python 3.11 or newer, and there is no $(PYTHON); try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "isthmus needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) -V); try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	@echo "Making $(VENV) with $$($(PYTHON) -V)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.made pyproject.toml constraints.txt
+ifneq ($(TORCH_INDEX),)
+	$(call pip_install,Installing PyTorch from $(TORCH_INDEX),$(BIN)/python,-c constraints.txt --no-deps --index-url $(TORCH_INDEX) torch)
+endif
+	$(call pip_install,Installing isthmus and what it needs (PyTorch is the large part: minutes),$(BIN)/python,-c constraints.txt -e .)
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.core
+	$(call pip_install,Installing what the tests need,$(BIN)/python,-c constraints.txt -e '.[test]')
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.test
+	$(call pip_install,Installing what the checks need,$(BIN)/python,-c constraints.txt -e '.[dev]')
+	@touch $@
+
+# ---------------------------------------------------------------- what people do
+
+demo: $(VENV)/.core ## train on bundled digits, beside PCA: a table, and demo-report.html
+	@$(BIN)/isthmus demo -o demo-report.html --force
+
+# A worker a core and one thread a worker: more threads would only wait for each other,
+# and models as small as those of the tests are fastest on one.
+test: $(VENV)/.test ## run every test, and every example of the documentation
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg ISTHMUS_CHECK_TYPES=$(TYPES) \
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=4 --dist=worksteal -q
+
+check: $(VENV)/.dev ## lint, format, types, floors
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## format, and mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/.core ## run benchmarks/*.py: ratios, each against its rival in one run
+	@for script in $(sort $(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python "$$script"; done
+
+wheel: $(VENV)/.dev ## build dist/*, and run the wheel in an empty environment
+	@rm -rf dist $(WHEEL_VENV)
+	$(BIN)/python -m build --outdir dist .
+	@$(BIN)/python -m venv $(WHEEL_VENV)
+	$(call pip_install,Installing the wheel into an empty environment,$(WHEEL_BIN)/python,-c constraints.txt dist/*.whl)
+	@cd build && PATH="$(CURDIR)/$(WHEEL_BIN):$$PATH" && isthmus --help >/dev/null && isthmus demo --help >/dev/null
+	@echo "The wheel installs and runs: $$(ls dist/*.whl)"
+
+clean: ## remove what was built, the environment too
+	rm -rf $(VENV) build dist htmlcov .coverage .pytest_cache .ruff_cache .hypothesis .import_linter_cache demo-report.html
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
