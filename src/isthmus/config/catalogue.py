@@ -1,0 +1,160 @@
+"""The closed catalogue: every name that a config, a file or a flag may use for a part.
+
+A name leads to its torch-free description and, as a string, to the class that is built from it;
+``isthmus.model.build`` alone resolves that string. Nothing in a file is ever imported by path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus.config.description import Description
+from isthmus.config.parts import codes, corruptions, likelihoods, networks, penalties
+from isthmus.errors import ParameterError, unknown_name
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name: what describes it, and where the class stands that does it."""
+
+    description: type[Description]
+    target: str
+
+
+CATALOGUE: dict[str, dict[str, Entry]] = {
+    "network": {
+        "dense": Entry(networks.Dense, "isthmus.networks.dense:Dense"),
+        "conv2d": Entry(networks.Conv2d, "isthmus.networks.conv2d:Conv2d"),
+    },
+    "code": {
+        "deterministic": Entry(codes.DeterministicCode, "isthmus.codes.deterministic:Deterministic"),
+        "gaussian": Entry(codes.GaussianCode, "isthmus.codes.gaussian:Gaussian"),
+    },
+    "likelihood": {
+        "bernoulli": Entry(likelihoods.Bernoulli, "isthmus.likelihoods.bernoulli:Bernoulli"),
+        "squared_error": Entry(
+            likelihoods.SquaredError, "isthmus.likelihoods.squared_error:SquaredError"
+        ),
+        "gaussian": Entry(likelihoods.Gaussian, "isthmus.likelihoods.gaussian:Gaussian"),
+    },
+    "corruption": {
+        "masking": Entry(corruptions.Masking, "isthmus.corruptions.masking:Masking"),
+        "gaussian_noise": Entry(
+            corruptions.GaussianNoise, "isthmus.corruptions.gaussian_noise:GaussianNoise"
+        ),
+    },
+    "penalty": {
+        "l1": Entry(penalties.L1, "isthmus.penalties.l1:L1"),
+        "l2": Entry(penalties.L2, "isthmus.penalties.l2:L2"),
+        "weight_decay": Entry(penalties.WeightDecay, "isthmus.penalties.weight_decay:WeightDecay"),
+        "contractive": Entry(penalties.Contractive, "isthmus.penalties.contractive:Contractive"),
+    },
+}
+
+PREFIX = "custom:"
+
+
+@dataclass(frozen=True, slots=True)
+class Custom(Description):
+    """A part that the user wrote: the file keeps its name and weights, never its code.
+
+    Parameters
+    ----------
+    name
+        What whoever opens the file has to hand in: ``isthmus.open(path, parts={name: factory})``.
+
+    Examples
+    --------
+    >>> part_name(Custom("my-net"))
+    'custom:my-net'
+    """
+
+    name: str
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """None: a custom part has no parameters here."""
+        return {}
+
+
+def part_name(part: Description) -> str:
+    """The catalogue's name of a description.
+
+    >>> part_name(penalties.L1(0.1))
+    'l1'
+    """
+    if isinstance(part, Custom):
+        return PREFIX + part.name
+    for family in CATALOGUE.values():
+        for name, entry in family.items():
+            if type(part) is entry.description:
+                return name
+    raise unknown_name("catalogue", "part", type(part).__name__, _all_names())
+
+
+def target_of(part: Description) -> str:
+    """Where the class stands that is built from a description, as ``"module:Class"``."""
+    for family in CATALOGUE.values():
+        for entry in family.values():
+            if type(part) is entry.description:
+                return entry.target
+    raise unknown_name("catalogue", "part", type(part).__name__, _all_names())
+
+
+def part_to_dict(part: Description | None) -> dict[str, Any]:
+    """A part as plain values, its name under ``type``; no part at all is ``type = "none"``.
+
+    >>> part_to_dict(penalties.L1(0.1))
+    {'type': 'l1', 'weight': 0.1}
+    """
+    return {"type": "none"} if part is None else {"type": part_name(part), **part.to_dict()}
+
+
+def part_from(family: str, value: Any) -> Description | None:
+    """A part from a description, a name, or plain values with the name under ``type``.
+
+    >>> part_from("corruption", "masking")
+    Masking(hidden_share=0.25)
+    >>> part_from("corruption", {"type": "masking", "hidden_share": 0.5})
+    Masking(hidden_share=0.5)
+    """
+    if value is None or isinstance(value, Description):
+        return _check_family(family, value)
+    values: dict[str, Any] = {"type": value} if isinstance(value, str) else dict(_mapping(family, value))
+    name = values.pop("type", None)
+    if name is None:
+        raise ParameterError(
+            f"config: a {family} needs its name under 'type', got {values!r}. "
+            f"Known: {', '.join(sorted(CATALOGUE[family]))}."
+        )
+    if name == "none" and not values:
+        return None
+    if isinstance(name, str) and name.startswith(PREFIX) and not values:
+        return Custom(name.removeprefix(PREFIX))
+    if name not in CATALOGUE[family]:
+        raise unknown_name("config", family, str(name), CATALOGUE[family])
+    return CATALOGUE[family][name].description.from_dict(values)
+
+
+def _mapping(family: str, value: Any) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return value  # pyright: ignore[reportUnknownVariableType]
+    raise ParameterError(
+        f"config: {family} must be a name, a description or a table with 'type', got {value!r}. "
+        f"Known: {', '.join(sorted(CATALOGUE[family]))}."
+    )
+
+
+def _check_family(family: str, part: Description | None) -> Description | None:
+    kinds = tuple(entry.description for entry in CATALOGUE[family].values())
+    if part is None or isinstance(part, (Custom, *kinds)):
+        return part
+    raise ParameterError(
+        f"config: {family} must be one of {', '.join(kind.__name__ for kind in kinds)}, "
+        f"got {part!r}. It belongs to another family."
+    )
+
+
+def _all_names() -> list[str]:
+    return [name for family in CATALOGUE.values() for name in family]

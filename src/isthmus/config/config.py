@@ -1,0 +1,134 @@
+"""The whole description: data, model and training, from TOML, flags or parameters, and back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from isthmus.config.data import Data
+from isthmus.config.model import Model
+from isthmus.config.training import Training
+from isthmus.errors import ParameterError, SourceError, unknown_name
+
+SECTIONS: dict[str, type[Data] | type[Model] | type[Training]] = {
+    "data": Data,
+    "model": Model,
+    "training": Training,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that decides a fit, apart from the rows.
+
+    Parameters
+    ----------
+    data, model, training
+        The three descriptions.
+
+    Examples
+    --------
+    >>> Config.from_dict({"model": {"kind": "denoising", "code_size": 8}}).model.corruption
+    Masking(hidden_share=0.25)
+    """
+
+    data: Data = field(default_factory=Data)
+    model: Model = field(default_factory=Model)
+    training: Training = field(default_factory=Training)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, every default explicit."""
+        return {name: getattr(self, name).to_dict() for name in SECTIONS}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Config:
+        """The config that ``values`` spell out; absent keys take their defaults."""
+        for name, section in values.items():
+            if name not in SECTIONS:
+                raise unknown_name("config", "section", name, SECTIONS)
+            if not isinstance(section, Mapping):
+                raise ParameterError(f"config: [{name}] must be a table of keys, got {section!r}.")
+        return cls(**{name: kind.from_dict(values.get(name, {})) for name, kind in SECTIONS.items()})
+
+    def to_toml(self) -> str:
+        """The config as a TOML document that :meth:`from_toml` reads back."""
+        return tomlkit.dumps(self.to_dict())  # pyright: ignore[reportUnknownMemberType]
+
+    @classmethod
+    def from_toml(cls, text: str) -> Config:
+        """The config in a TOML document."""
+        return cls.from_dict(parse_toml(text, "config"))
+
+    def with_training(self, **params: Any) -> Config:
+        """A copy with some training parameters set."""
+        return replace(self, training=self.training.replace(**params))
+
+    def with_model(self, **params: Any) -> Config:
+        """A copy with some model parameters set."""
+        return replace(self, model=self.model.replace(**params))
+
+    def with_data(self, **params: Any) -> Config:
+        """A copy with some data parameters set."""
+        return replace(self, data=self.data.replace(**params))
+
+
+def parse_toml(text: str, who: str) -> dict[str, Any]:
+    """The plain values of a TOML document."""
+    try:
+        return tomlkit.parse(text).unwrap()
+    except TOMLKitError as error:
+        raise ParameterError(f"{who}: is not valid TOML: {error}.") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The plain values of a TOML file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SourceError(f"config: {path} cannot be read: {reason}. Give a TOML file.") from None
+    return parse_toml(text, f"config: {path}")
+
+
+def apply_settings(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """Lay flags of the form ``section.key=value`` over plain values.
+
+    The value is read as TOML (``[512, 256]``, ``true``, ``0.1``), else as a plain string. A name
+    given for a part replaces the whole part; a key under it changes that key alone.
+
+    >>> apply_settings({}, ["model.network.hidden_sizes=[64]", "model.corruption=masking"])
+    {'model': {'network': {'hidden_sizes': [64]}, 'corruption': 'masking'}}
+    """
+    result = copy.deepcopy(dict(values))
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip():
+            raise ParameterError(
+                f"--set: expected KEY=VALUE, got {setting!r}. Try --set training.epochs=20."
+            )
+        *steps, last = key.strip().split(".")
+        if not steps or steps[0] not in SECTIONS:
+            raise unknown_name("--set", "section", steps[0] if steps else last, SECTIONS)
+        table: dict[str, Any] = result
+        for step in steps:
+            below: Any = table.get(step)
+            below = {"type": below} if isinstance(below, str) else ({} if below is None else below)
+            if not isinstance(below, dict):
+                raise ParameterError(f"--set: {key} goes into {step}, which is no table. Set {step} whole.")
+            table[step] = below
+            table = below  # pyright: ignore[reportUnknownVariableType]
+        table[last] = _value(text.strip())
+    return result
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomlkit.parse(f"x = {text}").unwrap()["x"]
+    except TOMLKitError:
+        return text

@@ -1,0 +1,1 @@
+"""Descriptions of the parts, a file a family."""

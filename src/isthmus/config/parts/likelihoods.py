@@ -1,0 +1,65 @@
+"""Descriptions of likelihoods: L(x, g(h)), one number an example, summed over its values."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from isthmus.config.description import Description, description, numpy_scalars, within
+
+
+class Likelihood(Description):
+    """Family of the likelihoods."""
+
+
+@description
+class Bernoulli(Likelihood):
+    """Log loss for black-and-white values: ``L = -sum_i x_i ln p_i + (1 - x_i) ln(1 - p_i)``.
+
+    The decoder gives logits; the reconstruction is ``p = sigmoid(logits)``. Nats. Values must lie
+    in [0, 1]; for grey ones L cannot fall below their entropy (Vincent et al. 2010, section 2.2).
+
+    Examples
+    --------
+    >>> Bernoulli().to_dict()
+    {}
+    """
+
+
+@description
+class SquaredError(Likelihood):
+    """Plain sum of squares for real values: ``L = sum_i (x_i - g_i)^2``, linear outputs.
+
+    Not a density: there is no half and no normalising constant. Use :class:`Gaussian` for nats.
+
+    Examples
+    --------
+    >>> SquaredError().to_dict()
+    {}
+    """
+
+
+@description
+class Gaussian(Likelihood):
+    """Full negative log density of a normal distribution, in nats, linear outputs.
+
+    ``L = sum_i (x_i - g_i)^2 / (2 scale^2) + ln scale + ln(2 pi) / 2``
+
+    Source: Kingma and Welling (2014), appendix C.2; learned scale: Rybkin et al. (2021).
+
+    Parameters
+    ----------
+    scale
+        Standard deviation in model units, above 0; or ``"learned"``: one number for all values,
+        fitted with the weights, whose optimum is the root of the mean squared error a value.
+
+    Examples
+    --------
+    >>> Gaussian("learned").scale
+    'learned'
+    """
+
+    scale: Annotated[
+        float | Literal["learned"],
+        numpy_scalars,
+        within("(0, inf)", "It is a standard deviation; try 1.0 or 'learned'."),
+    ] = 1.0

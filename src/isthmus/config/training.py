@@ -1,0 +1,78 @@
+"""Description of a training: how long, how fast, from which seed, on what."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from isthmus.config.description import Description, description, numpy_scalars, within
+
+Auto = Literal["auto"]
+Count = Annotated[int, numpy_scalars, within("[1, inf)", "It is a count; leave it at 'auto' to let the data decide.")]
+
+
+@description
+class Training(Description):
+    """How a model is trained. ``"auto"`` is replaced, before the first step, by what the data say.
+
+    Parameters
+    ----------
+    epochs
+        At most so many passes over the training rows.
+    batch_size
+        Rows a step.
+    learning_rate
+        Highest rate of AdamW, reached after the warm-up, above 0.
+    schedule
+        ``"cosine"`` falls from the highest rate to nothing over all epochs; ``"constant"`` stays.
+    warm_up_share
+        Share of all steps over which the rate rises from nothing, in [0, 1).
+    weight_decay
+        AdamW's decoupled decay, at least 0. It is part of the optimiser; the penalty
+        :class:`WeightDecay` is part of the objective.
+    gradient_clip
+        Largest norm of the gradient of a step, above 0, or None.
+    validation_share
+        Share of the rows held out to choose the best epoch, in [0, 1); 0 trains on all rows for
+        all epochs.
+    patience
+        Share of all epochs without a better validation loss after which training stops, in (0, 1];
+        None never stops early. The best weights are returned either way.
+    seed
+        From which every random number derives; None draws one from the system and records it.
+    device
+        ``"cpu"``, ``"cuda"``, ``"mps"``, or ``"auto"``: an accelerator if there is one.
+    threads
+        CPU threads of a training step; recorded, because results depend on it in the last bits.
+
+    Examples
+    --------
+    >>> Training(epochs=20, seed=0).epochs
+    20
+    """
+
+    epochs: Count | Auto = "auto"
+    batch_size: Count | Auto = "auto"
+    learning_rate: (
+        Annotated[float, numpy_scalars, within("(0, inf)", "It is a rate; try 0.001.")] | Auto
+    ) = "auto"
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warm_up_share: Annotated[
+        float, numpy_scalars, within("[0, 1)", "It is a share of all steps; try 0.1.")
+    ] = 0.1
+    weight_decay: Annotated[
+        float, numpy_scalars, within("[0, inf)", "It is a rate of decay; try 0.01.")
+    ] = 0.0
+    gradient_clip: (
+        Annotated[float, numpy_scalars, within("(0, inf)", "It is a norm; try 1.0.")] | Auto | None
+    ) = "auto"
+    validation_share: Annotated[
+        float, numpy_scalars, within("[0, 1)", "It is a share of the rows; try 0.1.")
+    ] = 0.1
+    patience: (
+        Annotated[float, numpy_scalars, within("(0, 1]", "It is a share of all epochs; try 0.3.")]
+        | Auto
+        | None
+    ) = "auto"
+    seed: Annotated[int, numpy_scalars, within("[0, 4294967295]", "It is a seed; try 0.")] | None = None
+    device: str = "auto"
+    threads: Count | Auto = "auto"
