@@ -1,0 +1,9 @@
+"""Where rows come from: arrays, NumPy and IDX files, folders of images, and the data that ships with isthmus."""
+
+from isthmus.sources.arrays import ArraySource
+from isthmus.sources.base import Source
+from isthmus.sources.bundled import bundled
+from isthmus.sources.check import check_rows
+from isthmus.sources.open import open_source
+
+__all__ = ["ArraySource", "Source", "bundled", "check_rows", "open_source"]

@@ -1,0 +1,72 @@
+"""Refuses rows that no model can learn from: infinity and NaN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.errors import DataError
+
+_BLOCK_VALUES = 1 << 20
+
+
+def check_rows(rows: NDArray[Any], who: str, first_row: int = 0) -> None:
+    """Raise unless every value is finite.
+
+    Integers and booleans are always finite and are not looked at. Floats are looked at a block at
+    a time, so that no second array of the data's size is made.
+
+    Parameters
+    ----------
+    rows
+        Any numeric array whose first axis counts the rows.
+    who
+        What the message begins with: a part's name or a file.
+    first_row
+        The number of ``rows[0]`` in the whole source, for the message.
+
+    Raises
+    ------
+    DataError
+        On infinity or NaN; the message has the first such row and how many rows there are.
+
+    Examples
+    --------
+    >>> check_rows(np.array([[1.0, 2.0]]), "Scaling")
+    >>> check_rows(np.array([[1.0], [np.nan]]), "Scaling")
+    Traceback (most recent call last):
+        ...
+    isthmus.errors.DataError: Scaling: values must be finite, got NaN in 1 of 2 rows, first in row 1; \
+remove these rows or fill their gaps first.
+    """
+    if rows.dtype.kind != "f":
+        return
+    per_row = max(1, rows.size // max(1, len(rows)))
+    step = max(1, _BLOCK_VALUES // per_row)
+    for start in range(0, len(rows), step):
+        if not np.isfinite(rows[start : start + step]).all():
+            raise _complaint(rows, who, first_row, step)
+
+
+def _complaint(rows: NDArray[Any], who: str, first_row: int, step: int) -> DataError:
+    infinite, gaps = _rows_with(rows, step)
+    what, bad, advice = ("infinity", infinite, "remove or clip") if len(infinite) else ("NaN", gaps, "remove")
+    then = "these rows" if what == "infinity" else "these rows or fill their gaps"
+    return DataError(
+        f"{who}: values must be finite, got {what} in {len(bad)} of {len(rows)} rows, "
+        f"first in row {first_row + int(bad[0])}; {advice} {then} first."
+    )
+
+
+def _rows_with(rows: NDArray[Any], step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of the rows that hold infinity, and of those that hold NaN."""
+    infinite: list[NDArray[np.int64]] = []
+    gaps: list[NDArray[np.int64]] = []
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step]
+        axes = tuple(range(1, block.ndim))
+        infinite.append(start + np.flatnonzero(np.isinf(block).any(axis=axes)))
+        gaps.append(start + np.flatnonzero(np.isnan(block).any(axis=axes)))
+    return np.concatenate(infinite), np.concatenate(gaps)

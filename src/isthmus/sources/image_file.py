@@ -1,0 +1,139 @@
+"""One image file: what its header says, and its pixels as grey or colour."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from isthmus.errors import SourceError
+
+MAX_PIXELS = 1 << 26
+"""No file of more pixels is decoded: 64 megapixels, checked in the header."""
+_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "GIF", "TIFF", "WEBP")
+_GREY = ("1", "L", "LA", "La")
+_DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What the first bytes of an image file say.
+
+    Parameters
+    ----------
+    sides
+        Height and width as stored; an EXIF rotation may exchange them.
+    grey
+        Whether the pixels have one channel (transparency aside). A palette counts as colour.
+    deep
+        Whether they are grey of 16 bits.
+    """
+
+    sides: tuple[int, int]
+    grey: bool
+    deep: bool
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Size and kind of the pixels, without decoding them.
+
+    Raises
+    ------
+    SourceError
+        Not an image, damaged, more than 64 megapixels, or a number type that has no 8- or 16-bit form.
+    """
+    with _opened(path) as image:
+        deep = image.mode in _DEEP or (image.mode == "I" and image.format == "PNG")
+        if image.mode == "F" or (image.mode == "I" and not deep):
+            raise SourceError(
+                f"{path}: expected pixels of 8 or 16 bits, got 32; save it as an 8- or 16-bit image, "
+                f"or all of them as one .npy array."
+            )
+        return ImageHeader((image.height, image.width), deep or image.mode in _GREY, deep)
+
+
+def read_pixels(path: Path, grey: bool, deep: bool, resize: tuple[int, int] | None = None) -> NDArray[Any]:
+    """The pixels as ``(height, width, channels)``: 1 channel if grey, else 3; uint16 if deep, else uint8.
+
+    The first frame, turned as its EXIF tag says, transparency laid over white, then resized
+    with an antialiasing bicubic filter, without cropping and without keeping the aspect ratio.
+
+    Raises
+    ------
+    SourceError
+        The pixels cannot be decoded.
+    """
+    with _opened(path) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in _DEEP or upright.mode == "I":
+            pixels = _deep_pixels(upright, resize)
+            if not deep:
+                pixels = np.rint(pixels / 257.0).astype(np.uint8)
+        else:
+            pixels = np.asarray(_resized(_over_white(upright, grey), resize))
+        pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
+        return pixels if grey else np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image, its size already checked; whatever fails inside is told as one sentence."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=_FORMATS) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise _too_large(path, f"{image.height} x {image.width}")
+                yield image
+    except SourceError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, "several times as many") from error
+    except _BROKEN as error:
+        raise SourceError(
+            f"{path}: expected an image, got a file that cannot be decoded ({_reason(error)}); mend it or move it away."
+        ) from error
+
+
+def _too_large(path: Path, got: str) -> SourceError:
+    return SourceError(
+        f"{path}: an image may have at most {MAX_PIXELS} pixels, got {got}; make it smaller with an image editor."
+    )
+
+
+def _reason(error: BaseException) -> str:
+    return "no known image format" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+
+
+def _over_white(image: Image.Image, grey: bool) -> Image.Image:
+    """The image as L or RGB, without transparency."""
+    mode = "L" if grey else "RGB"
+    if not image.has_transparency_data:
+        return image.convert(mode)
+    clear = image.convert("RGBA")
+    white = Image.new("RGBA", clear.size, "white")
+    return Image.alpha_composite(white, clear).convert(mode)
+
+
+def _deep_pixels(image: Image.Image, resize: tuple[int, int] | None) -> NDArray[Any]:
+    pixels = np.asarray(image)
+    if resize is None or pixels.shape == resize:
+        return pixels.astype(np.uint16)
+    smooth = _resized(Image.fromarray(pixels.astype(np.float32)), resize)
+    return np.clip(np.rint(np.asarray(smooth)), 0, 65535).astype(np.uint16)
+
+
+def _resized(image: Image.Image, resize: tuple[int, int] | None) -> Image.Image:
+    if resize is None or (image.height, image.width) == resize:
+        return image
+    return image.resize((resize[1], resize[0]), Image.Resampling.BICUBIC)

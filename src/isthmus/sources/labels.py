@@ -1,0 +1,118 @@
+"""Labels from a file of their own: IDX, .npy, one a line, or ``filename,label``."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.errors import DataError, SourceError
+from isthmus.sources.idx import GZIP_MAGIC, is_idx, read_idx
+
+
+def read_labels(path: Path, n_rows: int, names: Sequence[str] | None = None) -> NDArray[Any]:
+    """One label a row: integers where all of them are, else strings.
+
+    Parameters
+    ----------
+    path
+        An IDX file, an ``.npy`` file, a text file with one label a line, or, for rows that have
+        names, a CSV file of ``filename,label`` lines in any order. A heading line is left out.
+    n_rows
+        How many rows there are to label.
+    names
+        The rows' file names, relative to their folder.
+
+    Raises
+    ------
+    SourceError
+        A file that cannot be read.
+    DataError
+        Too many or too few labels, or a row without one.
+    """
+    if not path.is_file():
+        raise SourceError(f"{path}: expected a file of labels, got nothing of that name; check the path.")
+    with path.open("rb") as file:
+        start = file.read(6)
+    if start[:2] == GZIP_MAGIC or is_idx(start):
+        return _one_a_row(path, read_idx(path), n_rows)
+    if start == b"\x93NUMPY":
+        return _one_a_row(path, _read_npy(path), n_rows)
+    lines = _read_lines(path)
+    if names is not None and lines and len(lines[0]) == 2:
+        return as_labels(_by_name(path, lines, names))
+    return as_labels(_by_line(path, lines, n_rows))
+
+
+def as_labels(texts: Sequence[str]) -> NDArray[Any]:
+    """Integers if every text is one as people write it, else strings.
+
+    >>> as_labels(["3", "10"]), as_labels(["03", "10"])
+    (array([ 3, 10]), array(['03', '10'], dtype='<U2'))
+    """
+    try:
+        values = [int(text) for text in texts]
+    except ValueError:
+        return np.array(texts, dtype=str)
+    exact = all(str(value) == text for value, text in zip(values, texts, strict=True))
+    in_range = all(abs(value) < 2**63 for value in values)
+    return np.array(values, np.int64) if exact and in_range else np.array(texts, dtype=str)
+
+
+def _one_a_row(path: Path, labels: NDArray[Any], n_rows: int) -> NDArray[Any]:
+    if labels.shape != (n_rows,):
+        raise _wrong_count(path, n_rows, f"an array of shape {labels.shape}")
+    return np.asarray(labels).astype(labels.dtype.newbyteorder("="))
+
+
+def _read_npy(path: Path) -> NDArray[Any]:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise SourceError(f"{path}: expected an array of labels, got a file NumPy cannot read ({error}); "
+                          f"save integers or strings.") from error  # fmt: skip
+
+
+def _read_lines(path: Path) -> list[list[str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = [[cell.strip() for cell in line] for line in csv.reader(file)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(
+            f"{path}: expected text, one label a line or filename,label, got something else ({error}); "
+            f"save it as UTF-8 text, IDX or .npy."
+        ) from error
+    return [line for line in lines if any(line)]
+
+
+def _by_line(path: Path, lines: list[list[str]], n_rows: int) -> list[str]:
+    wide = next((line for line in lines if len(line) != 1), None)
+    if wide is not None:
+        raise DataError(f"{path}: expected one label a line, got {','.join(wide)!r}; keep the labels' column alone.")
+    if len(lines) == n_rows + 1:
+        lines = lines[1:]
+    if len(lines) != n_rows:
+        raise _wrong_count(path, n_rows, f"{len(lines)}")
+    return [line[0] for line in lines]
+
+
+def _by_name(path: Path, lines: list[list[str]], names: Sequence[str]) -> list[str]:
+    broken = next((line for line in lines if len(line) != 2), None)
+    if broken is not None:
+        raise DataError(f"{path}: expected filename,label in every line, got {','.join(broken)!r}; mend that line.")
+    known = {line[0].replace("\\", "/").removeprefix("./"): line[1] for line in lines}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise DataError(
+            f"{path}: expected a label for each of {len(names)} images, got none for {missing[0]!r} "
+            f"({len(missing)} in all); add its line, with the name relative to the folder."
+        )
+    return [known[name] for name in names]
+
+
+def _wrong_count(path: Path, n_rows: int, got: str) -> DataError:
+    return DataError(f"{path}: expected {n_rows} labels, one a row, got {got}; give the labels of these rows.")

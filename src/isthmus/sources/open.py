@@ -1,0 +1,106 @@
+"""Opens whatever holds rows: tells what a path is and hands it to its reader."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from isthmus.errors import DataError, ParameterError, SourceError
+from isthmus.sources.arrays import ArraySource
+from isthmus.sources.base import Source
+from isthmus.sources.bundled import BUNDLED_NAMES
+from isthmus.sources.files import read_npy, read_npz
+from isthmus.sources.idx import GZIP_MAGIC, is_idx, labels_beside, read_idx
+from isthmus.sources.images import IMAGE_SUFFIXES, open_images
+from isthmus.sources.labels import read_labels
+
+READABLE = (
+    "a folder of images, one image (.png, .jpg, .bmp, .gif, .tif, .webp), .npy, .npz, or IDX (plain or .gz)"
+)  # fmt: skip
+
+
+def open_source(
+    path: str | os.PathLike[str],
+    *,
+    labels: str | os.PathLike[str] | None = None,
+    resize: Sequence[int] | None = None,
+) -> Source:
+    """Open a file or folder of data.
+
+    Parameters
+    ----------
+    path
+        A folder of images, one image, an ``.npy`` file (memory-mapped), an ``.npz`` file or an
+        IDX file, plain (memory-mapped) or gzipped. NumPy and IDX files are told by their first bytes.
+    labels
+        A file with one label a row; without it, the labels that the data brings itself: sub-folders
+        of images, ``y`` in an ``.npz`` file, the labels file beside IDX images.
+    resize
+        ``(height, width)`` for images, see :func:`isthmus.sources.images.open_images`.
+
+    Raises
+    ------
+    SourceError
+        Nothing there, or nothing that can be read.
+    DataError
+        Rows that cannot be used, for example images of several sizes.
+    ParameterError
+        ``resize`` with something other than images.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise SourceError(_missing(place))
+    labels_path = None if labels is None else Path(labels)
+    try:
+        if place.is_dir() or place.name.lower().endswith(IMAGE_SUFFIXES):
+            return open_images(place, labels=labels_path, resize=resize)
+        if resize is not None:
+            raise ParameterError(f"data.resize: only images can be resized, got {place}; leave data.resize out.")
+        return _open_array(place, labels_path)
+    except PermissionError as error:
+        raise SourceError(f"{place}: expected a file that may be read, got no permission; change its mode.") from error
+
+
+def _open_array(path: Path, labels: Path | None) -> Source:
+    array, own = _array_and_labels(path)
+    if array.ndim < 2:
+        raise DataError(
+            f"{path}: expected rows of values, got an array of shape {array.shape}; labels belong to labels=, "
+            f"and one column alone is array.reshape(-1, 1)."
+        )
+    if labels is not None:
+        own = read_labels(labels, len(array))
+    return ArraySource(array, labels=own, who=str(path))
+
+
+def _array_and_labels(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    with path.open("rb") as file:
+        start = file.read(6)
+    if start == b"\x93NUMPY":
+        return read_npy(path), None
+    if start[:4] == b"PK\x03\x04" or path.suffix.lower() == ".npz":
+        return read_npz(path)
+    if is_idx(start) or start[:2] == GZIP_MAGIC:
+        array, beside = read_idx(path), labels_beside(path)
+        return array, None if beside is None or beside == path else read_labels(beside, len(array))
+    if path.suffix.lower() == ".npy":
+        return read_npy(path), None
+    raise SourceError(f"{path}: expected {READABLE}, got a file of another kind; convert it, for example to .npy.")
+
+
+def _missing(path: Path) -> str:
+    """One sentence for a path where nothing is, with what its folder holds of that kind."""
+    if str(path) in BUNDLED_NAMES:
+        return f"{path}: expected a file or folder, got the name of data that ships with isthmus; use bundled({str(path)!r})."
+    folder = path.parent
+    if not folder.is_dir():
+        return f"{path}: expected a file or folder, got nothing there: {folder} is no folder; check the path."
+    names = sorted(entry.name for entry in folder.iterdir())
+    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    advice = f"did you mean {' or '.join(near)}?" if near else "check the path."
+    return f"{path}: expected a file or folder, got nothing of that name in {folder}; {advice}"
