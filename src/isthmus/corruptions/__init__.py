@@ -1,0 +1,1 @@
+"""Corruptions: x~ = corruption(x)."""

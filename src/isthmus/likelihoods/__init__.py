@@ -1,0 +1,1 @@
+"""Likelihoods: L(x, g(h))."""

@@ -1,0 +1,39 @@
+"""Log loss for black-and-white values."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from isthmus.likelihoods.base import Likelihood, sum_over_values
+from isthmus.shapes import Shape
+
+SMALLEST_SHARE = 1e-3
+"""Means nearer to 0 or 1 begin here: Burda et al. (2016) clip likewise before the logit."""
+
+
+class Bernoulli(Likelihood):
+    """``L = -sum_i x_i ln p_i + (1 - x_i) ln(1 - p_i)``, ``p = sigmoid(outputs)``, in nats."""
+
+    unit: ClassVar[Literal["nats", "squared error"]] = "nats"
+
+    @staticmethod
+    def output_shape(sample_shape: Shape) -> Shape:
+        """One logit a value."""
+        return sample_shape
+
+    def forward(self, outputs: Tensor, x: Tensor, value_weight: Tensor | None = None) -> Tensor:
+        """Log loss of each example; x in [0, 1]."""
+        loss = F.binary_cross_entropy_with_logits(outputs, x, reduction="none")
+        return sum_over_values(loss, value_weight)
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        """Probability of white."""
+        return torch.sigmoid(outputs)
+
+    def outputs_at(self, mean: Tensor) -> Tensor:
+        """Logit of the mean."""
+        return torch.logit(mean, eps=SMALLEST_SHARE)

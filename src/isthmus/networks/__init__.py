@@ -1,0 +1,1 @@
+"""Networks: encoder f and decoder g."""

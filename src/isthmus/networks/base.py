@@ -1,0 +1,74 @@
+"""The contract of a network: a mirrored pair of encoder and decoder."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from isthmus.config.parts.activations import Activation
+from isthmus.numerics.activations import ACTIVATIONS
+from isthmus.shapes import Shape
+
+
+class Ends(NamedTuple):
+    """What a network is built between, torch side."""
+
+    sample_shape: Shape
+    """Shape of one input."""
+    pre_code_size: int
+    """Numbers that the encoder gives, as the code asks for them."""
+    code_size: int
+    """Units of h that the decoder is given."""
+    output_shape: Shape
+    """Shape of one example's outputs, as the likelihood asks for it."""
+
+
+class Encoder(nn.Module, ABC):
+    """f: from an input to what the code is made of."""
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> tuple[Tensor, Any]:
+        """``(pre_code, context)``: ``(rows, pre_code_size)``, and what a decoder may be helped by.
+
+        The context never becomes part of h; whatever decodes a stored code goes without it.
+        """
+
+    def dense_trace(self, x: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor], Tensor] | None:
+        """Weights W_1 .. W_L, slopes D_1 .. D_(L-1) and pre_code, if this is a chain of dense layers."""
+        return None
+
+
+class Decoder(nn.Module, ABC):
+    """g: from a code to the likelihood's parameters."""
+
+    @abstractmethod
+    def forward(self, h: Tensor, context: Any = None) -> Tensor:
+        """Outputs, ``(rows, *output_shape)``, from ``(rows, code_size)``."""
+
+    def start_at(self, outputs: Tensor) -> None:
+        """Set the last bias so that the untrained decoder gives about ``outputs`` for one example."""
+        return None
+
+
+class Network(nn.Module, ABC):
+    """Encoder and decoder, mirrored, in one file."""
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+
+class Activated(nn.Module):
+    """An activation as a module, with its derivative at hand."""
+
+    def __init__(self, name: Activation) -> None:
+        super().__init__()
+        self.name = name
+        self.function = ACTIVATIONS[name].function
+        self.derivative = ACTIVATIONS[name].derivative
+
+    def forward(self, a: Tensor) -> Tensor:
+        """Apply it."""
+        return self.function(a)

@@ -1,0 +1,65 @@
+"""Squared Frobenius norms of Jacobians: exact through dense layers, exact by autograd, estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+
+def dense_squared_norm(weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
+    """``||D_L W_L ... D_1 W_1||_F^2`` for each row, in closed form.
+
+    Source: Rifai et al. (2011), equation 5 (one layer), and the chain rule. The product is built
+    from the code downwards; where W_1 is wide the last norm is taken through its Gram matrix
+    ``W_1 W_1^T``, so that the input's size drops out of the cost.
+
+    Parameters
+    ----------
+    weights
+        W_1 to W_L, each ``(n_out, n_in)``, from the input to the code.
+    slopes
+        Diagonals of D_1 to D_L: the activations' derivatives, each ``(rows, n_out)``.
+
+    Returns
+    -------
+    Tensor
+        ``(rows,)``
+    """
+    if len(weights) == 1:
+        return slopes[0].square() @ weights[0].square().sum(dim=1)
+    product = slopes[-1].unsqueeze(-1) * weights[-1]
+    for weight, slope in zip(reversed(weights[1:-1]), reversed(slopes[1:-1]), strict=True):
+        product = (product * slope.unsqueeze(-2)) @ weight
+    product = product * slopes[0].unsqueeze(-2)
+    first = weights[0]
+    if first.shape[1] > first.shape[0]:
+        return ((product @ (first @ first.T)) * product).sum(dim=(-2, -1))
+    return (product @ first).square().sum(dim=(-2, -1))
+
+
+def exact_squared_norm(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """``||d function(x) / dx||_F^2`` for each row, by one backward pass an output.
+
+    ``function`` maps ``(rows, ...)`` to ``(rows, n)`` and treats rows independently.
+    """
+    with torch.enable_grad():
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        h = function(x)
+        norm = torch.zeros(len(x), dtype=h.dtype, device=h.device)
+        for j in range(h.shape[1]):
+            (row,) = torch.autograd.grad(h[:, j].sum(), x, create_graph=True)
+            norm = norm + row.flatten(1).square().sum(dim=1)
+    return norm
+
+
+def estimated_squared_norm(function: Callable[[Tensor], Tensor], x: Tensor, probe: Tensor) -> Tensor:
+    """``||v^T d function(x) / dx||^2`` for each row: unbiased for the squared norm if ``E v v^T = I``.
+
+    Source: Hutchinson (1990). ``probe`` is v, ``(rows, n)``; one backward pass in all.
+    """
+    with torch.enable_grad():
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        (projected,) = torch.autograd.grad((function(x) * probe).sum(), x, create_graph=True)
+    return projected.flatten(1).square().sum(dim=1)

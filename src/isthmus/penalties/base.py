@@ -1,0 +1,50 @@
+"""The contract of a penalty."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from isthmus.numerics.randomness import Randomness
+
+Scope = Literal["example", "batch", "weights"]
+
+DenseTrace = tuple[Sequence[Tensor], Sequence[Tensor]]
+"""Weights W_1 .. W_L and slopes D_1 .. D_L of a chain of dense layers up to the code."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a penalty may look at in one forward pass."""
+
+    x: Tensor
+    """The input that the encoder was shown, ``(rows, *sample_shape)``."""
+    h: Tensor
+    """The code that the decoder was given, ``(rows, size)``."""
+    encode: Callable[[Tensor], Tensor]
+    """The deterministic code of an input; rows do not depend on each other."""
+    dense_trace: Callable[[Tensor], DenseTrace | None]
+    """The chain of dense layers from an input to the code, or None if there is another kind."""
+    weights: Sequence[Tensor]
+    """Weight matrices and kernels of encoder and decoder, biases left out."""
+    randomness: Randomness
+    """The penalty's own branch of chance."""
+
+
+class Penalty(nn.Module, ABC):
+    """Adds ``weight * Omega`` to the loss."""
+
+    scope: ClassVar[Scope]
+    """``"example"``: Omega is ``(rows,)``; ``"batch"``, ``"weights"``: it is one number."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    @abstractmethod
+    def forward(self, view: View) -> Tensor:
+        """Omega, not yet weighted."""

@@ -1,0 +1,34 @@
+"""Squared Frobenius norm of the code's Jacobian."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from isthmus.numerics.jacobians import dense_squared_norm, estimated_squared_norm, exact_squared_norm
+from isthmus.penalties.base import Penalty, Scope, View
+
+
+class Contractive(Penalty):
+    """``Omega = ||dh/dx||_F^2`` (Rifai et al. 2011, equation 5).
+
+    Exact in closed form for dense encoders of any depth; for others exact by one backward pass a
+    code unit, or estimated without bias by one in all (Hutchinson 1990).
+    """
+
+    scope: ClassVar[Scope] = "example"
+
+    def __init__(self, weight: float, method: Literal["auto", "exact", "estimate"]) -> None:
+        super().__init__(weight)
+        self.method = method
+
+    def forward(self, view: View) -> Tensor:
+        """The squared norm at each row, ``(rows,)``."""
+        trace = None if self.method == "estimate" else view.dense_trace(view.x)
+        if trace is not None:
+            return dense_squared_norm(*trace)
+        if self.method == "exact":
+            return exact_squared_norm(view.encode, view.x)
+        probe = view.randomness.normal(view.h.shape, like=view.h)
+        return estimated_squared_norm(view.encode, view.x, probe)
