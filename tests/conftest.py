@@ -1,0 +1,59 @@
+"""What every test shares: hypothesis' profiles, and a way to run isthmus in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Nobody's deadline: a machine under load is not a defect. CI repeats itself, people explore.
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+if os.environ.get("ISTHMUS_CHECK_TYPES"):  # `make test TYPES=1`: annotations hold at run time, shapes included
+    from jaxtyping import install_import_hook
+
+    install_import_hook("isthmus", "beartype.beartype")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+Python = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the repository."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """Environment of a process that finds isthmus in this checkout, installed or not."""
+    path = os.pathsep.join([str(REPOSITORY / "src"), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    return {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"}
+
+
+@pytest.fixture(scope="session")
+def python(environment: dict[str, str]) -> Python:
+    """Run ``python -c code`` in a fresh interpreter; its output comes back, its failure is the test's."""
+
+    def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            env=environment,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done
+
+    return run
