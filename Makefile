@@ -34,7 +34,7 @@ define pip_install
 	@printf '%s\n' "$(1)"
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	PYTHONUNBUFFERED=1 $(2) -m pip install --disable-pip-version-check --no-input --progress-bar off $(3) 2>&1 \
-	| tee "$$log" | awk '/^Collecting / { sub(/[^A-Za-z0-9_.-].*/, "", $$2); printf " %s", $$2; fflush(); any = 1 } \
+	| tee "$$log" | awk '/^(Collecting|Processing .*whl)/ { name = $$2; sub(/.*\//, "", name); sub(/-[0-9].*|[^A-Za-z0-9_.-].*/, "", name); printf " %s", name; fflush(); any = 1 } \
 	/^Installing collected/ { printf " ... installing"; fflush(); any = 1 } END { if (any) print "" }' \
 	|| { cat "$$log"; exit 1; }
 endef
