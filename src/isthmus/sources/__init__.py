@@ -1,4 +1,4 @@
-"""Where rows come from: arrays, NumPy and IDX files, folders of images, and the data that ships with isthmus."""
+"""Where rows come from: arrays, NumPy and IDX files, folders of images, bundled data."""
 
 from isthmus.sources.arrays import ArraySource
 from isthmus.sources.base import Source

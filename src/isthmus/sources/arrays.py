@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, final
+from typing import Any, Literal, cast, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -116,16 +116,20 @@ def _numbers(array: ArrayLike, who: str) -> NDArray[Any]:
             f"fill it first with array.filled(value)."
         )
     try:
-        values: NDArray[Any] = array if isinstance(array, np.memmap) else np.asarray(array)
+        values = cast("NDArray[Any]", array) if isinstance(array, np.memmap) else np.asarray(array)
     except ValueError as error:
-        raise DataError(f"{who}: expected rows of equal length, got ragged ones ({error}); pad or cut them.") from error
+        raise DataError(
+            f"{who}: expected rows of equal length, got ragged ones ({error}); pad or cut them."
+        ) from error
     if values.dtype.kind not in "biuf":
         raise DataError(
             f"{who}: values must be booleans, integers or floats, got type {values.dtype}; "
             f"convert them first, for example with array.astype('float32')."
         )
     if values.size == 0:
-        raise DataError(f"{who}: expected at least one row and one value, got shape {values.shape}; give it some data.")
+        raise DataError(
+            f"{who}: expected at least one row and one value, got shape {values.shape}; give it some data."
+        )
     return values
 
 

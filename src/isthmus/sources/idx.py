@@ -24,6 +24,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 _LARGEST_RATIO = 1032
 """No deflate stream unpacks to more than this many times its size."""
 
+_PIECE = 1 << 24
+
 
 def is_idx(start: bytes) -> bool:
     """Whether a file that starts so is an IDX file.
@@ -86,18 +88,15 @@ def _read_packed(path: Path) -> NDArray[Any]:
         dtype, shape = _header(file, path)
         n_bytes = math.prod(shape) * dtype.itemsize
         _check_size(path, min(n_bytes, path.stat().st_size * _LARGEST_RATIO), n_bytes, shape)
-        memory = np.empty(n_bytes + 1, np.uint8)
+        memory = bytearray(n_bytes + 1)
         _check_size(path, _fill(file, memory), n_bytes, shape)
-    return memory[:n_bytes].view(dtype).reshape(shape)
+    return np.frombuffer(memory, dtype, count=math.prod(shape)).reshape(shape)
 
 
-def _fill(file: BinaryIO | gzip.GzipFile, memory: NDArray[np.uint8]) -> int:
+def _fill(file: gzip.GzipFile, memory: bytearray) -> int:
     """Read until the memory is full or the file ends; how many bytes came."""
     view, filled = memoryview(memory), 0
-    while filled < len(view):
-        n_read = file.readinto(view[filled : filled + (1 << 24)])
-        if not n_read:
-            break
+    while n_read := file.readinto(view[filled : filled + _PIECE]):
         filled += n_read
     return filled
 
@@ -111,7 +110,9 @@ def _header(file: BinaryIO | gzip.GzipFile, path: Path) -> tuple[np.dtype[Any], 
         )
     sides = file.read(4 * start[3])
     if len(sides) < 4 * start[3]:
-        raise SourceError(f"{path}: the IDX header promises {start[3]} axes, got a file cut short; download it again.")
+        raise SourceError(
+            f"{path}: the IDX header promises {start[3]} axes, got a file cut short; download it again."
+        )
     shape = tuple(int(side) for side in np.frombuffer(sides, ">u4"))
     return np.dtype(IDX_TYPES[start[2]]), shape
 

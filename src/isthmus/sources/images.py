@@ -54,7 +54,7 @@ def open_images(
     files = [path / name for name in names] if path.is_dir() else [path]
     headers = [read_header(file) for file in files]
     if size is None:
-        _refuse_mixed(files, [header.sides for header in headers], turned=True)
+        _refuse_mixed(files, [header.sides for header in headers])
     array = _decoded(path, files, headers, size)
     return ArraySource(array, labels=_labels_of(names, labels), who=str(path))
 
@@ -87,7 +87,11 @@ def _image_names(path: Path) -> list[str]:
 
 def _nothing_found(path: Path) -> str:
     inside = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
-    got = f"a folder with {', '.join(inside[:3])}{' and more' if len(inside) > 3 else ''}" if inside else "an empty one"
+    got = (
+        f"a folder with {', '.join(inside[:3])}{' and more' if len(inside) > 3 else ''}"
+        if inside
+        else "an empty one"
+    )
     return (
         f"{path}: expected a folder with images ({', '.join(IMAGE_SUFFIXES)}), got {got}; "
         f"give a folder with images or name one data file."
@@ -101,25 +105,27 @@ def _decoded(
     deep = grey and all(header.deep for header in headers)
     height, width = size or headers[0].sides
     _check_memory(path, len(files) * height * width * (1 if grey else 3) * (2 if deep else 1))
-    array: NDArray[Any] | None = None
-    for row, file in enumerate(files):
+    first = read_pixels(files[0], grey, deep, size)
+    array = np.empty((len(files), *first.shape), first.dtype)
+    array[0] = first
+    for row, file in enumerate(files[1:], start=1):
         pixels = read_pixels(file, grey, deep, size)
-        if array is None:
-            array = np.empty((len(files), *pixels.shape), pixels.dtype)
-        if pixels.shape != array.shape[1:]:
-            raise _mixed(files[0], array.shape[1:3], file, pixels.shape[:2])
+        if pixels.shape != first.shape:
+            raise _mixed(files[0], first.shape[:2], file, pixels.shape[:2])
         array[row] = pixels
-    assert array is not None
     return array
 
 
-def _refuse_mixed(files: list[Path], sides: list[tuple[int, int]], turned: bool) -> None:
+def _refuse_mixed(files: list[Path], sides: list[tuple[int, int]]) -> None:
+    """Refuse, before decoding, sizes that differ even if an EXIF rotation exchanged their sides."""
     for file, found in zip(files, sides, strict=True):
         if sorted(found) != sorted(sides[0]):
             raise _mixed(files[0], sides[0], file, found)
 
 
-def _mixed(first: Path, first_sides: tuple[int, ...], second: Path, second_sides: tuple[int, ...]) -> DataError:
+def _mixed(
+    first: Path, first_sides: tuple[int, ...], second: Path, second_sides: tuple[int, ...]
+) -> DataError:
     (a, b), (c, d) = first_sides, second_sides
     return DataError(
         f"{first.parent}: expected images of one size, got {first.name} of {a} x {b} and {second.name} of {c} x {d} "

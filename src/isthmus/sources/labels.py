@@ -92,7 +92,9 @@ def _read_lines(path: Path) -> list[list[str]]:
 def _by_line(path: Path, lines: list[list[str]], n_rows: int) -> list[str]:
     wide = next((line for line in lines if len(line) != 1), None)
     if wide is not None:
-        raise DataError(f"{path}: expected one label a line, got {','.join(wide)!r}; keep the labels' column alone.")
+        raise DataError(
+            f"{path}: expected one label a line, got {','.join(wide)!r}; keep the labels' column alone."
+        )
     if len(lines) == n_rows + 1:
         lines = lines[1:]
     if len(lines) != n_rows:
@@ -103,7 +105,9 @@ def _by_line(path: Path, lines: list[list[str]], n_rows: int) -> list[str]:
 def _by_name(path: Path, lines: list[list[str]], names: Sequence[str]) -> list[str]:
     broken = next((line for line in lines if len(line) != 2), None)
     if broken is not None:
-        raise DataError(f"{path}: expected filename,label in every line, got {','.join(broken)!r}; mend that line.")
+        raise DataError(
+            f"{path}: expected filename,label in every line, got {','.join(broken)!r}; mend that line."
+        )
     known = {line[0].replace("\\", "/").removeprefix("./"): line[1] for line in lines}
     missing = [name for name in names if name not in known]
     if missing:
@@ -115,4 +119,6 @@ def _by_name(path: Path, lines: list[list[str]], names: Sequence[str]) -> list[s
 
 
 def _wrong_count(path: Path, n_rows: int, got: str) -> DataError:
-    return DataError(f"{path}: expected {n_rows} labels, one a row, got {got}; give the labels of these rows.")
+    return DataError(
+        f"{path}: expected {n_rows} labels, one a row, got {got}; give the labels of these rows."
+    )

@@ -60,10 +60,14 @@ def open_source(
         if place.is_dir() or place.name.lower().endswith(IMAGE_SUFFIXES):
             return open_images(place, labels=labels_path, resize=resize)
         if resize is not None:
-            raise ParameterError(f"data.resize: only images can be resized, got {place}; leave data.resize out.")
+            raise ParameterError(
+                f"data.resize: only images can be resized, got {place}; leave data.resize out."
+            )
         return _open_array(place, labels_path)
     except PermissionError as error:
-        raise SourceError(f"{place}: expected a file that may be read, got no permission; change its mode.") from error
+        raise SourceError(
+            f"{place}: expected a file that may be read, got no permission; change its mode."
+        ) from error
 
 
 def _open_array(path: Path, labels: Path | None) -> Source:
@@ -90,13 +94,18 @@ def _array_and_labels(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
         return array, None if beside is None or beside == path else read_labels(beside, len(array))
     if path.suffix.lower() == ".npy":
         return read_npy(path), None
-    raise SourceError(f"{path}: expected {READABLE}, got a file of another kind; convert it, for example to .npy.")
+    raise SourceError(
+        f"{path}: expected {READABLE}, got a file of another kind; convert it, for example to .npy."
+    )
 
 
 def _missing(path: Path) -> str:
     """One sentence for a path where nothing is, with what its folder holds of that kind."""
     if str(path) in BUNDLED_NAMES:
-        return f"{path}: expected a file or folder, got the name of data that ships with isthmus; use bundled({str(path)!r})."
+        return (
+            f"{path}: expected a file or folder, got the name of data that ships with isthmus; "
+            f"open it with bundled({str(path)!r})."
+        )
     folder = path.parent
     if not folder.is_dir():
         return f"{path}: expected a file or folder, got nothing there: {folder} is no folder; check the path."

@@ -1,0 +1,163 @@
+"""How the shift and scale of a scaling are found from training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.errors import DataError, ParameterError
+from isthmus.preprocessing.moments import Moments
+from isthmus.sources.base import Indices, Rows, Source
+from isthmus.sources.check import check_rows
+
+Method = Literal["auto", "standardise", "range", "none"]
+CONSTANT_BELOW = 1e-7
+"""A column whose standard deviation is no more than this share of its magnitude counts as constant."""
+_BLOCK_VALUES = 1 << 22
+_NAMED_COLUMNS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """A method that has been decided, its float64 shift and scale, and notes for people."""
+
+    method: Literal["standardise", "range", "none"]
+    shift: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    notes: tuple[str, ...] = ()
+
+
+def fit_affine(
+    source: Source, rows: Indices, sample_weight: NDArray[Any] | None, method: Method, block: int
+) -> Affine:
+    """Decide the method and find shift and scale; see :class:`isthmus.preprocessing.scaling.Scaling`."""
+    used, weights = _used_rows(rows, sample_weight)
+    step = max(1, min(block, _BLOCK_VALUES // source.schema.n_values))
+    if source.schema.kind == "pictures" and method == "standardise":
+        raise ParameterError(
+            "Scaling: method for pictures must be auto, range or none, got 'standardise'; "
+            "to standardise every pixel, give the pictures as vectors."
+        )
+    if method == "none":
+        _read_all(source, used, step)
+        return _affine("none", 0.0, 1.0)
+    known = source.schema.value_range
+    if known is not None and (source.schema.kind == "pictures" or method != "standardise"):
+        return _known_range(source, used, step, known)
+    moments = _moments(source, used, weights, step)
+    if bool((moments.low == moments.high).all()):
+        raise DataError(
+            f"Scaling: expected values that vary, got {len(used)} rows that are all alike; "
+            f"there is nothing to learn from them, give other rows."
+        )
+    if (
+        method == "range"
+        or source.schema.kind == "pictures"
+        or (method == "auto" and _share_one_unit(moments))
+    ):
+        low, high = float(moments.low.min()), float(moments.high.max())
+        return _affine("range", low, high - low)
+    return _standardised(moments, len(used), source.schema.columns)
+
+
+def _used_rows(rows: Indices, sample_weight: NDArray[Any] | None) -> tuple[Indices, NDArray[Any] | None]:
+    """The rows of positive weight, and their weights."""
+    if sample_weight is not None:
+        fits = sample_weight.shape == rows.shape and bool(np.isfinite(sample_weight).all())
+        if not fits or bool((sample_weight < 0).any()):
+            raise ParameterError(
+                f"Scaling: sample_weight must be one finite number of 0 or more for each of {len(rows)} rows, "
+                f"got shape {sample_weight.shape}{' with others among them' if not fits or sample_weight.size else ''}; "
+                f"leave it out for equal weights."
+            )
+        rows, sample_weight = rows[sample_weight > 0], sample_weight[sample_weight > 0]
+    if len(rows) < 2:
+        raise DataError(
+            f"Scaling: at least 2 rows (of positive weight) are needed to fit, got {len(rows)}; give more rows."
+        )
+    return rows, sample_weight
+
+
+def _blocks(source: Source, rows: Indices, step: int) -> Iterator[tuple[int, Rows]]:
+    for start in range(0, len(rows), step):
+        block = source.read(rows[start : start + step])
+        check_rows(block, "Scaling", start)
+        yield start, block
+
+
+def _read_all(source: Source, rows: Indices, step: int) -> None:
+    """Look for NaN and infinity, which only floats have."""
+    if np.dtype(source.schema.dtype).kind == "f":
+        for _ in _blocks(source, rows, step):
+            pass
+
+
+def _known_range(source: Source, rows: Indices, step: int, known: tuple[float, float]) -> Affine:
+    _read_all(source, rows, step)
+    low, high = known
+    if low == high:
+        raise DataError(
+            f"Scaling: expected values that vary, got nothing but {low:g}; "
+            f"there is nothing to learn from them, give other rows."
+        )
+    if source.schema.dtype == "uint8" and all(
+        int(block.max()) <= 1 for _, block in _blocks(source, rows, step)
+    ):
+        note = "uint8 values are all 0 or 1: taken as flags of range (0, 1), not as shades of (0, 255)."
+        return _affine("range", 0.0, 1.0, note)
+    return _affine("range", low, high - low)
+
+
+def _moments(source: Source, rows: Indices, weights: NDArray[Any] | None, step: int) -> Moments:
+    moments = Moments(source.schema.n_values)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start, block in _blocks(source, rows, step):
+            moments.update(
+                block.reshape(len(block), -1), None if weights is None else weights[start : start + step]
+            )
+    if not np.isfinite(moments.std).all():
+        raise DataError(
+            "Scaling: values must stay below 1e150 in magnitude, got larger ones; give them in another unit."
+        )
+    return moments
+
+
+def _share_one_unit(moments: Moments) -> bool:
+    """Whether half of the columns that vary, and two at least, reach both ends of the whole table."""
+    varies = moments.low < moments.high
+    reach = varies & (moments.low == moments.low.min()) & (moments.high == moments.high.max())
+    return int(reach.sum()) >= max(2, int(varies.sum()) / 2)
+
+
+def _standardised(moments: Moments, n_rows: int, columns: tuple[str, ...] | None) -> Affine:
+    magnitude = np.maximum(np.abs(moments.low), np.abs(moments.high))
+    constant = moments.std <= CONSTANT_BELOW * magnitude
+    if constant.all():
+        raise DataError(
+            f"Scaling: expected columns that vary, got {n_rows} rows whose columns are all constant "
+            f"(up to {CONSTANT_BELOW:g} of their magnitude); subtract their common offset, or give other rows."
+        )
+    exact = moments.low == moments.high
+    shift = np.where(exact, moments.low, moments.mean)
+    scale = np.where(constant, 1.0, moments.std)
+    return Affine("standardise", shift, scale, _constant_note(constant, columns))
+
+
+def _constant_note(constant: NDArray[np.bool_], columns: tuple[str, ...] | None) -> tuple[str, ...]:
+    found = np.flatnonzero(constant)
+    if len(found) == 0:
+        return ()
+    shown = [int(column) for column in found[:_NAMED_COLUMNS]]
+    names = [str(column) if columns is None else columns[column] for column in shown]
+    more = ", ..." if len(found) > _NAMED_COLUMNS else ""
+    return (
+        f"{len(found)} of {len(constant)} columns are constant ({', '.join(names)}{more}): centred, not scaled.",
+    )
+
+
+def _affine(method: Literal["range", "none"], shift: float, scale: float, *notes: str) -> Affine:
+    return Affine(method, np.array([shift]), np.array([scale]), notes)
