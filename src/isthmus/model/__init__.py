@@ -1,0 +1,1 @@
+"""One torch module and one objective over six families of parts."""

@@ -1,0 +1,136 @@
+"""The one autoencoder: parts put together, in model units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import final
+
+from torch import Tensor, nn
+
+from isthmus.codes.base import Code
+from isthmus.corruptions.base import Corruption
+from isthmus.likelihoods.base import Likelihood
+from isthmus.model.objective import Objective, evaluate
+from isthmus.networks.base import Decoder, Encoder, Network
+from isthmus.numerics.randomness import Randomness
+from isthmus.penalties.base import DenseTrace, Penalty
+from isthmus.shapes import Shape
+
+
+@final
+class AutoencoderModule(nn.Module):
+    """An autoencoder as a torch module, composed of six kinds of parts.
+
+    It speaks model units: pixels in [0, 1], channels first; standardised columns. Files and
+    estimators speak data units and bring their own preprocessing.
+
+    Parameters
+    ----------
+    network, code, likelihood
+        The parts that every model has.
+    corruption
+        Applied to the encoder's input by :meth:`objective` alone, or None.
+    penalties
+        By name; each adds its weighted Omega.
+    sample_shape
+        Shape of one example, torch side.
+    seed
+        Root of all chance in :meth:`objective`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from isthmus.config import Model
+    >>> from isthmus.model.build import build
+    >>> module = build(Model(code_size=2, network={"type": "dense", "hidden_sizes": []},
+    ...                      likelihood="squared_error"), (5,), seed=0)
+    >>> x = torch.zeros(3, 5)
+    >>> module.encode(x).shape, module.reconstruct(x).shape
+    (torch.Size([3, 2]), torch.Size([3, 5]))
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        code: Code,
+        likelihood: Likelihood,
+        corruption: Corruption | None,
+        penalties: dict[str, Penalty],
+        sample_shape: Shape,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.code = code
+        self.likelihood = likelihood
+        self.corruption = corruption
+        self.penalties = nn.ModuleDict(penalties)
+        self.sample_shape = sample_shape
+        self.seed = seed
+
+    @property
+    def encoder(self) -> Encoder:
+        """f: ``(rows, *sample_shape)`` to ``(pre_code, context)``."""
+        return self.network.encoder  # pyright: ignore[reportReturnType]
+
+    @property
+    def decoder(self) -> Decoder:
+        """g: ``(rows, code_size)`` to the likelihood's parameters."""
+        return self.network.decoder  # pyright: ignore[reportReturnType]
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The code of x, ``(rows, code_size)``; of a distribution its mean."""
+        return self.code.mean(self.encoder(x)[0])
+
+    def code_distribution(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Mean and standard deviation of the code, each ``(rows, code_size)``; None if it has none."""
+        pre_code, _ = self.encoder(x)
+        return self.code.mean(pre_code), self.code.scale(pre_code)
+
+    def decode(self, h: Tensor) -> Tensor:
+        """The reconstruction from a code, ``(rows, *sample_shape)``, without any context."""
+        return self.likelihood.mean(self.decoder(h))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """``decode(encode(x))``."""
+        return self.decode(self.encode(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The reconstruction of x."""
+        return self.reconstruct(x)
+
+    def objective(
+        self,
+        batch: Tensor,
+        step: int,
+        *,
+        sample_weight: Tensor | None = None,
+        value_weight: Tensor | None = None,
+    ) -> Objective:
+        """Loss and terms of a batch in training, a function of the seed, the batch and the step.
+
+        ``batch`` is ``(rows, *sample_shape)``; ``objective(batch, step).loss.backward()`` is all
+        that a loop of your own needs.
+        """
+        randomness = Randomness(self.seed, "training", step)
+        return evaluate(self, batch, randomness, sample_weight, value_weight)
+
+    def start_at(self, mean: Tensor) -> None:
+        """Let the untrained decoder begin at the data's mean, ``sample_shape`` in model units."""
+        self.decoder.start_at(self.likelihood.outputs_at(mean))
+
+    def dense_trace(self, x: Tensor) -> DenseTrace | None:
+        """Weights and slopes of the dense layers from x to the code's mean, if that is what they are."""
+        trace = self.encoder.dense_trace(x)
+        if trace is None:
+            return None
+        weights, slopes, pre_code = trace
+        return [*weights[:-1], weights[-1][: self.code.size]], [*slopes, self.code.slope(pre_code)]
+
+    def weights(self) -> Sequence[Tensor]:
+        """Weight matrices and kernels of encoder and decoder, biases left out."""
+        return [parameter for parameter in self.network.parameters() if parameter.ndim > 1]
+
+    def named_penalties(self) -> Iterable[tuple[str, Penalty]]:
+        """Penalties by name."""
+        return self.penalties.items()  # pyright: ignore[reportReturnType]

@@ -1,0 +1,132 @@
+"""From a description to a module: the only place that resolves names to classes."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from isthmus.codes.base import Code
+from isthmus.config.catalogue import Custom, part_name, target_of
+from isthmus.config.description import Description
+from isthmus.config.model import Model
+from isthmus.errors import ArtifactError, ParameterError
+from isthmus.likelihoods.base import Likelihood
+from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.networks.base import Ends, Network
+from isthmus.networks.custom import Custom as CustomNetwork
+from isthmus.numerics.randomness import Randomness
+from isthmus.penalties.base import Penalty
+from isthmus.shapes import Shape
+
+Factory = Callable[[], Any]
+"""Gives a part of the user's own: a module, or for a network the pair (encoder, decoder)."""
+
+
+def build(
+    model: Model, sample_shape: Shape, *, seed: int, parts: Mapping[str, Factory] | None = None
+) -> AutoencoderModule:
+    """The module that a description spells out, with weights drawn from ``seed``.
+
+    Parameters
+    ----------
+    model
+        Every ``"auto"`` already replaced.
+    sample_shape
+        Shape of one example, torch side.
+    parts
+        Factories of the user's own parts, by the name in ``Custom(name)``.
+
+    Raises
+    ------
+    ParameterError
+        If parts do not fit each other or the data.
+    ArtifactError
+        If a part of the user's own was not handed in.
+    """
+    size = model.code_size
+    if not isinstance(size, int) or isinstance(model.likelihood, str):
+        raise ParameterError("build: code_size and likelihood must be chosen first, got 'auto'. Resolve the config.")
+    own = parts or {}
+    code_class = _custom(model.code, own) or _class(model.code)
+    code: Code = code_class(size) if isinstance(model.code, Custom) else code_class(size, **model.code.get_params())
+    likelihood: Likelihood = _part(model.likelihood, own)
+    ends = Ends(sample_shape, code.n_inputs(size), size, likelihood.output_shape(sample_shape))
+    return AutoencoderModule(
+        network=_network(model.network, ends, seed, own),
+        code=code,
+        likelihood=likelihood,
+        corruption=None if model.corruption is None else _part(model.corruption, own),
+        penalties=_penalties(model, own),
+        sample_shape=sample_shape,
+        seed=seed,
+    )
+
+
+def _network(description: Description, ends: Ends, seed: int, own: Mapping[str, Factory]) -> Network:
+    factory = _custom(description, own)
+    if factory is not None:
+        made = factory()
+        return made if isinstance(made, Network) else CustomNetwork(ends, *made)
+    with torch.device("meta"):
+        network: Network = _class(description)(ends, **description.get_params())
+    network.to_empty(device="cpu")
+    _initialise(network, seed)
+    return network
+
+
+def _penalties(model: Model, own: Mapping[str, Factory]) -> dict[str, Penalty]:
+    """Penalties by name; the second of a name is ``name_2``."""
+    seen: Counter[str] = Counter()
+    named: dict[str, Penalty] = {}
+    for description in model.penalties:
+        name = part_name(description).removeprefix("custom:").replace(".", "_")
+        seen[name] += 1
+        named[name if seen[name] == 1 else f"{name}_{seen[name]}"] = _part(description, own)
+    return named
+
+
+def _part(description: Description, own: Mapping[str, Factory]) -> Any:
+    factory = _custom(description, own)
+    if factory is not None:
+        return factory()
+    return _class(description)(**description.get_params())
+
+
+def _custom(description: Description, own: Mapping[str, Factory]) -> Factory | None:
+    if not isinstance(description, Custom):
+        return None
+    if description.name not in own:
+        raise ArtifactError(
+            f"open: this model has a part of its author's own, {description.name!r}, which no file can "
+            f"hold. Hand it in: isthmus.open(path, parts={{{description.name!r}: factory}})."
+        )
+    return own[description.name]
+
+
+def _class(description: Description) -> Any:
+    module, name = target_of(description).split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _initialise(network: nn.Module, seed: int) -> None:
+    """Uniform within ``1 / sqrt(fan in)``, weights and biases (LeCun et al. 1998; torch's default).
+
+    Each tensor draws from its own name, so that changing one layer leaves the others as they were.
+    """
+    randomness = Randomness(seed, "initialise")
+    with torch.no_grad():
+        for name, module in network.named_modules():
+            weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+            if weight is None:
+                continue
+            bound = 1 / math.sqrt(max(1, math.prod(weight.shape[1:])))
+            for kind, parameter in (("weight", weight), ("bias", bias)):
+                if parameter is not None:
+                    numbers = randomness.at(name, kind).uniform(parameter.shape)
+                    parameter.copy_((2 * numbers - 1) * bound)
