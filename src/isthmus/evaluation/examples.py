@@ -1,0 +1,129 @@
+"""The best, typical and worst examples beside their reconstructions, laid out for the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from isthmus.evaluation import figures
+from isthmus.evaluation.pictures import longest_side, picture_uri
+from isthmus.evaluation.report_data import Numbers, ReportData
+from isthmus.evaluation.svg import shortened
+from isthmus.evaluation.words import number_text
+
+MOST_COLUMNS = 30
+"""Columns of a vector that are listed; the most missed ones."""
+
+WIDEST_MISS = 2.0
+"""Ends of the scale of misses, in standard deviations of the column."""
+
+
+def picture_groups(data: ReportData) -> list[dict[str, Any]]:
+    """Groups of examples by role; each has lines (original, model, PCA) of picture URIs."""
+    chosen = data.examples
+    kinds = [("original", "Original", chosen.originals), ("model", "Model", chosen.reconstructions)]
+    if chosen.pca_reconstructions is not None:
+        kinds.append(("pca", "PCA", chosen.pca_reconstructions))
+    side = longest_side(len(kinds) * len(chosen.rows), data.sample_shape[-1], 600_000)
+    groups: list[dict[str, Any]] = []
+    for role, members in _by_role(data):
+        lines = [
+            {
+                "key": key,
+                "name": name,
+                "uris": [picture_uri(np.asarray(pictures[i], dtype=np.float64), side) for i in members],
+                "alts": [_alt(data, name, role, i) for i in members],
+                "errors": _errors_of(data, key, members),
+            }
+            for key, name, pictures in kinds
+        ]
+        groups.append({"role": role, "rows": [int(chosen.rows[i]) for i in members], "lines": lines})
+    return groups
+
+
+def trace_groups(data: ReportData) -> list[dict[str, Any]]:
+    """The first example of each role as lines over the index of the value."""
+    chosen = data.examples
+    pca = chosen.pca_reconstructions
+    return [
+        {
+            "role": role,
+            "row": int(chosen.rows[i]),
+            "error": chosen.errors[i],
+            "pca_error": None if chosen.pca_errors is None else chosen.pca_errors[i],
+            "svg": figures.traces(
+                np.ravel(chosen.originals[i]),
+                np.ravel(chosen.reconstructions[i]),
+                None if pca is None else np.ravel(pca[i]),
+                f"trace-{role}",
+            ),
+        }
+        for role, (i, *_) in _by_role(data)
+    ]
+
+
+def column_tables(data: ReportData) -> list[dict[str, Any]]:
+    """The first example of each role as a table: a column a line, the misses on a small scale."""
+    chosen = data.examples
+    names = list(data.columns) if data.columns is not None else [f"value {i}" for i in range(data.n_values)]
+    groups: list[dict[str, Any]] = []
+    for role, (i, *_) in _by_role(data):
+        original, model = np.ravel(chosen.originals[i]), np.ravel(chosen.reconstructions[i])
+        pca = None if chosen.pca_reconstructions is None else np.ravel(chosen.pca_reconstructions[i])
+        scales = _scales(data)
+        order = np.argsort(-np.abs((model - original) / scales), kind="stable")[:MOST_COLUMNS]
+        lines = [
+            {
+                "name": names[j],
+                "short": shortened(names[j], 32),
+                "value": number_text(float(original[j])),
+                "model": number_text(float(model[j])),
+                "pca": None if pca is None else number_text(float(pca[j])),
+                "model_at": _at(float(model[j] - original[j]), float(scales[j])),
+                "pca_at": None if pca is None else _at(float(pca[j] - original[j]), float(scales[j])),
+            }
+            for j in np.sort(order).tolist()
+        ]
+        groups.append(
+            {
+                "role": role,
+                "row": int(chosen.rows[i]),
+                "error": chosen.errors[i],
+                "pca_error": None if chosen.pca_errors is None else chosen.pca_errors[i],
+                "lines": lines,
+                "has_pca": pca is not None,
+                "left_out": data.n_values - len(lines),
+            }
+        )
+    return groups
+
+
+def _by_role(data: ReportData) -> list[tuple[str, list[int]]]:
+    roles = list(data.examples.roles)
+    present = [role for role in ("best", "typical", "worst") if role in roles]
+    return [(role, [i for i, own in enumerate(roles) if own == role]) for role in present]
+
+
+def _errors_of(data: ReportData, key: str, members: list[int]) -> list[str]:
+    errors = {"model": data.examples.errors, "pca": data.examples.pca_errors}.get(key)
+    return ["" if errors is None else number_text(float(errors[i])) for i in members]
+
+
+def _alt(data: ReportData, name: str, role: str, i: int) -> str:
+    what = "original" if name == "Original" else f"{name}'s reconstruction"
+    return f"Row {int(data.examples.rows[i])} ({role}), {what}"
+
+
+def _scales(data: ReportData) -> Numbers:
+    """Each column's standard deviation, or the spread of the shown examples where it is unknown."""
+    if data.column_scales is not None:
+        scales = np.asarray(data.column_scales, dtype=np.float64).ravel()
+    else:
+        scales = np.reshape(data.examples.originals, (len(data.examples.rows), -1)).std(axis=0)
+    return np.where(scales > 0, scales, 1.0)
+
+
+def _at(miss: float, scale: float) -> float:
+    """Where a miss lies on the scale, in per cent of its width; beyond its ends, at its ends."""
+    return round(float(np.clip(miss / scale / WIDEST_MISS, -1.0, 1.0)) * 46.0 + 50.0, 2)
