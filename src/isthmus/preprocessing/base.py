@@ -37,7 +37,7 @@ class Preprocessing(ABC):
         """Rows ``(n, *schema.sample_shape)`` in data units as ``(n, *model_shape)`` in model units."""
 
     @abstractmethod
-    def to_data(self, model_units: NDArray[Any], dtype: DTypeLike = None) -> NDArray[Any]:
+    def to_data(self, model_units: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
         """Rows ``(n, *model_shape)`` in model units as ``(n, *schema.sample_shape)`` in data units."""
 
     @abstractmethod

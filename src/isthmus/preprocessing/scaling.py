@@ -135,7 +135,7 @@ class Scaling(Preprocessing):
             check_rows(result, "Scaling (after conversion to float32)")
         return result
 
-    def to_data(self, model_units: NDArray[Any], dtype: DTypeLike = None) -> NDArray[Any]:
+    def to_data(self, model_units: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
         """Rows ``(n, *model_shape)`` in model units as a new ``(n, *schema.sample_shape)`` in data units.
 
         Parameters

@@ -70,14 +70,14 @@ def _used_rows(rows: Indices, sample_weight: NDArray[Any] | None) -> tuple[Indic
         fits = sample_weight.shape == rows.shape and bool(np.isfinite(sample_weight).all())
         if not fits or bool((sample_weight < 0).any()):
             raise ParameterError(
-                f"Scaling: sample_weight must be one finite number of 0 or more for each of {len(rows)} rows, "
-                f"got shape {sample_weight.shape}{' with others among them' if not fits or sample_weight.size else ''}; "
-                f"leave it out for equal weights."
+                f"Scaling: sample_weight must be one finite number, 0 or more, for each of {len(rows)} "
+                f"rows, got {sample_weight!r}; leave it out for equal weights."
             )
         rows, sample_weight = rows[sample_weight > 0], sample_weight[sample_weight > 0]
     if len(rows) < 2:
         raise DataError(
-            f"Scaling: at least 2 rows (of positive weight) are needed to fit, got {len(rows)}; give more rows."
+            f"Scaling: at least 2 rows (of positive weight) are needed to fit, got {len(rows)}; "
+            f"give more rows."
         )
     return rows, sample_weight
 
@@ -139,7 +139,8 @@ def _standardised(moments: Moments, n_rows: int, columns: tuple[str, ...] | None
     if constant.all():
         raise DataError(
             f"Scaling: expected columns that vary, got {n_rows} rows whose columns are all constant "
-            f"(up to {CONSTANT_BELOW:g} of their magnitude); subtract their common offset, or give other rows."
+            f"(up to {CONSTANT_BELOW:g} of their magnitude); "
+            f"subtract their common offset, or give other rows."
         )
     exact = moments.low == moments.high
     shift = np.where(exact, moments.low, moments.mean)
@@ -154,9 +155,8 @@ def _constant_note(constant: NDArray[np.bool_], columns: tuple[str, ...] | None)
     shown = [int(column) for column in found[:_NAMED_COLUMNS]]
     names = [str(column) if columns is None else columns[column] for column in shown]
     more = ", ..." if len(found) > _NAMED_COLUMNS else ""
-    return (
-        f"{len(found)} of {len(constant)} columns are constant ({', '.join(names)}{more}): centred, not scaled.",
-    )
+    listed = ", ".join(names) + more
+    return (f"{len(found)} of {len(constant)} columns are constant ({listed}): centred, not scaled.",)
 
 
 def _affine(method: Literal["range", "none"], shift: float, scale: float, *notes: str) -> Affine:

@@ -157,8 +157,8 @@ def _wanted_shape(shape: Shape, wanted: Shape, who: str) -> Shape:
     same = n_values(full) == shape[1] if len(shape) == 2 else shape[1:] in (wanted, full)
     if not same:
         raise DataError(
-            f"{who}: sample_shape {shape_text(wanted)} does not fit rows of {shape_text(shape[1:]) or 'no axis'}; "
-            f"they must hold the same values."
+            f"{who}: sample_shape {shape_text(wanted)} does not fit rows of "
+            f"{shape_text(shape[1:]) or 'no axis'}; they must hold the same values."
         )
     return full
 

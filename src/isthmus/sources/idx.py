@@ -28,9 +28,9 @@ _PIECE = 1 << 24
 
 
 def is_idx(start: bytes) -> bool:
-    """Whether a file that starts so is an IDX file.
+    r"""Whether a file that starts so is an IDX file.
 
-    >>> is_idx(b"\\x00\\x00\\x08\\x03"), is_idx(b"PK\\x03\\x04")
+    >>> is_idx(b"\x00\x00\x08\x03"), is_idx(b"PK\x03\x04")
     (True, False)
     """
     return len(start) >= 4 and start[:2] == b"\0\0" and start[2] in IDX_TYPES and start[3] > 0
@@ -52,7 +52,8 @@ def read_idx(path: Path) -> NDArray[Any]:
         return _read_packed(path) if packed else _read_plain(path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise SourceError(
-            f"{path}: expected a whole gzip file, got a damaged or truncated one ({error}); download it again."
+            f"{path}: expected a whole gzip file, got a damaged or truncated one ({error}); "
+            f"download it again."
         ) from error
 
 

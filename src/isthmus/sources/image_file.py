@@ -111,13 +111,15 @@ def _opened(path: Path) -> Generator[Image.Image]:
         raise _too_large(path, "several times as many") from error
     except _BROKEN as error:
         raise SourceError(
-            f"{path}: expected an image, got a file that cannot be decoded ({_reason(error)}); mend it or move it away."
+            f"{path}: expected an image, got a file that cannot be decoded ({_reason(error)}); "
+            f"mend it or move it away."
         ) from error
 
 
 def _too_large(path: Path, got: str) -> SourceError:
     return SourceError(
-        f"{path}: an image may have at most {MAX_PIXELS} pixels, got {got}; make it smaller with an image editor."
+        f"{path}: an image may have at most {MAX_PIXELS} pixels, got {got}; "
+        f"make it smaller with an image editor."
     )
 
 

@@ -74,8 +74,8 @@ def _open_array(path: Path, labels: Path | None) -> Source:
     array, own = _array_and_labels(path)
     if array.ndim < 2:
         raise DataError(
-            f"{path}: expected rows of values, got an array of shape {array.shape}; labels belong to labels=, "
-            f"and one column alone is array.reshape(-1, 1)."
+            f"{path}: expected rows of values, got an array of shape {array.shape}; "
+            f"labels belong to labels=, and one column alone is array.reshape(-1, 1)."
         )
     if labels is not None:
         own = read_labels(labels, len(array))
