@@ -47,8 +47,8 @@ help: ## list the targets
 # ---------------------------------------------------------------- the environment: once, and after its files change
 
 $(VENV)/.made:
-	@command -v $(PYTHON) >/dev/null || { echo "isthmus needs Python 3.11 or newer, and there is no $(PYTHON); try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "isthmus needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) -V); try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	|| { echo "isthmus needs Python 3.11 or newer, and $(PYTHON) is not; try: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 2; }
 	@echo "Making $(VENV) with $$($(PYTHON) -V)"
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
@@ -80,10 +80,9 @@ test: $(VENV)/.test ## run every test, and every example of the documentation
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=4 --dist=worksteal -q
 
 check: $(VENV)/.dev ## lint, format, types, floors
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/basedpyright
-	$(BIN)/lint-imports
+	@failed=; for check in 'ruff check' 'ruff format --check' basedpyright 'lint-imports --no-logo'; do \
+		echo "== $$check"; $(BIN)/$$check || failed="$$failed [$$check]"; done; \
+	if [ -n "$$failed" ]; then echo "make check: failed:$$failed" >&2; exit 1; fi
 
 format: $(VENV)/.dev ## format, and mend what ruff can mend
 	$(BIN)/ruff check --fix

@@ -16,14 +16,12 @@ settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
-if os.environ.get("ISTHMUS_CHECK_TYPES"):  # `make test TYPES=1`: annotations hold at run time, shapes included
+if os.environ.get("ISTHMUS_CHECK_TYPES"):  # `make test TYPES=1`: annotations hold at run time
     from jaxtyping import install_import_hook
 
     install_import_hook("isthmus", "beartype.beartype")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-
-Python = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="session")
@@ -40,20 +38,21 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def python(environment: dict[str, str]) -> Python:
-    """Run ``python -c code`` in a fresh interpreter; its output comes back, its failure is the test's."""
+def process(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command to its end, with its text; ``python`` as its first word is this interpreter."""
 
-    def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
+    def run(*command: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+        program = sys.executable if command[0] == "python" else command[0]
+        return subprocess.run(
+            [program, *command[1:]],
+            cwd=cwd,
+            env={**environment, **variables},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             encoding="utf-8",
-            env=environment,
             check=False,
-            timeout=120,
+            timeout=300,
         )
-        assert done.returncode == 0, done.stderr
-        return done
 
     return run

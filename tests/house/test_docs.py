@@ -9,9 +9,10 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,9 @@ BLOCK = re.compile(
     r"(?P<mark><!-- not run: \S.*? -->\n+)?^```(?P<language>python|bash|sh|shell)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+
+
+Process = Callable[..., "CompletedProcess[str]"]
 
 
 class Block(NamedTuple):
@@ -50,28 +54,27 @@ def pictures(folder: Path) -> None:
         Image.fromarray((spot[..., None] * colour).astype(np.uint8)).save(folder / f"{number:03}.png")
 
 
-def commands(folder: Path, environment: dict[str, str]) -> dict[str, str]:
-    """Environment of a shell that finds ``isthmus`` and ``python`` of this checkout first."""
+def commands(folder: Path) -> str:
+    """PATH of a shell that finds the ``isthmus`` of this checkout first."""
     folder.mkdir()
-    for name, arguments in {"isthmus": "-m isthmus ", "python": ""}.items():
-        script = folder / name
-        script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {arguments}"$@"\n', "utf-8")
-        script.chmod(0o755)
-    return {**environment, "PATH": f"{folder}{os.pathsep}{environment['PATH']}", "MPLBACKEND": "Agg"}
+    script = folder / "isthmus"
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m isthmus "$@"\n', "utf-8")
+    script.chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the shell blocks want bash")
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page.read_text("utf-8"))], ids=lambda p: p.stem)
-def test_page_runs(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page.read_text("utf-8"))], ids=lambda p: p.stem
+)
+def test_page_runs(page: Path, tmp_path: Path, process: Process) -> None:
     work = tmp_path / "work"
     work.mkdir()
     pictures(work / "pictures")
-    environment = commands(tmp_path / "bin", environment)
+    path = commands(tmp_path / "bin")
     for language, code in blocks(page.read_text("utf-8")):
-        command = [sys.executable, "-c", code] if language == "python" else ["bash", "-euo", "pipefail", "-c", code]
-        done = subprocess.run(
-            command, cwd=work, env=environment, capture_output=True, text=True, encoding="utf-8", check=False, timeout=300
-        )
+        shell = ("python", "-c") if language == "python" else ("bash", "-euo", "pipefail", "-c")
+        done = process(*shell, code, cwd=work, PATH=path, MPLBACKEND="Agg")
         assert done.returncode == 0, f"{page.name}:\n{code}\n{done.stdout}\n{done.stderr}"
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 
-import isthmus
 import pytest
+
+import isthmus
 
 
 def takes_parameters(thing: object) -> bool:
