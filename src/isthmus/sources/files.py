@@ -45,7 +45,7 @@ def read_npz(path: Path) -> _Pair:
         Damaged, or no array can be told to be the rows; the message lists what there is.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return _rows_and_labels(path, cast("Mapping[str, NDArray[Any]]", file))
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as error:
         raise SourceError(f"{path}: expected a whole .npz file of numbers, got one that NumPy cannot read "

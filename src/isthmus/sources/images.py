@@ -129,7 +129,8 @@ def _mixed(
     (a, b), (c, d) = first_sides, second_sides
     return DataError(
         f"{first}: expected images of one size, got {a} x {b} here and {c} x {d} in {second} "
-        f"(height x width); to resize them all, set data.resize = [{a}, {b}], at the command line --set data.resize=[{a},{b}]."
+        f"(height x width); to resize them all, set data.resize = [{a}, {b}], "
+        f"at the command line --set data.resize=[{a},{b}]."
     )
 
 
@@ -137,7 +138,8 @@ def _check_memory(path: Path, n_bytes: int) -> None:
     if n_bytes > MAX_BYTES:
         raise SourceError(
             f"{path}: images may take at most {MAX_BYTES / 2**30:.3g} GiB of memory, "
-            f"got {n_bytes / 2**30:.3g} GiB; make them smaller with data.resize = [height, width], or give fewer."
+            f"got {n_bytes / 2**30:.3g} GiB; "
+            f"make them smaller with data.resize = [height, width], or give fewer."
         )
 
 
