@@ -1,0 +1,123 @@
+"""What ``"auto"`` becomes: one set of rules for all data, functions of sizes alone.
+
+Each rule is measured in ``docs/decisions/0003-defaults.md``; none looks at what the data is called.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, replace
+
+from isthmus.config.config import Config
+from isthmus.config.parts.networks import Conv2d, Dense
+from isthmus.shapes import Shape, n_values
+
+LONGEST_CODE = 64
+NARROWEST, WIDEST = 64, 1024
+SMALLEST_BATCH, LARGEST_BATCH = 32, 256
+STEPS = 5_000
+FEWEST_EPOCHS = 10
+FIRST_CHANNELS = 32
+SMALLEST_MAP = 7
+"""Convolution stages go on until a side of the feature maps is this or smaller."""
+LEARNING_RATE = 2e-3
+PATIENCE = 0.3
+WORK_A_THREAD = 2e8
+"""Multiplications a step and a thread under which another thread costs more than it brings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the rules may look at."""
+
+    sample_shape: Shape
+    """Shape of a row, NumPy side."""
+    n_rows: int
+    """Training rows, validation rows left out."""
+    likelihood: str
+    """Name that the values suggest."""
+
+
+def resolve(config: Config, facts: Facts) -> Config:
+    """The config with every ``"auto"`` that depends on the data's sizes replaced."""
+    model = config.model
+    if model.code_size == "auto":
+        model = model.replace(code_size=code_size(facts.sample_shape))
+    if model.likelihood == "auto":
+        model = model.replace(likelihood=facts.likelihood)
+    network = model.network
+    if isinstance(network, Dense) and network.hidden_sizes == "auto":
+        model = model.replace(network=network.replace(hidden_sizes=hidden_sizes(facts.n_rows)))
+    if isinstance(network, Conv2d) and network.channels == "auto":
+        model = model.replace(network=network.replace(channels=channels(facts.sample_shape, network.stride)))
+
+    training = config.training
+    if training.batch_size == "auto":
+        training = training.replace(batch_size=batch_size(facts.n_rows))
+    if training.epochs == "auto":
+        training = training.replace(epochs=epochs(facts.n_rows, int(training.batch_size)))
+    if training.learning_rate == "auto":
+        training = training.replace(learning_rate=LEARNING_RATE)
+    if training.patience == "auto":
+        training = training.replace(patience=PATIENCE)
+    if training.gradient_clip == "auto":
+        training = training.replace(gradient_clip=gradient_clip(facts.sample_shape))
+    return replace(config, model=model, training=training)
+
+
+def code_size(sample_shape: Shape) -> int:
+    """Square root of the number of values, at most 64: 28 for MNIST, 8 for 64 columns, 2 for 4."""
+    return max(1, min(round(math.sqrt(n_values(sample_shape))), LONGEST_CODE))
+
+
+def hidden_sizes(n_rows: int) -> tuple[int, ...]:
+    """More rows carry wider and deeper networks; each layer is half as wide as the one before.
+
+    >>> hidden_sizes(100), hidden_sizes(1_500), hidden_sizes(60_000)
+    ((64,), (256, 128), (1024, 512, 256))
+    """
+    width = _power_of_two(8 * math.sqrt(n_rows), NARROWEST, WIDEST)
+    depth = 1 if n_rows < 1_000 else 2 if n_rows < 30_000 else 3
+    return tuple(width >> layer for layer in range(depth))
+
+
+def channels(sample_shape: Shape, stride: int) -> tuple[int, ...]:
+    """Twice the channels after each stage, until the maps are small.
+
+    >>> channels((28, 28, 1), 2), channels((64, 64, 3), 2)
+    ((32, 64), (32, 64, 128, 256))
+    """
+    side, stages = max(sample_shape[:2]), 1
+    while stride > 1 and side / stride**stages > SMALLEST_MAP:
+        stages += 1
+    return tuple(FIRST_CHANNELS << stage for stage in range(stages))
+
+
+def batch_size(n_rows: int) -> int:
+    """Square root of the number of rows as a power of two, in [32, 256].
+
+    >>> batch_size(100), batch_size(7_000), batch_size(60_000)
+    (32, 64, 256)
+    """
+    return _power_of_two(1.42 * math.sqrt(n_rows), SMALLEST_BATCH, LARGEST_BATCH)
+
+
+def epochs(n_rows: int, batch: int) -> int:
+    """As many as make 5,000 steps, at least 10."""
+    return max(FEWEST_EPOCHS, math.ceil(STEPS / math.ceil(n_rows / batch)))
+
+
+def gradient_clip(sample_shape: Shape) -> float:
+    """Square root of the number of values: the loss is a sum over them."""
+    return round(math.sqrt(n_values(sample_shape)), 3)
+
+
+def threads(n_weights: int, batch: int) -> int:
+    """One thread for small models, which more only slow down; never more than there are cores."""
+    wanted = max(1, int(3 * n_weights * batch / WORK_A_THREAD))
+    return min(wanted, os.cpu_count() or 1)
+
+
+def _power_of_two(value: float, low: int, high: int) -> int:
+    return max(low, min(2 ** int(math.log2(max(1.0, value))), high))

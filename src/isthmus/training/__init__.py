@@ -1,0 +1,1 @@
+"""Training: order of rows, schedules, optimiser, early stopping."""

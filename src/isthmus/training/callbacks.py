@@ -1,0 +1,40 @@
+"""What may watch a training, and what it is told."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One epoch, in plain values."""
+
+    epoch: int
+    """Counted from 1."""
+    learning_rate: float
+    """Of its last step."""
+    training: dict[str, float]
+    """Mean over the epoch's examples of ``loss`` and each of its terms."""
+    validation: dict[str, float] | None
+    """The same on the validation rows after the epoch, or None."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return asdict(self)
+
+
+class Callback:
+    """Watches a training; every method may be left out."""
+
+    def begin(self, n_epochs: int, n_rows: int) -> None:
+        """Before the first step: epochs at most, and rows an epoch."""
+
+    def step(self, n_rows: int) -> None:
+        """After each step on ``n_rows`` rows."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """After each epoch and its validation."""
+
+    def end(self, reason: str) -> None:
+        """After the last step; ``reason`` is ``"all epochs"``, ``"patience"`` or ``"interrupted"``."""

@@ -1,0 +1,223 @@
+"""The loop: the only place that steps an optimiser or averages over a batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isthmus.config.training import Training
+from isthmus.errors import TrainingError
+from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.model.objective import Objective, evaluate
+from isthmus.numerics.randomness import Randomness
+from isthmus.training.callbacks import Callback, Epoch
+from isthmus.training.rows import Rows
+from isthmus.training.schedule import rate_factor
+from isthmus.training.threads import training_threads
+
+VALIDATION_BATCH = 256
+"""Fixed, so that the noise of a validation row is a function of the seed and its position."""
+
+
+@dataclass(slots=True)
+class History:
+    """What happened in a training."""
+
+    epochs: list[Epoch] = field(default_factory=lambda: list[Epoch]())
+    best_epoch: int = 0
+    """The epoch whose weights the module holds now, counted from 1; 0 before the first."""
+    reason: str = "all epochs"
+    """Why it ended: ``"all epochs"``, ``"patience"`` or ``"interrupted"``."""
+
+
+class Trainer:
+    """Fits a module: fused AdamW, warm-up, clipping, early stopping with the best weights back.
+
+    Everything random is a function of the seed, the epoch and the step.
+
+    Parameters
+    ----------
+    module
+        Trained in place, on the device of ``plan``.
+    plan
+        Every ``"auto"`` already replaced.
+    """
+
+    def __init__(self, module: AutoencoderModule, plan: Training) -> None:
+        self.module = module
+        self.plan = plan
+        self.device = torch.device(plan.device)
+        self.n_steps_done = 0
+        module.to(self.device)
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(
+            parameters,
+            lr=_number(plan.learning_rate),
+            weight_decay=plan.weight_decay,
+            fused=self.device.type in ("cpu", "cuda"),
+        )
+
+    def fit(
+        self,
+        rows: Rows,
+        validation: Rows | None = None,
+        *,
+        sample_weight: Tensor | None = None,
+        validation_weight: Tensor | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> History:
+        """Train for all epochs or until patience ends; leave the best weights in the module."""
+        n_epochs = int(_number(self.plan.epochs))
+        batches_an_epoch = math.ceil(len(rows) / int(_number(self.plan.batch_size)))
+        patience = n_epochs if self.plan.patience is None else _number(self.plan.patience) * n_epochs
+        history, best = History(), _Best()
+        for callback in callbacks:
+            callback.begin(n_epochs, len(rows))
+        with training_threads(int(_number(self.plan.threads))):
+            try:
+                for epoch in range(1, n_epochs + 1):
+                    record = self._epoch(
+                        epoch, rows, n_epochs * batches_an_epoch, sample_weight, validation,
+                        validation_weight, callbacks,
+                    )
+                    history.epochs.append(record)
+                    best.offer(record, self.module)
+                    for callback in callbacks:
+                        callback.epoch(record)
+                    if validation is not None and epoch - best.epoch >= max(1.0, patience) and epoch < n_epochs:
+                        history.reason = "patience"
+                        break
+            except KeyboardInterrupt:
+                history.reason = "interrupted"
+        best.restore(self.module)
+        history.best_epoch = best.epoch
+        for callback in callbacks:
+            callback.end(history.reason)
+        self.module.eval()
+        return history
+
+    def one_pass(self, rows: Rows, sample_weight: Tensor | None = None) -> Epoch:
+        """One pass over the rows at the highest rate, without validation: for data that comes in parts."""
+        with training_threads(int(_number(self.plan.threads))):
+            terms = self._pass(rows, None, self.n_steps_done, sample_weight, ())
+        self.module.eval()
+        return Epoch(self.n_steps_done, _number(self.plan.learning_rate), terms, None)
+
+    def _epoch(
+        self,
+        epoch: int,
+        rows: Rows,
+        n_steps: int,
+        sample_weight: Tensor | None,
+        validation: Rows | None,
+        validation_weight: Tensor | None,
+        callbacks: Sequence[Callback],
+    ) -> Epoch:
+        training = self._pass(rows, n_steps, epoch, sample_weight, callbacks)
+        if not math.isfinite(training["loss"]):
+            raise TrainingError(
+                f"training: the loss was no longer finite in epoch {epoch}. "
+                "Lower learning_rate, or look for extreme values in the data."
+            )
+        held_out = None if validation is None else self.validate(validation, validation_weight)
+        return Epoch(epoch, self.optimiser.param_groups[0]["lr"], training, held_out)
+
+    def _pass(
+        self,
+        rows: Rows,
+        n_steps: int | None,
+        order: int,
+        sample_weight: Tensor | None,
+        callbacks: Sequence[Callback],
+    ) -> dict[str, float]:
+        """Every row once, in an order that is a function of the seed and ``order``."""
+        self.module.train()
+        means = _Means()
+        for indices in self._batches(len(rows), order):
+            rate = _number(self.plan.learning_rate)
+            if n_steps is not None:
+                rate *= rate_factor(self.n_steps_done, n_steps, self.plan.warm_up_share, self.plan.schedule)
+            weight = None if sample_weight is None else sample_weight[indices].to(self.device)
+            batch = rows.gather(indices).to(self.device, non_blocking=True)
+            means.add(self._step(batch, weight, rate), len(indices))
+            for callback in callbacks:
+                callback.step(len(indices))
+        return means.fetch()
+
+    def _step(self, batch: Tensor, weight: Tensor | None, rate: float) -> Objective:
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        result = self.module.objective(batch, self.n_steps_done, sample_weight=weight)
+        self.optimiser.zero_grad(set_to_none=True)
+        result.loss.backward()
+        if self.plan.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.module.parameters(), _number(self.plan.gradient_clip))
+        self.optimiser.step()
+        self.n_steps_done += 1
+        return result
+
+    def _batches(self, n: int, order: int) -> Iterator[Tensor]:
+        """Batches of nearly equal size, so that no last one is left with a row or two."""
+        permutation = Randomness(int(self.plan.seed or 0), "order", order).permutation(n)
+        return iter(permutation.tensor_split(math.ceil(n / int(_number(self.plan.batch_size)))))
+
+    @torch.no_grad()
+    def validate(self, rows: Rows, sample_weight: Tensor | None = None) -> dict[str, float]:
+        """Mean loss and terms over rows, with noise that is a function of the seed and the row."""
+        self.module.eval()
+        means = _Means()
+        root = Randomness(int(self.plan.seed or 0), "validation")
+        for block, indices in enumerate(torch.arange(len(rows)).split(VALIDATION_BATCH)):
+            batch = rows.gather(indices).to(self.device)
+            weight = None if sample_weight is None else sample_weight[indices].to(self.device)
+            means.add(evaluate(self.module, batch, root.at(block), weight), len(indices))
+        return means.fetch()
+
+
+class _Best:
+    """The best weights so far."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.loss = math.inf
+        self.weights: dict[str, Tensor] = {}
+
+    def offer(self, record: Epoch, module: AutoencoderModule) -> None:
+        """Keep these weights if their validation loss is lower; without validation, always."""
+        if record.validation is None:
+            self.epoch = record.epoch
+        elif record.validation["loss"] < self.loss:
+            self.loss, self.epoch = record.validation["loss"], record.epoch
+            self.weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    def restore(self, module: AutoencoderModule) -> None:
+        if self.weights:
+            module.load_state_dict(self.weights)
+
+
+class _Means:
+    """Weighted means of an objective's terms, fetched from the device once."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._n = 0
+
+    def add(self, result: Objective, n: int) -> None:
+        for name, value in (("loss", result.loss), *result.terms.items()):
+            part = value.detach() * n
+            self._sums[name] = part if name not in self._sums else self._sums[name] + part
+        self._n += n
+
+    def fetch(self) -> dict[str, float]:
+        return {name: value.item() / self._n for name, value in self._sums.items()}
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str):
+        raise TrainingError(f"training: {value!r} was not replaced by a number. Resolve the config first.")
+    return value
