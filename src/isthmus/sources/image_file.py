@@ -19,7 +19,7 @@ from isthmus.errors import SourceError
 
 MAX_PIXELS = 1 << 26
 """No file of more pixels is decoded: 64 megapixels, checked in the header."""
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "GIF", "TIFF", "WEBP")
+_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP")
 _GREY = ("1", "L", "LA", "La")
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
 _BROKEN = (

@@ -1,0 +1,148 @@
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from isthmus.errors import DataError, ParameterError, SourceError
+from isthmus.sources.images import open_images
+
+
+def save(path, value=7, size=(4, 6), dtype=np.uint8, channels=()):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((*size, *channels), value, dtype)).save(path)
+
+
+def first_values(source):
+    return source.read(slice(None))[:, 0, 0, 0].tolist()
+
+
+def test_a_folder_in_the_order_of_names(tmp_path):
+    for value, name in enumerate(["b.png", "a/z.PNG", "a.bmp", "c/d/e.tif"]):
+        save(tmp_path / name, value)
+    save(tmp_path / ".hidden.png", 99)
+    save(tmp_path / ".git" / "x.png", 99)
+    (tmp_path / "notes.txt").write_text("not an image")
+    source = open_images(tmp_path)
+    assert source.schema.describe() == "pictures 4 x 6 x 1, uint8"
+    assert source.schema.value_range == (0.0, 255.0)
+    assert first_values(source) == [2, 1, 0, 3]
+    assert source.labels is None
+
+
+def test_one_colour_image_makes_all_colour(tmp_path):
+    save(tmp_path / "a.png", 1)
+    save(tmp_path / "b.png", 2, channels=(3,))
+    save(tmp_path / "c.png", 2570, dtype=np.uint16)
+    source = open_images(tmp_path)
+    assert source.schema.sample_shape == (4, 6, 3)
+    assert source.read(slice(None))[:, 0, 0].tolist() == [[1] * 3, [2] * 3, [10] * 3]
+
+
+def test_sixteen_bits_only_if_all_are(tmp_path):
+    save(tmp_path / "a.png", 514, dtype=np.uint16)
+    assert open_images(tmp_path).schema.dtype == "uint16"
+    assert first_values(open_images(tmp_path)) == [514]
+    save(tmp_path / "b.png", 3)
+    assert open_images(tmp_path).schema.dtype == "uint8"
+    assert first_values(open_images(tmp_path)) == [2, 3]
+
+
+def test_sub_folders_are_labels_if_every_image_is_in_one(tmp_path):
+    save(tmp_path / "dog" / "1.png")
+    save(tmp_path / "cat" / "deep" / "2.png")
+    assert open_images(tmp_path).labels.tolist() == ["cat", "dog"]
+    save(tmp_path / "loose.png")
+    assert open_images(tmp_path).labels is None
+
+
+def test_sub_folders_named_by_numbers(tmp_path):
+    for name in ("0/a.png", "7/b.png", "10/c.png"):
+        save(tmp_path / name)
+    assert open_images(tmp_path).labels.tolist() == [0, 10, 7]
+
+
+def test_labels_from_a_file(tmp_path):
+    for name in ("x/a.png", "b.png"):
+        save(tmp_path / name)
+    path = tmp_path / "labels.csv"
+    path.write_text("filename,label\nx/a.png,one\nb.png,two\n")
+    assert open_images(tmp_path, labels=path).labels.tolist() == ["two", "one"]
+    path.write_text("5\n6\n")
+    assert open_images(tmp_path, labels=path).labels.tolist() == [5, 6]
+
+
+def test_mixed_sizes_name_two_files_and_the_way_out(tmp_path):
+    save(tmp_path / "a.png")
+    save(tmp_path / "in" / "b.png", size=(5, 6))
+    with pytest.raises(DataError) as caught:
+        open_images(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / 'a.png'}: expected images of one size, got 4 x 6 here and 5 x 6 in {tmp_path / 'in' / 'b.png'} "
+        f"(height x width); to resize them all, set data.resize = [4, 6], "
+        f"at the command line --set data.resize=[4,6]."
+    )
+    source = open_images(tmp_path, resize=[3, 2])
+    assert source.schema.sample_shape == (3, 2, 1)
+    assert first_values(source) == [7, 7]
+
+
+def test_sizes_are_compared_as_people_see_them(tmp_path):
+    """An EXIF rotation can make two sizes one, or one size two."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    save(tmp_path / "a.png", size=(4, 6))
+    Image.fromarray(np.full((6, 4), 9, np.uint8)).save(tmp_path / "b.png", exif=exif)
+    assert first_values(open_images(tmp_path)) == [7, 9]
+    Image.fromarray(np.full((4, 6), 9, np.uint8)).save(tmp_path / "b.png", exif=exif)
+    with pytest.raises(DataError, match=re.escape("got 4 x 6 here and 6 x 4 in")):
+        open_images(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"text", None])
+def test_one_bad_file_is_named(tmp_path, content):
+    save(tmp_path / "a.png")
+    save(tmp_path / "b.png", size=(4, 6))
+    path = tmp_path / "b.png"
+    path.write_bytes(path.read_bytes()[:45] if content is None else content)
+    with pytest.raises(SourceError, match=re.escape(f"{path}: expected an image")):
+        open_images(tmp_path)
+
+
+def test_a_folder_without_images(tmp_path):
+    with pytest.raises(SourceError, match=r"expected a folder with images .* got an empty one; give"):
+        open_images(tmp_path)
+    for name in ("w.csv", "x.npy", "y.txt", "z.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(SourceError, match=re.escape("got a folder with w.csv, x.npy, y.txt and more;")):
+        open_images(tmp_path)
+
+
+@pytest.mark.parametrize("resize", [[28], [0, 3], [1, 2, 3]])
+def test_a_resize_that_is_none(tmp_path, resize):
+    with pytest.raises(ParameterError, match=re.escape(f"two positive integers, got {resize}; try [28, 28]")):
+        open_images(tmp_path, resize=resize)
+
+
+def test_memory_is_counted_before_decoding(tmp_path, monkeypatch):
+    save(tmp_path / "a.png")
+    save(tmp_path / "b.png", channels=(3,))
+    monkeypatch.setattr("isthmus.sources.images.MAX_BYTES", 2 * 4 * 6 * 3)
+    assert len(open_images(tmp_path)) == 2
+    monkeypatch.setattr("isthmus.sources.images.MAX_BYTES", 2 * 4 * 6 * 3 - 1)
+    monkeypatch.setattr("isthmus.sources.images.read_pixels", None)
+    with pytest.raises(SourceError, match="images may take at most"):
+        open_images(tmp_path)
+
+
+def test_four_gibibytes(tmp_path):
+    save(tmp_path / "a.png")
+    with pytest.raises(
+        SourceError, match=re.escape("at most 4 GiB of memory, got 4.66 GiB; make them smaller")
+    ):
+        open_images(tmp_path, resize=(50_000, 100_000))
+
+
+def test_one_image_is_one_row(tmp_path):
+    save(tmp_path / "a.png", 5)
+    assert first_values(open_images(tmp_path / "a.png")) == [5]
