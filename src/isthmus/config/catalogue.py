@@ -34,9 +34,7 @@ CATALOGUE: dict[str, dict[str, Entry]] = {
     },
     "likelihood": {
         "bernoulli": Entry(likelihoods.Bernoulli, "isthmus.likelihoods.bernoulli:Bernoulli"),
-        "squared_error": Entry(
-            likelihoods.SquaredError, "isthmus.likelihoods.squared_error:SquaredError"
-        ),
+        "squared_error": Entry(likelihoods.SquaredError, "isthmus.likelihoods.squared_error:SquaredError"),
         "gaussian": Entry(likelihoods.Gaussian, "isthmus.likelihoods.gaussian:Gaussian"),
     },
     "corruption": {

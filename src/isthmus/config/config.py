@@ -54,7 +54,11 @@ class Config:
                 raise unknown_name("config", "section", name, SECTIONS)
             if not isinstance(section, Mapping):
                 raise ParameterError(f"config: [{name}] must be a table of keys, got {section!r}.")
-        return cls(**{name: kind.from_dict(values.get(name, {})) for name, kind in SECTIONS.items()})
+        return cls(
+            data=Data.from_dict(values.get("data", {})),
+            model=Model.from_dict(values.get("model", {})),
+            training=Training.from_dict(values.get("training", {})),
+        )
 
     def to_toml(self) -> str:
         """The config as a TOML document that :meth:`from_toml` reads back."""
@@ -109,9 +113,7 @@ def apply_settings(values: Mapping[str, Any], settings: Iterable[str]) -> dict[s
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key.strip():
-            raise ParameterError(
-                f"--set: expected KEY=VALUE, got {setting!r}. Try --set training.epochs=20."
-            )
+            raise ParameterError(f"--set: expected KEY=VALUE, got {setting!r}. Try --set training.epochs=20.")
         *steps, last = key.strip().split(".")
         if not steps or steps[0] not in SECTIONS:
             raise unknown_name("--set", "section", steps[0] if steps else last, SECTIONS)

@@ -54,6 +54,7 @@ class Model(Description):
     penalties: Any = ()
 
     def __post_init__(self) -> None:
+        self._check_kind(self.kind)
         self.network = self._part("network", "dense" if self.network is None else self.network)
         self.code = DeterministicCode() if self.code is None else self._part("code", self.code)
         self.likelihood = self._part("likelihood", self.likelihood)
@@ -61,6 +62,13 @@ class Model(Description):
         several = self.penalties if isinstance(self.penalties, (list, tuple)) else (self.penalties,)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
         chosen = [part_from("penalty", one) for one in several]  # pyright: ignore[reportUnknownVariableType]
         self.penalties = tuple(one for one in chosen if one is not None)
+
+    @staticmethod
+    def _check_kind(kind: Any) -> None:
+        from isthmus.config.recipes import RECIPES
+
+        if not isinstance(kind, str) or kind not in RECIPES:
+            raise unknown_name("config", "kind", str(kind), RECIPES)
 
     def _part(self, family: str, value: Any) -> Any:
         if family == "likelihood" and value == "auto":
@@ -85,8 +93,7 @@ class Model(Description):
         from isthmus.config.recipes import RECIPES
 
         kind = values.get("kind", "basic")
-        if kind not in RECIPES:
-            raise unknown_name("config", "kind", str(kind), RECIPES)
+        cls._check_kind(kind)
         chosen = RECIPES[kind]().get_params()
         for family in FAMILIES:
             given, default = values.get(family), chosen[family]
@@ -94,5 +101,11 @@ class Model(Description):
                 chosen[family] = {**part_to_dict(default), **given}
             elif family in values:
                 chosen[family] = given
-        return cls(**{**values, **{family: chosen[family] for family in FAMILIES}, "kind": kind,
-                      "penalties": values.get("penalties", chosen["penalties"])})
+        return cls(
+            **{
+                **values,
+                **{family: chosen[family] for family in FAMILIES},
+                "kind": kind,
+                "penalties": values.get("penalties", chosen["penalties"]),
+            }
+        )

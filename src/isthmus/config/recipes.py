@@ -28,9 +28,7 @@ def denoising(corruption: Corruption | None = None) -> Model:
 
 def contractive(weight: float = 0.1) -> Model:
     """A sigmoid code whose Jacobian is kept small (Rifai et al. 2011)."""
-    return Model(
-        kind="contractive", code=DeterministicCode("sigmoid"), penalties=(Contractive(weight),)
-    )
+    return Model(kind="contractive", code=DeterministicCode("sigmoid"), penalties=(Contractive(weight),))
 
 
 def variational(beta: float = 1.0) -> Model:

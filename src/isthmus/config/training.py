@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 from isthmus.config.description import Description, description, numpy_scalars, within
 
 Auto = Literal["auto"]
-Count = Annotated[int, numpy_scalars, within("[1, inf)", "It is a count; leave it at 'auto' to let the data decide.")]
+Count = Annotated[
+    int, numpy_scalars, within("[1, inf)", "It is a count; leave it at 'auto' to let the data decide.")
+]
 
 
 @description
@@ -52,16 +54,16 @@ class Training(Description):
 
     epochs: Count | Auto = "auto"
     batch_size: Count | Auto = "auto"
-    learning_rate: (
-        Annotated[float, numpy_scalars, within("(0, inf)", "It is a rate; try 0.001.")] | Auto
-    ) = "auto"
+    learning_rate: Annotated[float, numpy_scalars, within("(0, inf)", "It is a rate; try 0.001.")] | Auto = (
+        "auto"
+    )
     schedule: Literal["cosine", "constant"] = "cosine"
     warm_up_share: Annotated[
         float, numpy_scalars, within("[0, 1)", "It is a share of all steps; try 0.1.")
     ] = 0.1
-    weight_decay: Annotated[
-        float, numpy_scalars, within("[0, inf)", "It is a rate of decay; try 0.01.")
-    ] = 0.0
+    weight_decay: Annotated[float, numpy_scalars, within("[0, inf)", "It is a rate of decay; try 0.01.")] = (
+        0.0
+    )
     gradient_clip: (
         Annotated[float, numpy_scalars, within("(0, inf)", "It is a norm; try 1.0.")] | Auto | None
     ) = "auto"

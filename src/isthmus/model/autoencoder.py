@@ -42,8 +42,11 @@ class AutoencoderModule(nn.Module):
     >>> import torch
     >>> from isthmus.config import Model
     >>> from isthmus.model.build import build
-    >>> module = build(Model(code_size=2, network={"type": "dense", "hidden_sizes": []},
-    ...                      likelihood="squared_error"), (5,), seed=0)
+    >>> module = build(
+    ...     Model(code_size=2, network={"type": "dense", "hidden_sizes": []}, likelihood="squared_error"),
+    ...     (5,),
+    ...     seed=0,
+    ... )
     >>> x = torch.zeros(3, 5)
     >>> module.encode(x).shape, module.reconstruct(x).shape
     (torch.Size([3, 2]), torch.Size([3, 5]))

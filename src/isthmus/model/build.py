@@ -51,10 +51,14 @@ def build(
     """
     size = model.code_size
     if not isinstance(size, int) or isinstance(model.likelihood, str):
-        raise ParameterError("build: code_size and likelihood must be chosen first, got 'auto'. Resolve the config.")
+        raise ParameterError(
+            "build: code_size and likelihood must be chosen first, got 'auto'. Resolve the config."
+        )
     own = parts or {}
-    code_class = _custom(model.code, own) or _class(model.code)
-    code: Code = code_class(size) if isinstance(model.code, Custom) else code_class(size, **model.code.get_params())
+    code_class: Any = _custom(model.code, own) or _class(model.code)
+    code: Code = (
+        code_class(size) if isinstance(model.code, Custom) else code_class(size, **model.code.get_params())
+    )
     likelihood: Likelihood = _part(model.likelihood, own)
     ends = Ends(sample_shape, code.n_inputs(size), size, likelihood.output_shape(sample_shape))
     return AutoencoderModule(

@@ -57,7 +57,12 @@ def evaluate(
         loss = loss + model.code.rate_weight * terms["rate"]
     for name, penalty in model.named_penalties():
         view = View(
-            shown, code.value, model.encode, model.dense_trace, model.weights(), randomness.at(name)
+            shown,
+            code.value,
+            model.encode,
+            model.dense_trace,
+            model.weights(),
+            randomness.at("penalty", name),
         )
         omega = penalty(view)
         terms[name] = mean(omega) if penalty.scope == "example" else omega

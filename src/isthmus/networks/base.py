@@ -50,7 +50,7 @@ class Decoder(nn.Module, ABC):
 
     def start_at(self, outputs: Tensor) -> None:
         """Set the last bias so that the untrained decoder gives about ``outputs`` for one example."""
-        return None
+        return
 
 
 class Network(nn.Module, ABC):

@@ -44,13 +44,18 @@ def _side(n: int, k: int, s: int) -> tuple[int, int, int, int, int]:
     p = (k - s + 1) // 2
     if n < 2 or n + 2 * p < k:
         return 1, 1, 0, n, 0
+    # The last (n + 2 p - k) mod s rows of the padded picture are in no window: keep them padding.
+    while (n + 2 * p - k) % s > p:
+        p += 1
     return k, s, p, (n + 2 * p - k) // s + 1, (n + 2 * p - k) % s
 
 
 class Conv2dEncoder(Encoder):
     """Strided convolutions, then one dense layer to the code."""
 
-    def __init__(self, stages: Sequence[Stage], channels: Sequence[int], n_out: int, activation: Activation) -> None:
+    def __init__(
+        self, stages: Sequence[Stage], channels: Sequence[int], n_out: int, activation: Activation
+    ) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(
             nn.Conv2d(a, b, stage.kernel, stage.stride, stage.padding)
@@ -71,7 +76,9 @@ class Conv2dEncoder(Encoder):
 class Conv2dDecoder(Decoder):
     """One dense layer from the code, then transposed convolutions to the exact size."""
 
-    def __init__(self, stages: Sequence[Stage], channels: Sequence[int], code_size: int, activation: Activation) -> None:
+    def __init__(
+        self, stages: Sequence[Stage], channels: Sequence[int], code_size: int, activation: Activation
+    ) -> None:
         super().__init__()
         self.start_shape = (channels[-1], *stages[-1].size_out)
         height, width = stages[-1].size_out
@@ -79,7 +86,9 @@ class Conv2dDecoder(Decoder):
         self.activation = Activated(activation)
         self.convolutions = nn.ModuleList(
             nn.ConvTranspose2d(b, a, stage.kernel, stage.stride, stage.padding, stage.output_padding)
-            for stage, a, b in zip(reversed(stages), reversed(channels[:-1]), reversed(channels[1:]), strict=True)
+            for stage, a, b in zip(
+                reversed(stages), reversed(channels[:-1]), reversed(channels[1:]), strict=True
+            )
         )
 
     def forward(self, h: Tensor, context: object = None) -> Tensor:
@@ -93,7 +102,7 @@ class Conv2dDecoder(Decoder):
     def start_at(self, outputs: Tensor) -> None:
         """Put each channel's mean output into the last bias."""
         with torch.no_grad():
-            self.convolutions[-1].bias.copy_(outputs.flatten(1).mean(dim=1))
+            self.convolutions[-1].get_parameter("bias").copy_(outputs.flatten(1).mean(dim=1))
 
 
 class Conv2d(Network):
@@ -115,6 +124,4 @@ class Conv2d(Network):
         for _ in channels:
             stages.append(Stage.of(stages[-1].size_out if stages else (height, width), kernel_size, stride))
         self.encoder = Conv2dEncoder(stages, [n_in, *channels], ends.pre_code_size, activation)
-        self.decoder = Conv2dDecoder(
-            stages, [ends.output_shape[0], *channels], ends.code_size, activation
-        )
+        self.decoder = Conv2dDecoder(stages, [ends.output_shape[0], *channels], ends.code_size, activation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from isthmus.shapes import n_values
 
 
 def _layers(sizes: Sequence[int]) -> nn.ModuleList:
-    return nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+    return nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
 
 class DenseEncoder(Encoder):
@@ -33,12 +34,14 @@ class DenseEncoder(Encoder):
 
     def dense_trace(self, x: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor], Tensor]:
         """Weights, slopes of the hidden layers, and pre_code."""
-        a, slopes = x.flatten(1), []
+        a = x.flatten(1)
+        slopes: list[Tensor] = []
         for layer in self.layers[:-1]:
             before = layer(a)
             slopes.append(self.activation.derivative(before))
             a = self.activation(before)
-        return [layer.weight for layer in self.layers], slopes, self.layers[-1](a)
+        weights = [layer.get_parameter("weight") for layer in self.layers]
+        return weights, slopes, self.layers[-1](a)
 
 
 class DenseDecoder(Decoder):
@@ -60,7 +63,7 @@ class DenseDecoder(Decoder):
     def start_at(self, outputs: Tensor) -> None:
         """Put ``outputs`` into the last bias."""
         with torch.no_grad():
-            self.layers[-1].bias.copy_(outputs.flatten())
+            self.layers[-1].get_parameter("bias").copy_(outputs.flatten())
 
 
 class Dense(Network):

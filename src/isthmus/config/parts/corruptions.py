@@ -54,6 +54,4 @@ class GaussianNoise(Corruption):
     0.1
     """
 
-    scale: Annotated[
-        float, numpy_scalars, within("[0, inf)", "It is a standard deviation; try 0.3.")
-    ] = 0.3
+    scale: Annotated[float, numpy_scalars, within("[0, inf)", "It is a standard deviation; try 0.3.")] = 0.3

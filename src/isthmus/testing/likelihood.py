@@ -1,0 +1,143 @@
+"""The laws of a likelihood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from isthmus.likelihoods.base import Likelihood
+from isthmus.shapes import Shape
+from isthmus.testing.laws import (
+    CHANCE,
+    check_gradients,
+    check_repeatable,
+    check_rows_apart,
+    double,
+    require,
+    require_close,
+    require_shape,
+)
+
+Support = Literal["real", "binary"]
+
+
+def check_likelihood(
+    likelihood: Likelihood, sample_shape: Shape, *, support: Support = "real", rows: int = 4
+) -> None:
+    """Check that ``likelihood`` obeys the laws of ``L(x, g(h))``.
+
+    One number an example, summed over values and not averaged; ``value_weight`` weighs each value
+    and a 0 leaves it out; the reconstruction of ``outputs_at(mean)`` is ``mean``; in nats, the
+    density of one value integrates (or sums) to 1 and has ``mean(outputs)`` as its mean; gradients
+    are the loss's slope; rows stand apart; nothing is left to chance.
+
+    Parameters
+    ----------
+    likelihood
+        The likelihood.
+    sample_shape
+        Shape of one example, torch side.
+    support
+        Where its values live: any real number, or 0 and 1 alone.
+    rows
+        How many rows to try it on, at least 2.
+
+    Raises
+    ------
+    LawBroken
+        If a law does not hold; the message names it.
+
+    Examples
+    --------
+    >>> from isthmus.likelihoods.bernoulli import Bernoulli
+    >>> check_likelihood(Bernoulli(), (3,), support="binary")
+    """
+    original, likelihood = likelihood, double(likelihood)
+    output_shape = likelihood.output_shape(sample_shape)
+    outputs = CHANCE.at("outputs").normal((rows, *output_shape)).double()
+    x = CHANCE.at("x").uniform((rows, *sample_shape)).double()
+    x = x.round() if support == "binary" else x
+    loss = likelihood(outputs, x)
+    require_shape(likelihood, "L", loss, (rows,))
+    require_shape(likelihood, "the reconstruction", likelihood.mean(outputs), tuple(x.shape))
+    check_repeatable(likelihood, "L", lambda: likelihood(outputs, x))
+    check_rows_apart(likelihood, "L", lambda both: likelihood(*_split(both, outputs, x)), _join(outputs, x))
+    _check_value_weight(likelihood, outputs, x)
+    _check_sum(likelihood, outputs, x)
+    mean = 0.05 + 0.9 * CHANCE.at("mean").uniform((rows, *sample_shape)).double()
+    at_mean = likelihood.outputs_at(mean)
+    require_shape(likelihood, "outputs_at(mean)", at_mean, (rows, *output_shape))
+    require_close(
+        likelihood, "the reconstruction of outputs_at(mean) must be mean.", likelihood.mean(at_mean), mean
+    )
+    if likelihood.unit == "nats":
+        _check_density(likelihood, support)
+    _check_slopes(original, outputs, x)
+
+
+def _join(outputs: Tensor, x: Tensor) -> Tensor:
+    return torch.cat([outputs.flatten(1), x.flatten(1)], dim=1)
+
+
+def _split(both: Tensor, outputs: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    n = outputs[0].numel()
+    return both[:, :n].reshape(outputs.shape), both[:, n:].reshape(x.shape)
+
+
+def _check_value_weight(likelihood: Likelihood, outputs: Tensor, x: Tensor) -> None:
+    loss = likelihood(outputs, x)
+    ones = torch.ones_like(x)
+    require_close(likelihood, "a value_weight of 1 must change nothing.", likelihood(outputs, x, ones), loss)
+    require_close(likelihood, "value_weight must scale L.", likelihood(outputs, x, 3 * ones), 3 * loss)
+    zero = likelihood(outputs, x, 0 * ones)
+    require(bool((zero == 0).all()), likelihood, "a value_weight of 0 must leave every value out.")
+    seen = torch.zeros_like(x)
+    seen.flatten(1)[:, 0] = 1
+    changed = x.clone()
+    changed.flatten(1)[:, 1:] = 1 - changed.flatten(1)[:, 1:]
+    law = "a value with value_weight 0 must not matter."
+    require_close(likelihood, law, likelihood(outputs, changed, seen), likelihood(outputs, x, seen))
+    law = "L must be the sum of its values' losses."
+    both = likelihood(outputs, x, seen) + likelihood(outputs, x, 1 - seen)
+    require_close(likelihood, law, both, loss)
+
+
+def _check_sum(likelihood: Likelihood, outputs: Tensor, x: Tensor) -> None:
+    twice_x, twice_outputs = torch.cat([x, x], dim=-1), torch.cat([outputs, outputs], dim=-1)
+    if likelihood.output_shape(tuple(twice_x.shape[1:])) == tuple(twice_outputs.shape[1:]):
+        twice = likelihood(twice_outputs, twice_x)
+        law = "L must be summed over values, not averaged: twice the values, twice the loss."
+        require_close(likelihood, law, twice, 2 * likelihood(outputs, x))
+
+
+def _check_density(likelihood: Likelihood, support: Support) -> None:
+    """The density of one value, for a few outputs."""
+    output_shape = likelihood.output_shape((1,))
+    for outputs in CHANCE.at("density").normal((3, 1, *output_shape)).double():
+        mean = likelihood.mean(outputs).flatten()
+        if support == "binary":
+            values, widths = torch.tensor([0.0, 1.0], dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+        else:
+            u = torch.linspace(-12, 12, 4001, dtype=torch.float64)
+            values, widths = mean + torch.sinh(u), torch.cosh(u) * (u[1] - u[0])
+        loss = likelihood(outputs.expand(len(values), *output_shape), values.unsqueeze(1))
+        shares = torch.exp(-loss) * widths
+        total, centre = shares.sum(), (shares * values).sum()
+        require_close(likelihood, "in nats, the density must sum to 1.", total, torch.ones_like(total), 1e-6)
+        law = "the reconstruction must be the density's mean."
+        require_close(likelihood, law, centre, mean.squeeze(), 1e-6)
+
+
+def _check_slopes(likelihood: Likelihood, outputs: Tensor, x: Tensor) -> None:
+    class Held(torch.nn.Module):
+        """The outputs as parameters, so that their gradient is checked with the likelihood's own."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.likelihood, self.outputs = likelihood, torch.nn.Parameter(outputs.clone())
+
+    total: Callable[[Held], Tensor] = lambda held: held.likelihood(held.outputs, x).sum()  # noqa: E731
+    check_gradients(likelihood, Held(), total)
