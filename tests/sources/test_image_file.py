@@ -16,7 +16,8 @@ COLOUR = np.stack([GREY, GREY[::-1], 255 - GREY], axis=-1)
 def png_of(height, width):
     """A PNG whose header promises any size and that has no pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return start + struct.pack(">I", 9) + b"IDAT"
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "tiff"])
