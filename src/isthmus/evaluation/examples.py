@@ -10,9 +10,9 @@ from isthmus.evaluation import figures
 from isthmus.evaluation.pictures import longest_side, picture_uri
 from isthmus.evaluation.report_data import Numbers, ReportData
 from isthmus.evaluation.svg import shortened
-from isthmus.evaluation.words import number_text
+from isthmus.evaluation.words import brief_text, number_text
 
-MOST_COLUMNS = 30
+MOST_COLUMNS = 16
 """Columns of a vector that are listed; the most missed ones."""
 
 WIDEST_MISS = 2.0
@@ -25,7 +25,7 @@ def picture_groups(data: ReportData) -> list[dict[str, Any]]:
     kinds = [("original", "Original", chosen.originals), ("model", "Model", chosen.reconstructions)]
     if chosen.pca_reconstructions is not None:
         kinds.append(("pca", "PCA", chosen.pca_reconstructions))
-    side = longest_side(len(kinds) * len(chosen.rows), data.sample_shape[-1], 600_000)
+    side = picture_side(data)
     groups: list[dict[str, Any]] = []
     for role, members in _by_role(data):
         lines = [
@@ -40,6 +40,12 @@ def picture_groups(data: ReportData) -> list[dict[str, Any]]:
         ]
         groups.append({"role": role, "rows": [int(chosen.rows[i]) for i in members], "lines": lines})
     return groups
+
+
+def picture_side(data: ReportData) -> int:
+    """The longest side at which all pictures of the examples fit the page; larger ones are reduced."""
+    n_kinds = 2 if data.examples.pca_reconstructions is None else 3
+    return longest_side(n_kinds * len(data.examples.rows), data.sample_shape[-1], 600_000)
 
 
 def trace_groups(data: ReportData) -> list[dict[str, Any]]:
@@ -77,9 +83,9 @@ def column_tables(data: ReportData) -> list[dict[str, Any]]:
             {
                 "name": names[j],
                 "short": shortened(names[j], 32),
-                "value": number_text(float(original[j])),
-                "model": number_text(float(model[j])),
-                "pca": None if pca is None else number_text(float(pca[j])),
+                "value": brief_text(float(original[j])),
+                "model": brief_text(float(model[j])),
+                "pca": None if pca is None else brief_text(float(pca[j])),
                 "model_at": _at(float(model[j] - original[j]), float(scales[j])),
                 "pca_at": None if pca is None else _at(float(pca[j] - original[j]), float(scales[j])),
             }

@@ -18,10 +18,11 @@ import numpy as np
 
 from isthmus.errors import OutputError
 from isthmus.evaluation import figures
-from isthmus.evaluation.examples import column_tables, picture_groups, trace_groups
+from isthmus.evaluation.code_map import code_map
+from isthmus.evaluation.examples import column_tables, picture_groups, picture_side, trace_groups
 from isthmus.evaluation.pictures import filter_uri, longest_side
 from isthmus.evaluation.report_data import Errors, ReportData
-from isthmus.evaluation.words import count_text, headline, number_text, relation_text
+from isthmus.evaluation.words import count_text, headline, number_text, relation_text, units_text
 
 MOST_FILTERS = 64
 """Learned filters shown; the first ones."""
@@ -50,11 +51,11 @@ def write_report(data: ReportData, path: str | os.PathLike[str]) -> None:
     page, target = render_report(data).encode("utf-8"), Path(path)
     beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(beside, "xb") as file:
+        with beside.open("xb") as file:
             file.write(page)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, target)
+        beside.replace(target)
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -113,7 +114,7 @@ def _comparison(data: ReportData) -> list[dict[str, Any]]:
             "sse": errors.sse,
             "mse": errors.mse,
             "share": max(errors.sse / largest * 100.0, 0.5),
-            "relation": relation_text(errors.sse, data.pca),
+            "relation": relation_text(errors.sse, data),
         }
         for key, name, errors in known
     ]
@@ -121,7 +122,8 @@ def _comparison(data: ReportData) -> list[dict[str, Any]]:
 
 def _examples(data: ReportData) -> dict[str, Any]:
     if data.is_pictures:
-        return {"layout": "pictures", "groups": picture_groups(data)}
+        reduced = max(data.sample_shape[:2]) > picture_side(data)
+        return {"layout": "pictures", "groups": picture_groups(data), "reduced": reduced}
     if data.columns is None and data.n_values > 16:
         return {"layout": "traces", "groups": trace_groups(data)}
     return {"layout": "columns", "groups": column_tables(data)}
@@ -145,7 +147,7 @@ def _errors(data: ReportData) -> dict[str, Any] | None:
 def _map(data: ReportData) -> dict[str, Any] | None:
     if len(data.codes.values) == 0:
         return None
-    svg, legend, said = figures.code_map(data.codes, data.noun)
+    svg, legend, said = code_map(data.codes, data.noun)
     return {"svg": svg, "legend": legend if legend[0].text else [], "said": said}
 
 
@@ -171,14 +173,15 @@ def _units(data: ReportData) -> dict[str, Any]:
     dead = np.asarray(codes.dead, dtype=np.bool_)
     drawn = [figures.unit_bars(codes.variance, dead, "variance", "variance")]
     if codes.active_shares is not None:
-        drawn.append(figures.unit_bars(codes.active_shares, dead, "share of rows active", "activity", shares=True))
+        drawn.append(
+            figures.unit_bars(codes.active_shares, dead, "share of rows active", "activity", shares=True)
+        )
     if codes.rates is not None:
         drawn.append(figures.unit_bars(codes.rates, dead, "rate in nats", "rates"))
     if codes.scales is not None and codes.rates is None:
         scales = np.asarray(codes.scales, dtype=np.float64).mean(axis=0)
         drawn.append(figures.unit_bars(scales, dead, "mean scale of the code", "scales"))
-    listed = ", ".join(str(unit) for unit in np.flatnonzero(dead)[:20])
-    return {"svgs": drawn, "n": len(dead), "n_dead": int(dead.sum()), "listed": listed}
+    return {"svgs": drawn, "said": units_text(np.flatnonzero(dead).tolist(), len(dead))}
 
 
 def _training(history: Sequence[Mapping[str, Any]], best_epoch: int | None) -> dict[str, Any] | None:

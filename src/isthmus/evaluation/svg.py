@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -35,7 +36,7 @@ _PAGE_COLOURS = {
     **{stand_in: f"var(--class-{index})" for index, stand_in in enumerate(CLASSES)},
 }
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "axes.edgecolor": RULE,
     "axes.facecolor": "none",
     "axes.grid": True,

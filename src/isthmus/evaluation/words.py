@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from isthmus.evaluation.report_data import Errors, ReportData
+from isthmus.evaluation.figures import MOST_BARS
+from isthmus.evaluation.report_data import ReportData
 
 
 def number_text(value: float | None) -> str:
@@ -18,15 +20,28 @@ def number_text(value: float | None) -> str:
     size = abs(value)
     if size >= 1e7 or 0 < size < 1e-3:
         text = f"{value:.2e}"
-    elif size >= 10_000:
+    elif size >= 1_000:
         text = f"{value:,.0f}"
     elif size >= 100:
         text = f"{value:,.1f}"
     elif size >= 1:
         text = f"{value:.2f}"
     else:
-        text = f"{value:.3g}"
+        text = f"{value:#.3g}" if value else "0"
     return text.replace("-", "−", 1) if value < 0 else text
+
+
+def brief_text(value: float) -> str:
+    """A value in a crowded table: three figures, and all of those before the point.
+
+    >>> brief_text(2501.04), brief_text(95.31), brief_text(-0.094567), brief_text(16.0)
+    ('2,501', '95.3', '−0.0946', '16.0')
+    """
+    size = abs(value)
+    if not math.isfinite(value) or size >= 1e7 or 0 < size < 1e-3:
+        return number_text(value)
+    text = f"{value:,.0f}" if size >= 100 or size == 0 else f"{value:#.3g}"
+    return text.replace("-", "−", 1)
 
 
 def count_text(value: int) -> str:
@@ -49,13 +64,35 @@ def ratio_text(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
 
 
-def relation_text(sse: float, pca: Errors | None) -> str:
-    """The error as a multiple of PCA's, or a dash where PCA leaves none."""
-    return "–" if pca is None or pca.sse <= 0 else f"{ratio_text(sse / pca.sse)} ×"
+def pca_is_exact(data: ReportData) -> bool:
+    """Whether PCA loses nothing beyond rounding, so that nothing can be measured by it."""
+    scale = data.mean.sse if data.mean is not None else 1.0
+    return data.pca is not None and data.pca.sse <= 1e-10 * scale
+
+
+def relation_text(sse: float, data: ReportData) -> str:
+    """The error as a multiple of PCA’s, or a dash where there is nothing to compare with."""
+    return "–" if data.pca is None or pca_is_exact(data) else f"{ratio_text(sse / data.pca.sse)} ×"
+
+
+def units_text(dead: Sequence[int], n_units: int) -> str:
+    """How many units of the code carry something, and which do not.
+
+    >>> units_text([], 1), units_text([3], 8)
+    ('The one unit carries something.', '1 of 8 units is dead (crossed): 3.')
+    """
+    if not dead:
+        return (
+            "The one unit carries something." if n_units == 1 else f"All {n_units:,} units carry something."
+        )
+    listed = ", ".join(str(unit) for unit in dead[:20])
+    more = f" and {len(dead) - 20:,} more" if len(dead) > 20 else ""
+    verb, mark = "is" if len(dead) == 1 else "are", "crossed" if n_units <= MOST_BARS else "shaded"
+    return f"{len(dead):,} of {n_units:,} units {verb} dead ({mark}): {listed}{more}."
 
 
 def headline(data: ReportData) -> str:
-    """The one sentence to take away: the error, beside PCA's, and whether it is worse than the mean."""
+    """The one sentence to take away: the error, beside PCA’s, and whether it is worse than the mean."""
     noun, error = data.noun, data.model.sse
     start = f"{data.facts.rows_are.capitalize()} squared error per {noun} {number_text(error)}"
     sentence = start + _beside_pca(data)
@@ -68,14 +105,13 @@ def _beside_pca(data: ReportData) -> str:
     error, size = data.model.sse, data.facts.code_size
     if data.pca is None:
         return f" with a code of {size}."
-    if size >= data.n_values:
-        return f"; a code of {size} is no smaller than the {data.noun}'s {data.n_values} values, so PCA's has no error."
     theirs = number_text(data.pca.sse)
-    if data.pca.sse <= 0:
-        return f"; PCA leaves none at the same code size of {size}."
+    if pca_is_exact(data):
+        why = f", no smaller than the {data.noun}’s {data.n_values:,} values" if size >= data.n_values else ""
+        return f" with a code of {size}{why}; PCA loses nothing there."
     ratio = error / data.pca.sse
     if 0.995 <= ratio <= 1.005:
-        return f", the same as PCA's {theirs} at the same code size of {size}."
+        return f", the same as PCA’s {theirs} at the same code size of {size}."
     if ratio > 1:
-        return f": worse than PCA's {theirs} ({ratio_text(ratio)} times it) at the same code size of {size}."
-    return f", {ratio_text(ratio)} of PCA's {theirs} at the same code size of {size}."
+        return f": worse than PCA’s {theirs} ({ratio_text(ratio)} times it) at the same code size of {size}."
+    return f", {ratio_text(ratio)} of PCA’s {theirs} at the same code size of {size}."
