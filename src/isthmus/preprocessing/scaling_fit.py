@@ -142,10 +142,8 @@ def _standardised(moments: Moments, n_rows: int, columns: tuple[str, ...] | None
             f"(up to {CONSTANT_BELOW:g} of their magnitude); "
             f"subtract their common offset, or give other rows."
         )
-    exact = moments.low == moments.high
-    shift = np.where(exact, moments.low, moments.mean)
     scale = np.where(constant, 1.0, moments.std)
-    return Affine("standardise", shift, scale, _constant_note(constant, columns))
+    return Affine("standardise", moments.mean, scale, _constant_note(constant, columns))
 
 
 def _constant_note(constant: NDArray[np.bool_], columns: tuple[str, ...] | None) -> tuple[str, ...]:
