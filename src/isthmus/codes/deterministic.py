@@ -15,6 +15,7 @@ class Deterministic(Code):
 
     def __init__(self, size: int, activation: Activation) -> None:
         super().__init__(size)
+        self.activation_name: Activation = activation
         self.activation = ACTIVATIONS[activation]
 
     @staticmethod

@@ -6,7 +6,6 @@ Each rule is measured in ``docs/decisions/0003-defaults.md``; none looks at what
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass, replace
 
 from isthmus.config.config import Config
@@ -23,8 +22,6 @@ SMALLEST_MAP = 7
 """Convolution stages go on until a side of the feature maps is this or smaller."""
 LEARNING_RATE = 2e-3
 PATIENCE = 0.3
-WORK_A_THREAD = 2e8
-"""Multiplications a step and a thread under which another thread costs more than it brings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +108,6 @@ def epochs(n_rows: int, batch: int) -> int:
 def gradient_clip(sample_shape: Shape) -> float:
     """Square root of the number of values: the loss is a sum over them."""
     return round(math.sqrt(n_values(sample_shape)), 3)
-
-
-def threads(n_weights: int, batch: int) -> int:
-    """One thread for small models, which more only slow down; never more than there are cores."""
-    wanted = max(1, int(3 * n_weights * batch / WORK_A_THREAD))
-    return min(wanted, os.cpu_count() or 1)
 
 
 def _power_of_two(value: float, low: int, high: int) -> int:

@@ -41,6 +41,10 @@ class Training(Description):
         None never stops early. The best weights are returned either way.
     seed
         From which every random number derives; None draws one from the system and records it.
+    start
+        ``"pca"``: dense networks with linear outputs begin as PCA at their code size, and leave it
+        for something better; ``"random"``: small random weights, outputs at the data's mean;
+        ``"auto"``: PCA where it can be had.
     device
         ``"cpu"``, ``"cuda"``, ``"mps"``, or ``"auto"``: an accelerator if there is one.
     threads
@@ -76,5 +80,6 @@ class Training(Description):
         | None
     ) = "auto"
     seed: Annotated[int, numpy_scalars, within("[0, 4294967295]", "It is a seed; try 0.")] | None = None
+    start: Literal["auto", "pca", "random"] = "auto"
     device: str = "auto"
     threads: Count | Auto = "auto"

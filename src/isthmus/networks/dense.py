@@ -13,8 +13,62 @@ from isthmus.networks.base import Activated, Decoder, Encoder, Ends, Network
 from isthmus.shapes import n_values
 
 
+LINEAR_GAIN: dict[Activation, float] = {
+    "identity": 2.0, "relu": 1.0, "leaky_relu": 1.01, "silu": 1.0, "gelu": 1.0, "softplus": 1.0,
+}  # fmt: skip
+"""c in ``act(a) - act(-a) = c a``: a pair of units with opposite weights is exactly linear."""
+
+AROUND_LINEAR = 0.1
+"""Share of their usual size at which the other units' weights into the last layer begin."""
+
+
 def _layers(sizes: Sequence[int]) -> nn.ModuleList:
     return nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+
+
+def can_start_linear(layers: nn.ModuleList, activation: Activation, size: int) -> bool:
+    """Whether every hidden layer has a pair of units for each of ``size`` signals."""
+    hidden = layers[:-1]
+    return activation in LINEAR_GAIN and all(layer.out_features >= 2 * size for layer in hidden)
+
+
+def start_linear(
+    layers: nn.ModuleList, activation: Activation, inwards: Tensor, outwards: Tensor, bias: Tensor
+) -> None:
+    """Let an untrained chain of layers begin near ``outwards @ inwards @ a + bias``, exactly linear pairs first.
+
+    Each of the k signals ``inwards @ a`` travels through every hidden layer as a pair of units with
+    opposite weights, for which ``act(a) - act(-a) = c a`` (Balduzzi et al. 2017, looks-linear
+    initialisation, there for rectifiers). The other units keep their random weights and enter the
+    last layer at a tenth of their usual size, so that training bends what begins as a plane.
+
+    Parameters
+    ----------
+    inwards
+        ``(k, n_in)``
+    outwards
+        ``(n_out, k)``
+    bias
+        ``(n_out,)``
+    """
+    k = len(inwards)
+    with torch.no_grad():
+        if len(layers) == 1:
+            layers[0].weight.copy_(outwards @ inwards)
+            layers[0].bias.copy_(bias)
+            return
+        split = torch.cat([torch.eye(k), -torch.eye(k)], dim=1) / LINEAR_GAIN[activation]
+        for number, layer in enumerate(layers[:-1]):
+            incoming = inwards
+            if number > 0:
+                incoming = torch.zeros(k, layer.in_features)
+                incoming[:, : 2 * k] = split
+            layer.weight[: 2 * k] = torch.cat([incoming, -incoming])
+            layer.bias[: 2 * k] = 0
+        last = layers[-1]
+        last.weight.mul_(AROUND_LINEAR)
+        last.weight[:, : 2 * k] = outwards @ split
+        last.bias.copy_(bias)
 
 
 class DenseEncoder(Encoder):
@@ -71,6 +125,8 @@ class Dense(Network):
 
     def __init__(self, ends: Ends, hidden_sizes: Sequence[int], activation: Activation) -> None:
         super().__init__()
+        self.encoder: DenseEncoder
+        self.decoder: DenseDecoder
         inputs, outputs = n_values(ends.sample_shape), n_values(ends.output_shape)
         hidden = list(hidden_sizes)
         self.encoder = DenseEncoder([inputs, *hidden, ends.pre_code_size], activation)

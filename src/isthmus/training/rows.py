@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from isthmus.preprocessing import Scaling
@@ -27,7 +24,7 @@ class Rows(ABC):
 
 
 class SourceRows(Rows):
-    """Some rows of a source. Bytes stay bytes until the batch; other types are scaled once.
+    """The rows of a source. Bytes stay bytes until the batch; other types are scaled once.
 
     Parameters
     ----------
@@ -35,24 +32,22 @@ class SourceRows(Rows):
         Where rows come from.
     scaling
         Brings them to model units.
-    rows
-        Which rows of the source, in the order that positions here count them.
     """
 
-    def __init__(self, source: Source, scaling: Scaling, rows: NDArray[np.int64]) -> None:
-        self._source, self._scaling, self._rows = source, scaling, rows
+    def __init__(self, source: Source, scaling: Scaling) -> None:
+        self._source, self._scaling = source, scaling
         self._scaled: Tensor | None = None
         if source.schema.dtype != "uint8":
-            self._scaled = torch.from_numpy(scaling.to_model(source.read(rows)))
+            self._scaled = torch.from_numpy(scaling.to_model(source.read(slice(0, len(source)))))
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._source)
 
     def gather(self, indices: Tensor) -> Tensor:
         """The rows at ``indices``."""
         if self._scaled is not None:
             return self._scaled[indices]
-        return torch.from_numpy(self._scaling.to_model(self._source.read(self._rows[indices.numpy()])))
+        return torch.from_numpy(self._scaling.to_model(self._source.read(indices.numpy())))
 
 
 class TensorRows(Rows):

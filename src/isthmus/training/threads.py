@@ -1,11 +1,18 @@
-"""CPU threads of a training step, set for a while and given back."""
+"""CPU threads of a training step: chosen from the work, set for a while and given back."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from isthmus.model.autoencoder import AutoencoderModule
+
+WORK_A_THREAD = 3e8
+"""Floating-point operations a step under which another thread costs more than it brings."""
 
 
 @contextmanager
@@ -17,3 +24,11 @@ def training_threads(n: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def choose_threads(module: AutoencoderModule, batch_size: int) -> int:
+    """One thread for small steps, which more would only slow down; never more than there are cores."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module.eval()(torch.zeros(1, *module.sample_shape))
+    work = 3 * batch_size * counter.get_total_flops()
+    return max(1, min(int(work / WORK_A_THREAD), os.cpu_count() or 1))

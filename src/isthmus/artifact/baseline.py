@@ -1,0 +1,37 @@
+"""What a model must be compared with: the mean row, and PCA at the same code size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Mean and principal axes of the training rows, in model units.
+
+    Parameters
+    ----------
+    mean
+        ``(n_values,)``
+    components
+        Orthonormal principal axes, ``(k, n_values)``, k the code size or, if smaller, the rank.
+    """
+
+    mean: Array
+    components: Array
+
+    def reconstruct(self, x: Array) -> Array:
+        """PCA's reconstruction of ``(rows, *sample_shape)`` in model units, of the same shape."""
+        centred = x.reshape(len(x), -1) - self.mean
+        return (self.mean + (centred @ self.components.T) @ self.components).reshape(x.shape)
+
+    def squared_errors(self, x: Array) -> tuple[Array, Array]:
+        """Squared error of each row, summed over its values: PCA's, and the mean's; ``(rows,)`` each."""
+        flat = x.reshape(len(x), -1)
+        pca = np.square(flat - self.reconstruct(x).reshape(flat.shape)).sum(axis=1)
+        return pca, np.square(flat - self.mean).sum(axis=1)

@@ -1,0 +1,114 @@
+"""Bytes of a model file: safetensors, one JSON document in its header, one digest over both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from isthmus.errors import ArtifactError, OutputError
+
+FORMAT = 1
+KEY = "isthmus"
+LARGEST_HEADER = 32 * 2**20
+
+Tensors = dict[str, NDArray[Any]]
+
+
+def to_bytes(document: dict[str, Any], tensors: Tensors) -> bytes:
+    """The file's bytes: a function of the contents alone."""
+    tensors = {name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())}
+    envelope = {"format": FORMAT, "digest": _digest(document, tensors), "document": document}
+    return save(tensors, metadata={KEY: json.dumps(envelope, sort_keys=True, ensure_ascii=True)})
+
+
+def from_bytes(data: bytes, who: str) -> tuple[dict[str, Any], Tensors]:
+    """Document and tensors of a file's bytes, checked against the digest; nothing is executed."""
+    envelope = _envelope(data, who)
+    found = envelope.get("format")
+    if not isinstance(found, int) or found > FORMAT:
+        raise ArtifactError(
+            f"{who}: is of model format {found!r}, and this isthmus reads up to {FORMAT}. "
+            "Install a newer isthmus to open it."
+        )
+    try:
+        tensors = load(data)
+    except (SafetensorError, KeyError, ValueError, OverflowError) as error:
+        raise _damaged(who, str(error)) from None
+    document = envelope.get("document")
+    if not isinstance(document, dict) or envelope.get("digest") != _digest(document, tensors):
+        raise _damaged(who, "its digest does not match its contents")
+    return document, tensors
+
+
+def write_atomically(data: bytes, path: Path) -> None:
+    """Put ``data`` at ``path`` whole or not at all: a new file beside it, synced, then renamed."""
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise OutputError(
+            f"{path}: cannot be written: {error.strerror}. Nothing was changed; choose another place."
+        ) from None
+
+
+def read(path: Path) -> bytes:
+    """All bytes of a model file."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read: {error.strerror}. Give a model file.") from None
+
+
+def _envelope(data: bytes, who: str) -> dict[str, Any]:
+    if len(data) < 8:
+        raise _damaged(who, f"it has {len(data)} bytes")
+    (length,) = struct.unpack("<Q", data[:8])
+    if length > min(LARGEST_HEADER, len(data) - 8):
+        raise _damaged(who, "its header is longer than the file, or no header at all")
+    try:
+        metadata = json.loads(data[8 : 8 + length])["__metadata__"][KEY]
+        envelope = json.loads(metadata)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _damaged(who, "it holds no isthmus model") from None
+    if not isinstance(envelope, dict):
+        raise _damaged(who, "it holds no isthmus model")
+    return envelope  # pyright: ignore[reportUnknownVariableType]
+
+
+def _damaged(who: str, why: str) -> ArtifactError:
+    return ArtifactError(
+        f"{who}: expected a model written by isthmus, but {why}. "
+        "It is truncated, damaged or another program's; give the file that 'isthmus fit' wrote."
+    )
+
+
+def _digest(document: dict[str, Any], tensors: Tensors) -> str:
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True, ensure_ascii=True).encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype.str} {value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

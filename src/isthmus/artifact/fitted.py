@@ -1,0 +1,143 @@
+"""A fitted model with all that belongs to it, saved and opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from isthmus.artifact.baseline import Baseline
+from isthmus.artifact.file import Tensors, from_bytes, read, to_bytes, write_atomically
+from isthmus.config import Config
+from isthmus.errors import ArtifactError, IsthmusError
+from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.model.build import Factory, build
+from isthmus.preprocessing import Scaling
+
+
+@dataclass(slots=True)
+class FittedModel:
+    """A fitted autoencoder and everything a later user of it needs.
+
+    Parameters
+    ----------
+    config
+        Every default explicit.
+    scaling
+        Data units to model units and back.
+    module
+        The torch module, in model units, in evaluation mode.
+    baseline
+        Mean and PCA of the training rows, or None.
+    metrics
+        What was measured on held-out rows at the end of the fit.
+    epochs
+        One record an epoch, as :meth:`isthmus.training.callbacks.Epoch.to_dict` gives them.
+    best_epoch
+        The epoch whose weights these are, counted from 1.
+    notes
+        What a user should know, one sentence each.
+    """
+
+    config: Config
+    scaling: Scaling
+    module: AutoencoderModule
+    baseline: Baseline | None = None
+    metrics: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
+    epochs: list[dict[str, Any]] = field(default_factory=lambda: list[dict[str, Any]]())
+    best_epoch: int = 0
+    notes: tuple[str, ...] = ()
+
+    def to_bytes(self) -> bytes:
+        """The model file's bytes: a function of the model alone, not of clock, host or path."""
+        from isthmus import __version__
+
+        scaling, arrays = self.scaling.to_state()
+        document = {
+            "version": __version__,
+            "config": self.config.to_dict(),
+            "scaling": scaling,
+            "metrics": self.metrics,
+            "epochs": self.epochs,
+            "best_epoch": self.best_epoch,
+            "notes": list(self.notes),
+        }
+        tensors: Tensors = {f"scaling.{name}": value for name, value in arrays.items()}
+        for name, value in self.module.state_dict().items():
+            tensors[f"module.{name}"] = value.detach().cpu().contiguous().numpy()
+        if self.baseline is not None:
+            tensors["baseline.mean"] = self.baseline.mean
+            tensors["baseline.components"] = self.baseline.components
+        return to_bytes(document, tensors)
+
+    @classmethod
+    def from_bytes(
+        cls, data: bytes, who: str = "model", parts: Mapping[str, Factory] | None = None
+    ) -> FittedModel:
+        """The model that :meth:`to_bytes` wrote; nothing in it is executed.
+
+        Raises
+        ------
+        ArtifactError
+            If the bytes are damaged, foreign or newer, or a part of the author's own is missing.
+        """
+        document, tensors = from_bytes(data, who)
+        try:
+            config = Config.from_dict(document["config"])
+            scaling = Scaling.from_state(document["scaling"], _under("scaling.", tensors))
+            module = build(config.model, scaling.model_shape, seed=config.training.seed or 0, parts=parts)
+            _load(module, _under("module.", tensors))
+            baseline = _under("baseline.", tensors)
+            return cls(
+                config=config,
+                scaling=scaling,
+                module=module.eval(),
+                baseline=Baseline(**baseline) if baseline else None,
+                metrics=document["metrics"],
+                epochs=document["epochs"],
+                best_epoch=document["best_epoch"],
+                notes=tuple(document["notes"]),
+            )
+        except ArtifactError:
+            raise
+        except (KeyError, TypeError, AttributeError, RuntimeError, IsthmusError) as error:
+            raise ArtifactError(
+                f"{who}: its contents do not fit each other ({error}). "
+                "It was written by a program other than isthmus, or by an isthmus that had a bug."
+            ) from None
+
+
+def save_model(model: FittedModel, path: str | Path) -> None:
+    """Write a model file, whole or not at all."""
+    write_atomically(model.to_bytes(), Path(path))
+
+
+def open_model(path: str | Path, parts: Mapping[str, Factory] | None = None) -> FittedModel:
+    """Read a model file, or the one in a run folder.
+
+    Parameters
+    ----------
+    path
+        A ``.safetensors`` file, or a run folder that holds ``model.safetensors``.
+    parts
+        Factories of the author's own parts, by name.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    return FittedModel.from_bytes(read(path), str(path), parts)
+
+
+def _under(prefix: str, tensors: Tensors) -> Tensors:
+    return {
+        name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)
+    }
+
+
+def _load(module: AutoencoderModule, tensors: Tensors) -> None:
+    state = {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
+    module.load_state_dict(state, strict=True)

@@ -1,0 +1,93 @@
+"""The baselines that every figure stands beside: the mean row, and PCA at the same code size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+from sklearn.decomposition import IncrementalPCA
+
+from isthmus.artifact import Baseline
+
+LARGEST_EXACT = 4096
+"""Values a row, or rows, up to which PCA is exact; beyond, it is incremental."""
+BLOCK = 4096
+
+Array = NDArray[np.float32]
+Read = Callable[[slice], Array]
+"""Gives the training rows in a slice, in model units, ``(n, *sample_shape)``."""
+
+
+def fit_baseline(read: Read, n_rows: int, size: int, sample_weight: Array | None = None) -> Baseline:
+    """Mean and the first ``size`` principal axes of the training rows.
+
+    Exact, through the covariance or the Gram matrix, where one of their sides is at most 4,096;
+    incremental beyond (Ross et al. 2008, by scikit-learn), which leaves weights out. The sign of
+    each axis is such that its largest entry is positive.
+    """
+    n_values = read(slice(0, 1)).size
+    k = min(size, n_values, n_rows - 1)
+    if n_values <= LARGEST_EXACT:
+        mean, axes = _through_covariance(read, n_rows, n_values, k, sample_weight)
+    elif n_rows <= LARGEST_EXACT:
+        mean, axes = _through_gram(read, n_rows, k, sample_weight)
+    else:
+        mean, axes = _incremental(read, n_rows, k)
+    largest = np.abs(axes).argmax(axis=1)
+    axes = axes * np.sign(axes[np.arange(len(axes)), largest])[:, None]
+    return Baseline(mean.astype(np.float32), np.ascontiguousarray(axes, np.float32))
+
+
+def _blocks(read: Read, n_rows: int) -> Iterator[tuple[slice, Array]]:
+    for start in range(0, n_rows, BLOCK):
+        rows = slice(start, min(start + BLOCK, n_rows))
+        block = read(rows)
+        yield rows, block.reshape(len(block), -1)
+
+
+def _through_covariance(
+    read: Read, n_rows: int, d: int, k: int, weight: Array | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Second moments about the first block's mean, so that large offsets do not cancel."""
+    total, first, second = 0.0, np.zeros(d), np.zeros((d, d))
+    about: NDArray[np.float64] | None = None
+    for rows, block in _blocks(read, n_rows):
+        values = block.astype(np.float64)
+        about = values.mean(axis=0) if about is None else about
+        values -= about
+        weights = np.ones(len(values)) if weight is None else weight[rows].astype(np.float64)
+        total += weights.sum()
+        first += weights @ values
+        second += (values * weights[:, None]).T @ values
+    shift = first / total
+    covariance = second / total - np.outer(shift, shift)
+    _, vectors = eigh(covariance, subset_by_index=[d - k, d - 1]) if k else (None, np.zeros((d, 0)))
+    return (np.zeros(d) if about is None else about) + shift, vectors[:, ::-1].T
+
+
+def _through_gram(
+    read: Read, n_rows: int, k: int, weight: Array | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    rows = np.concatenate([block for _, block in _blocks(read, n_rows)]).astype(np.float64)
+    weights = np.ones(n_rows) if weight is None else weight.astype(np.float64)
+    mean = weights @ rows / weights.sum()
+    scaled = (rows - mean) * np.sqrt(weights)[:, None]
+    values, vectors = eigh(scaled @ scaled.T, subset_by_index=[n_rows - k, n_rows - 1])
+    kept = values > values[-1] * 1e-12
+    axes = (scaled.T @ vectors[:, kept] / np.sqrt(values[kept])).T
+    return mean, axes[::-1]
+
+
+def _incremental(read: Read, n_rows: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    pca = IncrementalPCA(n_components=k)
+    held: list[Array] = []
+    for _, block in _blocks(read, n_rows):
+        held.append(block)
+        if sum(len(part) for part in held) >= max(k, BLOCK):
+            pca.partial_fit(np.concatenate(held))
+            held = []
+    if held and sum(len(part) for part in held) >= k:
+        pca.partial_fit(np.concatenate(held))
+    return pca.mean_, pca.components_

@@ -1,0 +1,109 @@
+"""What a model reaches on rows, beside the baselines: the documented keys of every JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.inference import Inference
+from isthmus.sources import Source
+
+DEAD_VARIANCE = 1e-4
+"""A unit is dead if its variance over rows is under this share of the mean variance of the units."""
+ACTIVE_VARIANCE = 1e-2
+"""A Gaussian unit is active if its mean varies by more (Burda et al. 2016, section 5.1)."""
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """Errors, codes and units on the rows of a source, in model units."""
+
+    errors: Array
+    """Squared error of each row, summed over its values, ``(rows,)``."""
+    pca_errors: Array | None
+    """The same for PCA at the same code size."""
+    mean_errors: Array | None
+    """The same for the training rows' mean."""
+    codes: Array
+    """``(rows, code_size)``."""
+    dead: NDArray[np.bool_]
+    """Units that carry nothing, ``(code_size,)``."""
+    losses: Array
+    """The likelihood's loss of each row, ``(rows,)``."""
+    rates: Array | None
+    """Nats of each unit in each row, ``(rows, code_size)``; None without a distribution."""
+    n_values: int
+    """Values a row."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The documented keys; see ``docs/metrics.md``."""
+        sse = _mean(self.errors)
+        values: dict[str, Any] = {
+            "rows": len(self.errors),
+            "error": {"sse": sse, "mse": sse / self.n_values},
+            "baselines": {},
+            "code": {
+                "size": self.codes.shape[1],
+                "active": int((~self.dead).sum()),
+                "dead": int(self.dead.sum()),
+            },
+            "loss": _mean(self.losses),
+        }
+        for name, errors in (("pca", self.pca_errors), ("mean", self.mean_errors)):
+            if errors is not None:
+                values["baselines"][name] = {"sse": _mean(errors), "mse": _mean(errors) / self.n_values}
+        if self.rates is not None:
+            values["rate_nats"] = _mean(self.rates.sum(axis=1))
+        return values
+
+
+def measure(inference: Inference, source: Source) -> Measured:
+    """Run a model over all rows of a source and compare it with its baselines."""
+    import torch
+
+    module, scaling, baseline = inference.module, inference.model.scaling, inference.model.baseline
+    codes = inference.encode(source)
+
+    def errors_and_losses(x: torch.Tensor) -> torch.Tensor:
+        outputs = module.decoder(module.encode(x))
+        error = (x - module.likelihood.mean(outputs)).square().flatten(1).sum(dim=1)
+        return torch.stack([error, module.likelihood(outputs, x)], dim=1)
+
+    both = inference.over(source, errors_and_losses, (2,))
+    pca_errors = mean_errors = None
+    if baseline is not None:
+        pca_errors, mean_errors = np.empty(len(source), np.float32), np.empty(len(source), np.float32)
+        for start in range(0, len(source), 1024):
+            rows = slice(start, min(start + 1024, len(source)))
+            pca_errors[rows], mean_errors[rows] = baseline.squared_errors(scaling.to_model(source.read(rows)))
+    rates = inference.rate_per_unit(source)
+    return Measured(
+        errors=both[:, 0],
+        pca_errors=pca_errors,
+        mean_errors=mean_errors,
+        codes=codes,
+        dead=dead_units(codes, has_distribution=rates is not None),
+        losses=both[:, 1],
+        rates=rates,
+        n_values=scaling.schema.n_values,
+    )
+
+
+def dead_units(codes: Array, *, has_distribution: bool) -> NDArray[np.bool_]:
+    """Units that carry nothing: they hardly vary over the rows, ``(code_size,)``.
+
+    Of a Gaussian code by the variance of the means, against 0.01; of others against the other units.
+    """
+    variance = codes.astype(np.float64).var(axis=0)
+    if has_distribution:
+        return variance <= ACTIVE_VARIANCE
+    return variance <= DEAD_VARIANCE * variance.mean()
+
+
+def _mean(values: Array) -> float:
+    return float(values.astype(np.float64).mean())

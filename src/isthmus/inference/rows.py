@@ -1,0 +1,128 @@
+"""Runs a fitted model over rows: batches of one fixed size, so that neighbours never matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isthmus.artifact import FittedModel
+from isthmus.errors import DataError
+from isthmus.sources import Source
+
+BATCH = 128
+"""Rows a batch, always: a shorter batch would compute other last bits. The last one is padded."""
+
+Array = NDArray[np.float32]
+
+
+class Inference:
+    """Encode, decode and reconstruct, data units in and out.
+
+    A row's result does not depend, bit for bit, on the rows beside it.
+
+    Parameters
+    ----------
+    model
+        An opened or fitted model.
+    """
+
+    def __init__(self, model: FittedModel) -> None:
+        self.model = model
+        self.module = model.module.eval()
+        self.code_size = model.module.code.size
+
+    def encode(self, source: Source) -> Array:
+        """Codes of all rows, ``(rows, code_size)``; of a distribution its mean."""
+        return self.over(source, self.module.encode, (self.code_size,))
+
+    def code_distribution(self, source: Source) -> tuple[Array, Array | None]:
+        """Mean and standard deviation of each row's code; None if the code has no distribution."""
+
+        def both(x: Tensor) -> Tensor:
+            mean, scale = self.module.code_distribution(x)
+            return torch.stack([mean, mean * torch.nan if scale is None else scale], dim=1)
+
+        stacked = self.over(source, both, (2, self.code_size))
+        has_scale = not np.isnan(stacked[:, 1]).any()
+        return stacked[:, 0], stacked[:, 1] if has_scale else None
+
+    def rate_per_unit(self, source: Source) -> Array | None:
+        """Nats that each unit costs in each row, ``(rows, code_size)``; None without a distribution."""
+
+        def rate(x: Tensor) -> Tensor:
+            pre_code, _ = self.module.encoder(x)
+            found = self.module.code.rate_per_unit(pre_code)
+            return pre_code[:, : self.code_size] * torch.nan if found is None else found
+
+        found = self.over(source, rate, (self.code_size,))
+        return None if np.isnan(found).any() else found
+
+    def reconstruct_model_units(self, source: Source) -> Array:
+        """Reconstructions of all rows in model units, ``(rows, *model_shape)``."""
+        return self.over(source, self.module.reconstruct, self.model.scaling.model_shape)
+
+    def reconstruct(self, source: Source) -> NDArray[Any]:
+        """Reconstructions of all rows in data units, ``(rows, *sample_shape)``."""
+        return self.model.scaling.to_data(self.reconstruct_model_units(source))
+
+    def decode_model_units(self, codes: NDArray[Any]) -> Array:
+        """What codes ``(rows, code_size)`` decode to, in model units."""
+        if codes.ndim != 2 or codes.shape[1] != self.code_size:
+            raise DataError(
+                f"decode: expected codes of shape (rows, {self.code_size}), got {codes.shape}. "
+                "Give what 'encode' of the same model wrote."
+            )
+        if not np.isfinite(codes).all():
+            raise DataError("decode: expected finite codes, got NaN or infinity. Give what 'encode' wrote.")
+
+        def read(rows: slice) -> Array:
+            return codes[rows].astype(np.float32)
+
+        return self._blocks(len(codes), read, self.module.decode, self.model.scaling.model_shape)
+
+    def decode(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """What codes ``(rows, code_size)`` decode to, in data units, ``(rows, *sample_shape)``."""
+        return self.model.scaling.to_data(self.decode_model_units(codes))
+
+    def over(self, source: Source, function: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> Array:
+        """``function`` of every row in model units; it maps ``(rows, *model_shape)`` to ``(rows, *shape)``."""
+        self.check_source(source)
+
+        def read(rows: slice) -> Array:
+            return self.model.scaling.to_model(source.read(rows))
+
+        return self._blocks(len(source), read, function, shape)
+
+    def check_source(self, source: Source) -> None:
+        """Refuse rows of another kind or shape than the model was fitted on."""
+        expected, got = self.model.scaling.schema, source.schema
+        if expected.sample_shape != got.sample_shape:
+            raise DataError(
+                f"model: expected {expected.describe()}, got {got.describe()}. "
+                "Give rows of the kind that the model was fitted on."
+            )
+
+    def _blocks(
+        self,
+        n_rows: int,
+        read: Callable[[slice], Array],
+        function: Callable[[Tensor], Tensor],
+        shape: tuple[int, ...],
+    ) -> Array:
+        result = np.empty((n_rows, *shape), np.float32)
+        with torch.inference_mode():
+            for rows in _slices(n_rows):
+                block = torch.from_numpy(read(rows))
+                padded = torch.nn.functional.pad(block, [0, 0] * (block.ndim - 1) + [0, BATCH - len(block)])
+                result[rows] = function(padded)[: len(block)].cpu().numpy()
+        return result
+
+
+def _slices(n_rows: int) -> Iterator[slice]:
+    for start in range(0, n_rows, BATCH):
+        yield slice(start, min(start + BATCH, n_rows))

@@ -1,0 +1,41 @@
+"""Some rows of a source, as a source."""
+
+from __future__ import annotations
+
+from typing import final
+
+import numpy as np
+
+from isthmus.sources.base import Indices, Rows, Source
+
+
+@final
+class Subset(Source):
+    """A view of some rows of a source, in a given order.
+
+    Parameters
+    ----------
+    source
+        Where the rows are.
+    rows
+        Their positions there, ``(n,)``.
+
+    Examples
+    --------
+    >>> from isthmus.sources import ArraySource
+    >>> part = Subset(ArraySource(np.array([[0.0], [1.0], [2.0]])), np.array([2, 0]))
+    >>> part.read(slice(0, 2)).ravel()
+    array([2., 0.])
+    """
+
+    def __init__(self, source: Source, rows: Indices) -> None:
+        self.schema = source.schema
+        self.labels = None if source.labels is None else source.labels[rows]
+        self._source, self._rows = source, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def read(self, rows: slice | Indices) -> Rows:
+        """The rows asked for, counted within the subset."""
+        return self._source.read(self._rows[rows])

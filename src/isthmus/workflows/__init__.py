@@ -1,0 +1,1 @@
+"""Whole jobs from end to end."""

@@ -1,0 +1,194 @@
+"""Fit: from a source and a config to a fitted model with its baselines and figures."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from isthmus.artifact import Baseline, FittedModel
+from isthmus.config import Config
+from isthmus.config.defaults import Facts, resolve
+from isthmus.errors import DataError, ParameterError
+from isthmus.evaluation.baselines import fit_baseline
+from isthmus.evaluation.metrics import measure
+from isthmus.inference import Inference
+from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.model.build import Factory, build
+from isthmus.model.start import can_start_at_pca, start_at_pca
+from isthmus.preprocessing import Scaling, infer_likelihood
+from isthmus.sources import Source
+from isthmus.sources.subset import Subset
+from isthmus.training.callbacks import Callback
+from isthmus.training.loop import History, Trainer
+from isthmus.training.rows import SourceRows
+from isthmus.training.threads import choose_threads
+from isthmus.workflows.row_order import Part, Weights, all_rows, split_rows
+
+
+@dataclass(slots=True)
+class Prepared:
+    """Everything that stands before the first step."""
+
+    model: FittedModel
+    """Untrained; its config has every default explicit."""
+    training: Part
+    validation: Part | None
+
+
+def fit(
+    source: Source,
+    config: Config,
+    *,
+    validation: Source | None = None,
+    sample_weight: NDArray[np.float64] | None = None,
+    parts: Mapping[str, Factory] | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> tuple[FittedModel, History]:
+    """Train the model that a config describes on the rows of a source.
+
+    Parameters
+    ----------
+    source
+        Training rows; a share of them is held out for validation unless ``validation`` is given.
+    config
+        ``"auto"`` anywhere is replaced by what the data say.
+    validation
+        Rows to choose the best epoch by, instead of a share of ``source``.
+    sample_weight
+        ``(rows,)``, at least 0; a row of weight 2 counts as two rows.
+    parts
+        Factories of the user's own parts, by the name in ``Custom(name)``.
+    callbacks
+        What watches the training.
+
+    Returns
+    -------
+    FittedModel, History
+        The model holds the best weights, its metrics are of the validation rows (of the training
+        rows where there are none).
+    """
+    prepared = prepare(source, config, validation=validation, sample_weight=sample_weight, parts=parts)
+    history = train(prepared, callbacks)
+    return prepared.model, history
+
+
+def prepare(
+    source: Source,
+    config: Config,
+    *,
+    validation: Source | None = None,
+    sample_weight: NDArray[np.float64] | None = None,
+    parts: Mapping[str, Factory] | None = None,
+) -> Prepared:
+    """Split, fit the preprocessing, replace every ``"auto"``, build and set the weights to begin with."""
+    seed = secrets.randbits(32) if config.training.seed is None else config.training.seed
+    training, held_out = _split(source, config, sample_weight, validation, seed)
+    scaling = fit_scaling(training, config)
+    suggested = infer_likelihood(training.source, scaling)
+    facts = Facts(source.schema.sample_shape, len(training.source), suggested.name)
+    automatic = config.model.likelihood == "auto"
+    config = resolve(config, facts).with_training(seed=seed, device=_device(config.training.device))
+    module = build(config.model, scaling.model_shape, seed=seed, parts=parts)
+    baseline = fit_baseline(
+        _reader(training, scaling), len(training.source), module.code.size, training.weights
+    )
+    config = config.with_training(start=_start(module, baseline, config.training.start))
+    if config.training.threads == "auto":
+        config = config.with_training(threads=choose_threads(module, int(config.training.batch_size)))
+    notes = (*scaling.notes, *([f"Likelihood: {suggested.reason}"] if automatic else []))
+    return Prepared(FittedModel(config, scaling, module, baseline, notes=notes), training, held_out)
+
+
+def train(prepared: Prepared, callbacks: Sequence[Callback] = ()) -> History:
+    """Train what was prepared, and measure it on held-out rows."""
+    model, training, validation = prepared.model, prepared.training, prepared.validation
+    trainer = Trainer(model.module, model.config.training)
+    history = trainer.fit(
+        SourceRows(training.source, model.scaling),
+        None if validation is None else SourceRows(validation.source, model.scaling),
+        sample_weight=_tensor(training.weights),
+        validation_weight=None if validation is None else _tensor(validation.weights),
+        callbacks=callbacks,
+    )
+    model.module.to("cpu")
+    model.epochs = [epoch.to_dict() for epoch in history.epochs]
+    model.best_epoch = history.best_epoch
+    seen = training if validation is None else validation
+    model.metrics = {
+        "rows_are": "training" if validation is None else "validation",
+        **measure(Inference(model), seen.source).to_dict(),
+    }
+    return history
+
+
+def fit_scaling(training: Part, config: Config) -> Scaling:
+    """The map to model units, fitted on training rows only."""
+    method = "none" if config.data.scaling == "raw" else config.data.scaling
+    n = len(training.source)
+    return Scaling.fit(training.source, np.arange(n), training.weights, method=method)
+
+
+def _split(
+    source: Source,
+    config: Config,
+    sample_weight: NDArray[np.float64] | None,
+    validation: Source | None,
+    seed: int,
+) -> tuple[Part, Part | None]:
+    if validation is None:
+        return split_rows(source, sample_weight, config.training.validation_share, seed)
+    if validation.schema.sample_shape != source.schema.sample_shape:
+        raise DataError(
+            f"fit: expected validation rows like the training rows ({source.schema.describe()}), "
+            f"got {validation.schema.describe()}. Give rows of the same shape."
+        )
+    return split_rows(source, sample_weight, 0.0, seed)[0], all_rows(validation)
+
+
+def _reader(training: Part, scaling: Scaling) -> Callable[[slice], NDArray[np.float32]]:
+    def read(rows: slice) -> NDArray[np.float32]:
+        return scaling.to_model(training.source.read(rows))
+
+    return read
+
+
+def _start(
+    module: AutoencoderModule, baseline: Baseline, wanted: Literal["auto", "pca", "random"]
+) -> Literal["pca", "random"]:
+    """Set the weights to begin with, and say how."""
+    mean = torch.from_numpy(baseline.mean).unflatten(0, module.sample_shape)
+    possible = can_start_at_pca(module)
+    if wanted == "pca" and not possible:
+        raise ParameterError(
+            "training: start = 'pca' needs a dense network with two units a code unit, a linear code and "
+            "linear outputs, got another choice of parts. Try start = 'auto'."
+        )
+    if wanted == "random" or not possible:
+        module.start_at(mean)
+        return "random"
+    start_at_pca(module, mean, torch.from_numpy(baseline.components))
+    return "pca"
+
+
+def _device(wanted: str) -> str:
+    """The device that ``wanted`` means here."""
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=wanted)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ParameterError(f"training: device {wanted!r} cannot be used here: {reason}. Try 'cpu'.") from None
+    return wanted
+
+
+def _tensor(weights: Weights | None) -> torch.Tensor | None:
+    return None if weights is None else torch.from_numpy(weights)

@@ -1,0 +1,86 @@
+"""Rows as a weighted set: in a canonical order, equal ones merged, weightless ones left out.
+
+A fit then is a function of *which* rows there are and how much they weigh, not of how a file
+lists them: a row given twice and a row of weight 2 give the same model, bit for bit, and no copy
+of a training row can sit among the validation rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.errors import DataError
+from isthmus.numerics.randomness import Randomness
+from isthmus.sources import Source
+from isthmus.sources.subset import Subset
+
+BLOCK = 4096
+Indices = NDArray[np.int64]
+Weights = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Some rows of a source, and what each weighs."""
+
+    source: Source
+    weights: Weights | None
+    """Of mean 1; None if all weigh the same."""
+
+
+def split_rows(
+    source: Source, sample_weight: NDArray[np.float64] | None, validation_share: float, seed: int
+) -> tuple[Part, Part | None]:
+    """Training and validation rows of a source; the choice is a function of the rows and the seed."""
+    rows, weights = weighted_set(source, sample_weight)
+    if len(rows) < 2:
+        raise DataError(
+            f"fit: expected at least 2 different rows, got {len(rows)} (n_samples = {len(source)}). "
+            "1 sample has no structure to learn; give more rows."
+        )
+    order = Randomness(seed, "validation split").permutation(len(rows)).numpy()
+    n_validation = int(validation_share * len(rows))
+    held_out = np.sort(order[:n_validation])
+    training = np.sort(order[n_validation:])
+    if n_validation == 0:
+        return _part(source, rows, weights, training), None
+    return _part(source, rows, weights, training), _part(source, rows, weights, held_out)
+
+
+def weighted_set(
+    source: Source, sample_weight: NDArray[np.float64] | None
+) -> tuple[Indices, NDArray[np.float64]]:
+    """One position for each different row of positive weight, in canonical order, and total weights."""
+    digests = _digests(source)
+    _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
+    weights = np.bincount(inverse.ravel(), weights=sample_weight, minlength=len(first)).astype(np.float64)
+    kept = weights > 0
+    return first[kept].astype(np.int64), weights[kept]
+
+
+def all_rows(source: Source, sample_weight: NDArray[np.float64] | None = None) -> Part:
+    """Every row of a source as one part, as the weighted set that it is."""
+    rows, weights = weighted_set(source, sample_weight)
+    return _part(source, rows, weights, np.arange(len(rows)))
+
+
+def _part(source: Source, rows: Indices, weights: NDArray[np.float64], chosen: Indices) -> Part:
+    own = weights[chosen]
+    equal = bool((own == own[0]).all()) if len(own) else True
+    return Part(Subset(source, rows[chosen]), None if equal else (own / own.mean()).astype(np.float32))
+
+
+def _digests(source: Source) -> NDArray[np.void]:
+    """A digest of each row's bytes, 16 bytes a row."""
+    found = np.empty(len(source), "V16")
+    for start in range(0, len(source), BLOCK):
+        block = np.ascontiguousarray(source.read(slice(start, start + BLOCK)))
+        if block.dtype.kind == "f":
+            block = block + 0.0  # -0.0 is 0.0
+        for row, values in enumerate(block):
+            found[start + row] = hashlib.blake2b(values.data, digest_size=16).digest()
+    return found
