@@ -43,6 +43,7 @@ _STYLE: dict[Any, Any] = {
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
     "axes.labelcolor": MUTED,
+    "axes.labelpad": 8,
     "axes.labelsize": 11,
     "axes.spines.left": False,
     "axes.spines.right": False,
