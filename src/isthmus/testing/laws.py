@@ -51,7 +51,7 @@ def require_close(who: object, law: str, got: Tensor, expected: Tensor, toleranc
 
 
 @contextmanager
-def global_chance_untouched(who: object) -> Generator[None]:
+def global_chance_untouched(who: object) -> Generator[None, None, None]:
     """Inside, nobody may draw from or reseed torch's, NumPy's or Python's global generator."""
     before = _global_states()
     yield

@@ -1,0 +1,27 @@
+"""Gaussian noise: its mean and scale."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from isthmus.corruptions.gaussian_noise import GaussianNoise
+from isthmus.numerics.randomness import Randomness
+from isthmus.testing import check_corruption
+
+torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.3, 5.0])
+@pytest.mark.parametrize("shape", [(6, 50), (4, 2, 6, 7)])
+def test_laws(scale: float, shape: tuple[int, ...]) -> None:
+    check_corruption(GaussianNoise(scale), torch.rand(shape, generator=torch.Generator().manual_seed(0)))
+
+
+def test_noise_has_its_mean_and_scale() -> None:
+    x = torch.full((500, 200), 7.0, dtype=torch.float64)
+    noise = GaussianNoise(0.3)(x, Randomness(0)) - x
+    n = noise.numel()
+    assert abs(noise.mean()) < 4 * 0.3 / math.sqrt(n)
+    assert abs(noise.var() / 0.09 - 1) < 4 * math.sqrt(2 / n)
