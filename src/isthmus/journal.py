@@ -1,0 +1,110 @@
+"""The log of a run: JSON lines, one event a line, only ever appended to.
+
+    {"time": "2025-01-31T12:00:00.125+00:00", "event": "epoch", "epoch": 1, ...}
+
+The journal is the one file of a run that knows the clock. Each line is flushed as it is written, so
+that a run which is killed leaves every event that it had; a line cut short is left out on reading.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from isthmus.errors import OutputError, SourceError
+
+
+class Journal:
+    """Appends events to a file of JSON lines.
+
+    Parameters
+    ----------
+    path
+        The file; it is made if it is not there, and continued if it is.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be opened for writing.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "journal.jsonl"
+    ...     with Journal(path) as journal:
+    ...         journal.write("begin", n_epochs=2)
+    ...     [event["n_epochs"] for event in read_journal(path)]
+    [2]
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            whole = not path.exists() or path.read_bytes()[-1:] in (b"", b"\n")
+            self._file = path.open("a", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise OutputError(
+                f"{path}: cannot be written: {error.strerror}. Choose another place for the run."
+            ) from None
+        if not whole:
+            self._file.write("\n")
+
+    def write(self, event: str, **values: Any) -> None:
+        """Append one event, with the time in UTC, and flush it."""
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps(finite({"time": time, "event": event, **values}), ensure_ascii=False)
+        self._file.write(line + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; nothing is pending, every event was flushed."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """All whole events of a journal, in order; a line that was cut short is left out.
+
+    Raises
+    ------
+    SourceError
+        The file cannot be read.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8", errors="replace")
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}. Give the journal of a run.") from None
+    events: list[dict[str, Any]] = []
+    for line in text.split("\n"):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            events.append(event)  # pyright: ignore[reportUnknownArgumentType]
+    return events
+
+
+def finite(value: Any) -> Any:
+    """Plain values as JSON can hold them: NaN and infinity, which it lacks, become None.
+
+    >>> finite({"loss": math.nan, "sizes": (1, 2)})
+    {'loss': None, 'sizes': [1, 2]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
