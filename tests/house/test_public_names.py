@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +36,10 @@ def test_dir_lists_the_public_names() -> None:
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(AttributeError, match="Autoencodr"):
         _ = isthmus.Autoencodr
+
+
+def test_one_version(repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text("utf-8"))["project"]
+    citation = re.search(r"^version: (.+)$", (repository / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
+    assert citation is not None
+    assert project["version"] == isthmus.__version__ == citation[1]
