@@ -3,7 +3,6 @@
 #   PYTHON        the Python (3.11 or newer) that .venv is made from             make demo PYTHON=python3.12
 #   TORCH_INDEX   where PyTorch comes from, instead of pip's default             TORCH_INDEX=https://download.pytorch.org/whl/cpu make demo
 #   WORKERS       processes that share the tests (default: the cores, at most 4) make test WORKERS=2
-#   TYPES=1       check every annotation at run time under the tests             make test TYPES=1
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -14,7 +13,6 @@ SHELL := bash
 PYTHON ?= python3
 TORCH_INDEX ?=
 WORKERS ?= auto
-TYPES ?=
 VENV := .venv
 WHEEL_VENV := build/wheel-venv
 
@@ -76,7 +74,7 @@ demo: $(VENV)/.core ## train on bundled digits, beside PCA: a table, and demo-re
 # A worker a core and one thread a worker: more threads would only wait for each other,
 # and models as small as those of the tests are fastest on one.
 test: $(VENV)/.test ## run every test, and every example of the documentation
-	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg ISTHMUS_CHECK_TYPES=$(TYPES) \
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg \
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=4 --dist=worksteal -q
 
 check: $(VENV)/.dev ## lint, format, types, floors

@@ -16,11 +16,6 @@ settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
-if os.environ.get("ISTHMUS_CHECK_TYPES"):  # `make test TYPES=1`: annotations hold at run time
-    from jaxtyping import install_import_hook
-
-    install_import_hook("isthmus", "beartype.beartype")
-
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
