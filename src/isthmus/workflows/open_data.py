@@ -1,0 +1,88 @@
+"""Rows by their name: a path, data that ship with isthmus, or one row of either."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from isthmus.config import Data
+from isthmus.errors import DataError, SourceError
+from isthmus.sources import ArraySource, Source, bundled, open_source
+from isthmus.sources.bundled import BUNDLED_NAMES
+from isthmus.sources.images import IMAGE_SUFFIXES
+from isthmus.sources.subset import Subset
+
+_ROW = re.compile(r"(?P<place>.+):(?P<row>\d+)")
+_MODEL_NAME = "model.safetensors"
+
+
+def open_data(name: str, data: Data | None = None, *, labels: Path | None = None) -> Source:
+    """Open rows by their name, in the shape that ``data`` asks for.
+
+    Parameters
+    ----------
+    name
+        A file or folder of data, ``mnist-train`` or ``mnist-test``, or any of these with ``:ROW``
+        behind it for one row, counted from 0. A path that exists comes before a name.
+    data
+        ``resize`` is for images alone; flat rows take ``sample_shape``.
+    labels
+        A file with one label a row.
+
+    Raises
+    ------
+    SourceError
+        Nothing there, nothing that can be read, or a model.
+    DataError
+        Rows that cannot be used, or a row that is not there.
+
+    Examples
+    --------
+    >>> len(open_data("mnist-test")), open_data("mnist-test:3").labels
+    (2000, array([0], dtype=uint8))
+    """
+    data = Data() if data is None else data
+    one = None if Path(name).exists() else _ROW.fullmatch(name)
+    source = _shaped(_opened(one["place"] if one else name, data, labels), data)
+    return source if one is None else _row(source, int(one["row"]), name)
+
+
+def check_shape(source: Source, like: Source, who: str) -> None:
+    """Raise unless rows are of the shape of others."""
+    if source.schema.sample_shape != like.schema.sample_shape:
+        raise DataError(
+            f"{who}: expected rows like the training rows ({like.schema.describe()}), "
+            f"got {source.schema.describe()}. Give rows of the same shape."
+        )
+
+
+def _opened(name: str, data: Data, labels: Path | None) -> Source:
+    path = Path(name)
+    if not path.exists() and name in BUNDLED_NAMES:
+        if labels is not None:
+            raise DataError(f"{name}: brings its own labels, got {labels} too. Leave the labels out.")
+        return bundled(name)
+    if path.suffix == ".safetensors" or (path / _MODEL_NAME).is_file():
+        raise SourceError(
+            f"{name}: expected data, got a model. Give rows: a folder of images, .npy, .npz or IDX."
+        )
+    if not path.exists():
+        return open_source(path)  # its error lists what is near
+    images = path.is_dir() or path.name.lower().endswith(IMAGE_SUFFIXES)
+    return open_source(path, labels=labels, resize=data.resize if images else None)
+
+
+def _shaped(source: Source, data: Data) -> Source:
+    """Flat rows as what ``sample_shape`` says that they are."""
+    if data.sample_shape is None or source.schema.kind == "pictures":
+        return source
+    rows = source.read(slice(0, len(source)))
+    return ArraySource(rows, labels=source.labels, sample_shape=data.sample_shape, who="data.sample_shape")
+
+
+def _row(source: Source, row: int, name: str) -> Source:
+    if row >= len(source):
+        raise DataError(f"{name}: expected a row below {len(source)}, got {row}; the first row is 0.")
+    return Subset(source, np.array([row], np.int64))

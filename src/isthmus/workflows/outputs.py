@@ -1,0 +1,92 @@
+"""Places to write to, checked before the work whose result they are to hold."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from isthmus.errors import OutputError
+
+
+def check_file(path: Path, *, force: bool = False, suffixes: tuple[str, ...] = ()) -> None:
+    """Raise unless a file can be written at ``path``.
+
+    Parameters
+    ----------
+    path
+        Where the file shall be; its folder must exist and take new files.
+    force
+        Whether a file that is there may be overwritten.
+    suffixes
+        Endings that the name may have; none given, any.
+
+    Raises
+    ------
+    OutputError
+        What is wrong with the place, and what to do.
+    """
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise OutputError(
+            f"{path}: expected a name that ends in {' or '.join(suffixes)}, got {path.suffix or 'no ending'!r}. "
+            f"Try {path.with_suffix(suffixes[0]).name or 'out' + suffixes[0]}."
+        )
+    if path.is_dir():
+        raise OutputError(f"{path}: expected the name of a file, got a folder. Name a file in it.")
+    if path.exists() and not force:
+        raise _taken(path)
+    _check_parent(path)
+
+
+def check_folder(path: Path, *, force: bool = False) -> None:
+    """Raise unless a folder can be made at ``path``, or one that is there may be filled.
+
+    Parameters
+    ----------
+    path
+        The folder; the one above it must exist. An empty folder is as good as none.
+    force
+        Whether a folder with something in it may be written to.
+
+    Raises
+    ------
+    OutputError
+        What is wrong with the place, and what to do.
+    """
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path}: expected the name of a folder, got a file. Choose another name.")
+    if path.is_dir():
+        if any(path.iterdir()) and not force:
+            raise _taken(path)
+        _check_takes_files(path, path)
+    else:
+        _check_parent(path)
+
+
+def _taken(path: Path) -> OutputError:
+    what = "a folder that holds something" if path.is_dir() else "a file"
+    return OutputError(
+        f"{path}: expected a free name, got {what}. Choose another name, or overwrite it with --force."
+    )
+
+
+def _check_parent(path: Path) -> None:
+    parent = path.absolute().parent
+    if not parent.exists():
+        raise OutputError(
+            f"{path}: expected a folder to write to, but {path.parent} does not exist. Make it first."
+        )
+    if not parent.is_dir():
+        raise OutputError(
+            f"{path}: expected a folder to write to, but {path.parent} is a file. Choose another place."
+        )
+    _check_takes_files(parent, path)
+
+
+def _check_takes_files(folder: Path, path: Path) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written: {error.strerror}. Choose a folder that takes new files."
+        ) from None
