@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 import torch
+
 from isthmus.codes.deterministic import Deterministic
 from isthmus.config.parts.activations import Activation
 from isthmus.numerics.activations import ACTIVATIONS

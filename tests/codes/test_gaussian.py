@@ -6,10 +6,11 @@ import math
 
 import pytest
 import torch
+from torch.distributions import Normal, kl_divergence
+
 from isthmus.codes.gaussian import LOG_VARIANCE_RANGE, Gaussian
 from isthmus.numerics.randomness import Randomness
 from isthmus.testing import check_code
-from torch.distributions import Normal, kl_divergence
 
 torch.set_num_threads(1)
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from isthmus.config import Config, Data, Model, Training
 from isthmus.config.config import apply_settings, read_toml
 from isthmus.config.parts import activations, codes, corruptions, likelihoods, networks, penalties
@@ -126,7 +127,7 @@ def test_read_toml(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("[training]\nepochs = 3\n", "utf-8")
     assert read_toml(path) == {"training": {"epochs": 3}}
-    with pytest.raises(SourceError, match="cannot be read: No such file.*Give a TOML file"):
+    with pytest.raises(SourceError, match=r"cannot be read: No such file.*Give a TOML file"):
         read_toml(tmp_path / "none.toml")
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(SourceError, match="it is not UTF-8 text"):

@@ -6,6 +6,8 @@ import copy
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+
 from isthmus.config import Data, Training
 from isthmus.config.parts.codes import DeterministicCode, GaussianCode
 from isthmus.config.parts.corruptions import GaussianNoise, Masking
@@ -13,7 +15,6 @@ from isthmus.config.parts.likelihoods import Gaussian
 from isthmus.config.parts.networks import Conv2d, Dense
 from isthmus.config.parts.penalties import L1, Contractive
 from isthmus.errors import IsthmusError, ParameterError, UnknownNameError
-from sklearn.base import clone
 
 REFUSED = [
     (
@@ -68,14 +69,20 @@ def test_a_value_of_the_wrong_kind_says_who_and_what_came(make) -> None:
         make()
     message = str(caught.value)
     assert "\n" not in message
-    assert message.split(":")[0] in {"Masking", "Dense", "Gaussian", "DeterministicCode", "Training"}
+    assert message.split(":", maxsplit=1)[0] in {
+        "Masking",
+        "Dense",
+        "Gaussian",
+        "DeterministicCode",
+        "Training",
+    }
     assert "got " in message
 
 
 def test_an_unknown_key_lists_its_neighbours() -> None:
     with pytest.raises(UnknownNameError, match="Training: unknown key 'epoch'; did you mean 'epochs'"):
         Training(epoch=3)
-    with pytest.raises(UnknownNameError, match="Masking: unknown key 'share'.*Known: hidden_share"):
+    with pytest.raises(UnknownNameError, match=r"Masking: unknown key 'share'.*Known: hidden_share"):
         Masking(share=0.5)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from isthmus.config import Model
 from isthmus.config.catalogue import CATALOGUE, Custom, part_from, part_name, part_to_dict, target_of
 from isthmus.config.parts.codes import DeterministicCode, GaussianCode

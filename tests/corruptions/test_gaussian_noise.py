@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from isthmus.corruptions.gaussian_noise import GaussianNoise
 from isthmus.numerics.randomness import Randomness
 from isthmus.testing import check_corruption

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from isthmus.corruptions.masking import Masking
 from isthmus.numerics.randomness import Randomness
 from isthmus.testing import check_corruption

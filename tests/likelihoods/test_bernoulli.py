@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.distributions import Bernoulli as Reference
+
 from isthmus.likelihoods.bernoulli import Bernoulli
 from isthmus.numerics.randomness import Randomness
 from isthmus.testing import check_likelihood
-from torch.distributions import Bernoulli as Reference
 
 torch.set_num_threads(1)
 

@@ -6,10 +6,11 @@ import math
 
 import pytest
 import torch
+from torch.distributions import Normal
+
 from isthmus.likelihoods.gaussian import Gaussian
 from isthmus.numerics.randomness import Randomness
 from isthmus.testing import check_likelihood
-from torch.distributions import Normal
 
 torch.set_num_threads(1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from isthmus.likelihoods.squared_error import SquaredError
 from isthmus.numerics.randomness import Randomness
 from isthmus.testing import check_likelihood

@@ -6,13 +6,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+
 from isthmus.errors import ParameterError
 from isthmus.networks.base import Ends
 from isthmus.networks.conv2d import Conv2d, Stage
 from isthmus.networks.dense import Dense
 from isthmus.numerics.randomness import Randomness
 from isthmus.testing import check_network
-from torch import nn
 
 torch.set_num_threads(1)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
+
 from isthmus.errors import ParameterError
 from isthmus.networks.base import Ends
 from isthmus.networks.custom import Custom
 from isthmus.numerics.randomness import Randomness
 from isthmus.testing import check_network
-from torch import nn
 
 torch.set_num_threads(1)
 ENDS = Ends((2, 3), 4, 2, (2, 3))

@@ -6,9 +6,10 @@ from typing import get_args
 
 import pytest
 import torch
+from torch import nn
+
 from isthmus.config.parts.activations import Activation
 from isthmus.numerics.activations import ACTIVATIONS
-from torch import nn
 
 torch.set_num_threads(1)
 

@@ -7,8 +7,9 @@ import math
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from isthmus.numerics.divergences import kl_from_standard_normal
 from torch.distributions import Normal, kl_divergence
+
+from isthmus.numerics.divergences import kl_from_standard_normal
 
 torch.set_num_threads(1)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import get_args
 
 import pytest
 import torch
+
 from isthmus.config.parts.activations import Activation
 from isthmus.networks.base import Ends
 from isthmus.networks.conv2d import Conv2d
@@ -23,7 +25,7 @@ SIZES = [(5, 3), (3, 5), (4, 6, 2), (6, 4, 3), (9, 4, 5, 2), (3, 7, 5, 4), (7, 6
 def chain(sizes: tuple[int, ...], name: Activation):
     """Layers, an activation after each, and the trace of a batch through them."""
     draw = Randomness(0, "chain", *sizes)
-    weights = [draw.at("w", i).normal((b, a)).double() for i, (a, b) in enumerate(zip(sizes, sizes[1:]))]
+    weights = [draw.at("w", i).normal((b, a)).double() for i, (a, b) in enumerate(pairwise(sizes))]
     biases = [draw.at("b", i).normal((b,)).double() for i, b in enumerate(sizes[1:])]
     activation = ACTIVATIONS[name]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+
 from isthmus.numerics.randomness import Randomness
 
 torch.set_num_threads(1)

@@ -36,8 +36,8 @@ class Gaussian(Code):
         return CodeOutput(mean + torch.exp(log_variance / 2) * noise, rate)
 
     def mean(self, pre_code: Tensor) -> Tensor:
-        """Mean of each unit."""
-        return pre_code[:, : self.size]
+        """Mean of each unit, laid out as a stored code is, so that it decodes to the same bits."""
+        return pre_code[:, : self.size].contiguous()
 
     def slope(self, pre_code: Tensor) -> Tensor:
         """One: the mean is read as it is."""

@@ -18,7 +18,7 @@ M = TypeVar("M", bound=nn.Module)
 
 CHANCE = Randomness(20_260, "laws")
 """Where the checks' own random numbers come from: the same ones at every run."""
-N_DRAWS = 8
+N_DRAWS = 64
 """Points in the space of weights at which a gradient may be found; at one of them it must be."""
 STEP = 1e-5
 """Of central differences in float64."""
@@ -103,17 +103,18 @@ def check_repeatable(who: object, what: str, function: Callable[[], Tensor]) -> 
 
 
 def redraw(module: nn.Module, draw: int) -> None:
-    """Other weights, so that no unit is dead at all of several draws."""
+    """Other weights at every draw but the first, so that no unit is dead at all of several draws."""
+    if draw == 0:
+        return
     with torch.no_grad():
         for name, parameter in module.named_parameters():
-            noise = CHANCE.at("weights", draw, name).normal(parameter.shape, like=parameter)
-            parameter.copy_(parameter + noise if draw else parameter)
+            parameter.copy_(CHANCE.at("weights", draw, name).normal(parameter.shape, like=parameter))
 
 
-def check_gradients(who: object, module: M, loss: Callable[[M], Tensor]) -> None:
+def check_gradients(who: object, module: M, loss: Callable[[M, int], Tensor]) -> None:
     """Every parameter must receive a gradient, equal to the loss's slope by central differences.
 
-    ``loss`` gives one number from a module; the module is copied, and brought to float64.
+    ``loss`` gives one number from a module and the draw's number; the module is copied, and brought to float64.
     """
     module = double(module)
     parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
@@ -123,7 +124,7 @@ def check_gradients(who: object, module: M, loss: Callable[[M], Tensor]) -> None
         if draw and not waiting:
             break
         module.zero_grad(set_to_none=True)
-        loss(module).backward()
+        loss(module, draw).backward()
         for name, parameter in parameters.items():
             gradient = parameter.grad
             require(
@@ -132,7 +133,7 @@ def check_gradients(who: object, module: M, loss: Callable[[M], Tensor]) -> None
             if gradient is not None and bool(gradient.abs().max() > 0):
                 waiting.discard(name)
             if draw == 0 and gradient is not None:
-                _check_slope(who, name, parameter, gradient, lambda: loss(module))
+                _check_slope(who, name, parameter, gradient, lambda: loss(module, 0))
     names = ", ".join(sorted(waiting))
     require(not waiting, who, f"every parameter must receive a gradient, but that of {names} is always 0.")
 

@@ -52,11 +52,12 @@ def check_module(module: AutoencoderModule, x: Tensor, *, gradients: bool = True
     h = module.encode(x)
     require_shape(module, "the code", h, (rows, module.code.size))
     require_shape(module, "the reconstruction", module.reconstruct(x), tuple(x.shape))
-    same = torch.equal(module.decode(h), module.reconstruct(x))
-    require(same, module, "reconstruct must be decode after encode, bit for bit.")
+    stored = h.detach().clone(memory_format=torch.contiguous_format)
+    same = torch.equal(module.decode(stored), module.reconstruct(x))
+    require(same, module, "a stored code must decode to the reconstruction, bit for bit.")
     for what, function, start in (
         ("the code", module.encode, x),
-        ("a decoded code", module.decode, h.detach()),
+        ("a decoded code", module.decode, stored),
         ("the reconstruction", module.reconstruct, x),
     ):
         check_repeatable(module, what, lambda function=function, start=start: function(start))
@@ -65,13 +66,14 @@ def check_module(module: AutoencoderModule, x: Tensor, *, gradients: bool = True
     _check_mean(double(module), x.double())
     if gradients:
         double_x = x.double()
-        check_gradients(module, module, lambda made: made.objective(double_x, 3).loss)
+        check_gradients(module, module, lambda made, draw: made.objective(double_x, draw).loss)
 
 
 def _check_objective(module: AutoencoderModule, x: Tensor) -> None:
     with torch.no_grad(), global_chance_untouched(module):
-        loss, terms = module.objective(x, 3)
+        cost = module.objective(x, 3)
         again = module.objective(x, 3)
+    loss, terms = cost.loss, cost.terms
     require_shape(module, "the loss", loss, ())
     same = torch.equal(loss, again.loss) and all(
         torch.equal(terms[name], again.terms[name]) for name in terms
@@ -79,6 +81,7 @@ def _check_objective(module: AutoencoderModule, x: Tensor) -> None:
     require(same, module, "the objective must be a function of seed, batch and step.")
     weights = {"distortion": 1.0, "rate": module.code.rate_weight}
     weights.update({name: penalty.weight for name, penalty in module.named_penalties()})
+    require_shape(module, "per_example", cost.per_example, (len(x),))
     require(set(terms) <= set(weights), module, f"every term must have a weight, got {sorted(terms)}.")
     total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
     require_close(module, "the loss must be the weighted sum of its terms.", loss, total, 1e-5)

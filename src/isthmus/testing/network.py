@@ -61,7 +61,7 @@ def check_network(network: Network, ends: Ends, x: Tensor) -> None:
     if isinstance(encoder, Encoder):
         _check_dense_trace(encoder, x)
     check_gradients(
-        original, original, lambda made: made.encoder(x)[0].square().sum() + made.decoder(h).square().sum()
+        original, original, lambda made, _: made.encoder(x)[0].square().sum() + made.decoder(h).square().sum()
     )
     _check_reach(network, encoder, x, "every value of x must matter to the code")
     _check_coverage(network, decoder, h)

@@ -118,7 +118,7 @@ def _check_slopes(penalty: Penalty, module: AutoencoderModule, x: Tensor) -> Non
             super().__init__()
             self.module, self.penalty = module, penalty
 
-    def omega(held: Held) -> Tensor:
+    def omega(held: Held, _: int) -> Tensor:
         seen = held.penalty(view_of(held.module, x, CHANCE.at("one"))).sum()
         # Every parameter is touched, so that the only law left is that the slope is right.
         return seen + sum(p.square().sum() for p in held.parameters())

@@ -1,0 +1,136 @@
+"""Any combination of parts obeys the laws of an autoencoder, and learns."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from isthmus.config import Model
+from isthmus.config.parts import codes, corruptions, likelihoods, networks, penalties
+from isthmus.config.parts.activations import Activation
+from isthmus.config.recipes import RECIPES
+from isthmus.model.build import build
+from isthmus.numerics.randomness import Randomness
+from isthmus.testing import check_module
+
+torch.set_num_threads(1)
+
+ACTIVATIONS = st.sampled_from(get_args(Activation))
+WEIGHTS = st.floats(0, 10)
+HIDDEN = st.lists(st.integers(1, 7), max_size=3).map(tuple)
+
+
+@st.composite
+def combinations(draw: Any) -> tuple[Model, tuple[int, ...]]:
+    pictures = draw(st.booleans())
+    dense = st.builds(networks.Dense, HIDDEN, ACTIVATIONS)
+    stride = draw(st.integers(1, 3))
+    conv = st.builds(
+        networks.Conv2d,
+        st.lists(st.integers(1, 4), min_size=1, max_size=2).map(tuple),
+        st.integers(stride, 4),
+        st.just(stride),
+        ACTIVATIONS,
+    )
+    shape = (
+        tuple(draw(st.lists(st.integers(1, 6), min_size=3, max_size=3)))
+        if pictures
+        else (draw(st.integers(1, 9)),)
+    )
+    code = st.one_of(st.builds(codes.DeterministicCode, ACTIVATIONS), st.builds(codes.GaussianCode, WEIGHTS))
+    likelihood = st.one_of(
+        st.just(likelihoods.Bernoulli()),
+        st.just(likelihoods.SquaredError()),
+        st.builds(likelihoods.Gaussian, st.one_of(st.just("learned"), st.floats(0.3, 3))),
+    )
+    corruption = st.one_of(
+        st.none(),
+        st.builds(corruptions.Masking, st.floats(0, 0.5)),
+        st.builds(corruptions.GaussianNoise, st.floats(0, 2)),
+    )
+    penalty = st.one_of(
+        st.builds(penalties.L1, WEIGHTS),
+        st.builds(penalties.L2, WEIGHTS),
+        st.builds(penalties.WeightDecay, WEIGHTS),
+        st.builds(penalties.Contractive, WEIGHTS, st.sampled_from(["auto", "exact", "estimate"])),
+    )
+    model = Model(
+        code_size=draw(st.integers(1, 5)),
+        network=draw(conv if pictures and draw(st.booleans()) else dense),
+        code=draw(code),
+        likelihood=draw(likelihood),
+        corruption=draw(corruption),
+        penalties=tuple(draw(st.lists(penalty, max_size=3))),
+    )
+    return model, shape
+
+
+@settings(max_examples=25)
+@given(combinations(), st.integers(0, 2**32 - 1))
+def test_any_combination_trains_and_obeys_the_laws(
+    combination: tuple[Model, tuple[int, ...]], seed: int
+) -> None:
+    model, shape = combination
+    module = build(model, shape, seed=seed)
+    x = Randomness(seed, "x").uniform((4, *shape))
+    check_module(module, x)
+    before = [parameter.detach().clone() for parameter in module.parameters()]
+    optimiser = torch.optim.SGD(module.parameters(), lr=1e-4)
+    for step in range(2):
+        optimiser.zero_grad()
+        loss = module.objective(x, step).loss
+        assert loss.isfinite()
+        loss.backward()
+        optimiser.step()
+    assert all(parameter.isfinite().all() for parameter in module.parameters())
+    assert any(not torch.equal(old, new) for old, new in zip(before, module.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("kind", sorted(RECIPES))
+def test_every_recipe_learns(kind: str) -> None:
+    model = RECIPES[kind]().replace(code_size=2, likelihood="squared_error")
+    network = networks.Conv2d((4,)) if kind == "convolutional" else networks.Dense((16,))
+    module = build(model.replace(network=network), (1, 4, 4), seed=0)
+    basis = Randomness(0, "basis").normal((2, 16))
+    x = (Randomness(0, "x").normal((64, 2)) @ basis).reshape(-1, 1, 4, 4)
+    start = (module.reconstruct(x) - x).square().mean().item()
+    optimiser = torch.optim.Adam(module.parameters(), lr=1e-2)
+    for step in range(120):
+        optimiser.zero_grad()
+        module.objective(x, step).loss.backward()
+        optimiser.step()
+    assert (module.reconstruct(x) - x).square().mean().item() < 0.5 * start
+
+
+def test_the_distribution_of_a_code() -> None:
+    x = Randomness(0).normal((3, 5))
+    dense = networks.Dense((4,))
+    plain = build(Model(code_size=2, network=dense, likelihood="squared_error"), (5,), seed=0)
+    normal = build(
+        Model(code_size=2, network=dense, code="gaussian", likelihood="squared_error"), (5,), seed=0
+    )
+    assert plain.code_distribution(x)[1] is None
+    mean, scale = normal.code_distribution(x)
+    assert torch.equal(mean, normal.encode(x))
+    assert scale.shape == (3, 2)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "squared_error", "gaussian"])
+def test_the_untrained_decoder_begins_at_the_mean(likelihood: str) -> None:
+    model = Model(code_size=2, network=networks.Dense((4,)), likelihood=likelihood)
+    module = build(model, (5,), seed=0)
+    mean = torch.linspace(0.1, 0.9, 5)
+    module.start_at(mean)
+    with torch.no_grad():
+        module.decoder.layers[-1].weight.zero_()
+    torch.testing.assert_close(module.decode(torch.zeros(1, 2))[0], mean)
+
+
+def test_weights_leave_biases_out() -> None:
+    model = Model(code_size=2, network=networks.Dense((4,)), likelihood=likelihoods.Gaussian("learned"))
+    module = build(model, (5,), seed=0)
+    assert [tuple(w.shape) for w in module.weights()] == [(4, 5), (2, 4), (4, 2), (5, 4)]
