@@ -1,0 +1,34 @@
+"""Options that several verbs share, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+Json = Annotated[
+    bool, Parameter(negative=(), show_default=False, help="Print one JSON document on stdout, nothing else.")
+]
+Force = Annotated[
+    bool, Parameter(negative=(), show_default=False, help="Overwrite what is already at the output.")
+]
+Labels = Annotated[
+    Path | None,
+    Parameter(help="File with one label a row, or filename,label lines; colours the report alone."),
+]
+Model = Annotated[str, Parameter(help="A .safetensors file that fit wrote, or a run folder.")]
+Source = Annotated[
+    str,
+    Parameter(
+        help="A folder of pictures, one picture, .npy, .npz or IDX (.gz too); mnist-train and mnist-test "
+        "ship with isthmus. SOURCE:ROW is one row, counted from 0."
+    ),
+]
+RowsOutput = Annotated[
+    str,
+    Parameter(
+        name=["--output", "-o"],
+        help="NAME.npy for any rows; for pictures also a folder (PNG files) or NAME.png (one sheet).",
+    ),
+]

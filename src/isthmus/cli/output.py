@@ -1,0 +1,89 @@
+"""What goes to stdout: aligned lines and tables for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from isthmus.journal import finite
+
+MARGIN = 14
+"""Columns before what a line says."""
+WIDTH = 100
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON document; what is not finite becomes null."""
+    print(json.dumps(finite(document), indent=2, ensure_ascii=False))
+
+
+def print_lines(lines: Iterable[tuple[str, str]]) -> None:
+    """Print what each line is about and what it says, aligned; long ones go on below themselves.
+
+    >>> print_lines([("data", "2,000 pictures"), ("likelihood", "bernoulli")])
+    data          2,000 pictures
+    likelihood    bernoulli
+    """
+    for about, said in lines:
+        first, *rest = textwrap.wrap(said, WIDTH - MARGIN, break_long_words=False) or [""]
+        print(f"{about:<{MARGIN}}{first}".rstrip())
+        for line in rest:
+            print(" " * MARGIN + line)
+    sys.stdout.flush()
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table: the first column to the left, the others to the right.
+
+    >>> print_table(["", "error"], [["model", "4.8"], ["PCA", "13.2"]])
+                   error
+    model            4.8
+    PCA             13.2
+    """
+    table = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(row[at]) for row in table) for at in range(len(header))]
+    first = max(widths[0] + 2, MARGIN)
+    for row in table:
+        cells = [
+            cell.rjust(width + (0 if at == 0 else 3))
+            for at, (cell, width) in enumerate(zip(row[1:], widths[1:], strict=True))
+        ]
+        print((row[0].ljust(first) + "".join(cells)).rstrip())
+    sys.stdout.flush()
+
+
+def number(value: float | None) -> str:
+    """Four significant digits, without an exponent where people do not expect one.
+
+    >>> number(13.1934), number(0.012345), number(1234.5), number(3.2e-9), number(None)
+    ('13.19', '0.01234', '1,234', '3.2e-09', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def print_errors(metrics: Mapping[str, Any], unit: str) -> None:
+    """Print the errors of model, PCA and mean beside each other, as ``metrics`` hold them."""
+    errors = {"model": metrics["error"], **metrics["baselines"]}
+    pca = metrics["baselines"].get("pca", {}).get("sse")
+    names = {"model": "model", "pca": "PCA", "mean": "mean"}
+    print_table(
+        ["", f"squared error per {unit}", "per value", "against PCA"],
+        [
+            [names.get(key, key), number(each["sse"]), number(each["mse"]), ratio(each["sse"], pca)]
+            for key, each in errors.items()
+        ],
+    )
+
+
+def ratio(value: float, against: float | None) -> str:
+    """How many times ``against`` a value is.
+
+    >>> ratio(5.0, 10.0), ratio(5.0, None), ratio(5.0, 0.0)
+    ('0.500', '-', '-')
+    """
+    return f"{value / against:.3f}" if against else "-"

@@ -1,0 +1,44 @@
+"""``isthmus reconstruct``: data as the model rebuilds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from isthmus.cli.options import Force, Json, Model, RowsOutput, Source
+from isthmus.cli.output import print_errors, print_json, print_lines
+
+
+def reconstruct(
+    model: Model, source: Source, /, *, output: RowsOutput, force: Force = False, json: Json = False
+) -> None:
+    """Write data as the model rebuilds them, and tell how far they are off."""
+    from isthmus.artifact import open_model
+    from isthmus.cli.words import noun, rows_words
+    from isthmus.evaluation.metrics import measure
+    from isthmus.inference import Inference
+    from isthmus.workflows.data_files import check_rows_output, means_folder, write_rows
+    from isthmus.workflows.open_data import open_data
+
+    fitted = open_model(model)
+    schema, path, folder = fitted.scaling.schema, Path(output), means_folder(output)
+    check_rows_output(path, folder=folder, schema=schema, force=force)
+    rows = open_data(source, fitted.config.data)
+    inference = Inference(fitted)
+    rebuilt = inference.reconstruct(rows)
+    metrics = measure(inference, rows).to_dict()
+    n_written = write_rows(path, rebuilt, schema, folder=folder)
+    if json:
+        shape = list(rebuilt.shape)
+        print_json(
+            {
+                "output": output,
+                "rows": n_written,
+                "dtype": str(rebuilt.dtype),
+                "shape": shape,
+                "metrics": metrics,
+            }
+        )
+        return
+    print_errors(metrics, noun(fitted))
+    print()
+    print_lines([("rebuilt", rows_words(output, n_written, rebuilt))])

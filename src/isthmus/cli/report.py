@@ -1,0 +1,53 @@
+"""``isthmus report``: what a model learned, on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from isthmus.cli.options import Force, Json, Labels, Model, Source
+from isthmus.cli.output import print_json, print_lines
+
+
+def report(
+    model: Model,
+    source: Source,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    labels: Labels = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Show what a model learned: one HTML page that needs nothing else.
+
+    Parameters
+    ----------
+    output
+        The page to write, NAME.html.
+    """
+    from isthmus.workflows.outputs import check_file
+
+    check_file(output, force=force, suffixes=(".html", ".htm"))
+    from isthmus.artifact import open_model
+    from isthmus.evaluation.evaluate import report_data
+    from isthmus.evaluation.report import write_report
+    from isthmus.workflows.open_data import open_data
+    from isthmus.workflows.run import report_title
+
+    fitted = open_model(model)
+    rows = open_data(source, fitted.config.data, labels=labels)
+    data = report_data(fitted, rows, title=report_title(fitted))
+    write_report(data, output)
+    if json:
+        print_json(
+            {
+                "output": str(output),
+                "rows": len(rows),
+                "error": {"sse": data.model.sse, "mse": data.model.mse},
+            }
+        )
+    else:
+        print_lines([("report", f"{output}: {len(rows):,} rows; open it in a browser")])

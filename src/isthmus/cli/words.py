@@ -1,0 +1,96 @@
+"""Models and data in a few words each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from isthmus.artifact import FittedModel
+    from isthmus.config import Config
+    from isthmus.sources import Source
+
+REASON = "Likelihood: "
+"""What the note begins with that tells why the likelihood was chosen."""
+
+
+def source_words(name: str, source: Source) -> str:
+    """What a source holds.
+
+    >>> from isthmus.sources import bundled
+    >>> source_words("mnist-test", bundled("mnist-test"))
+    'mnist-test: 2,000 pictures 28 x 28 x 1, uint8; 10 labels'
+    """
+    words = f"{name}: {len(source):,} {source.schema.describe()}"
+    if source.labels is None:
+        return words
+    n_labels = len(set(source.labels.tolist()))
+    return f"{words}; {many(n_labels, 'label')}"
+
+
+def many(n: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> many(1, "epoch"), many(2000, "epoch")
+    ('1 epoch', '2,000 epochs')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def part_words(part: Any) -> str:
+    """A part by its name and parameters.
+
+    >>> from isthmus.config.parts.networks import Dense
+    >>> part_words(Dense((64, 32)))
+    'dense (hidden_sizes 64-32, activation silu)'
+    """
+    from isthmus.config.catalogue import part_name
+
+    if part is None or isinstance(part, str):
+        return str(part or "none")
+    params = ", ".join(f"{name} {_value_words(value)}" for name, value in part.to_dict().items())
+    return part_name(part) + (f" ({params})" if params else "")
+
+
+def model_lines(model: FittedModel) -> list[tuple[str, str]]:
+    """The parts of a model, one a line, then what a user should know."""
+    described, lines = model.config.model, list[tuple[str, str]]()
+    reasons = [note.removeprefix(REASON) for note in model.notes if note.startswith(REASON)]
+    lines.append(("kind", f"{described.kind}, {n_parameters(model):,} parameters"))
+    lines.append(("network", part_words(described.network)))
+    lines.append(("code", f"{model.module.code.size} units, {part_words(described.code)}"))
+    lines.append(("likelihood", ": ".join([part_words(described.likelihood), *reasons]).rstrip(".")))
+    if described.corruption is not None:
+        lines.append(("corruption", part_words(described.corruption)))
+    lines.extend(("penalty", part_words(penalty)) for penalty in described.penalties)
+    lines.extend(("note", note) for note in model.notes if not note.startswith(REASON))
+    return lines
+
+
+def training_words(config: Config) -> str:
+    """How a model is trained."""
+    plan = config.training
+    threads = f", {many(int(plan.threads), 'thread')}" if plan.device == "cpu" else ""
+    return (
+        f"at most {many(int(plan.epochs), 'epoch')} in batches of {plan.batch_size}, "
+        f"seed {plan.seed}, on {plan.device}{threads}"
+    )
+
+
+def n_parameters(model: FittedModel) -> int:
+    """How many numbers a model learned."""
+    return sum(parameter.numel() for parameter in model.module.parameters())
+
+
+def noun(model: FittedModel) -> str:
+    """What one row is called."""
+    return "image" if model.scaling.schema.kind == "pictures" else "row"
+
+
+def _value_words(value: Any) -> str:
+    return "-".join(str(item) for item in value) if isinstance(value, list) else str(value)
+
+
+def rows_words(output: str, n_written: int, rows: Any) -> str:
+    """Where rows went, and what they are."""
+    some = "" if n_written == len(rows) else f" (the first of {len(rows):,})"
+    return f"{output}: {n_written:,} of shape {' x '.join(map(str, rows.shape[1:]))}, {rows.dtype}{some}"
