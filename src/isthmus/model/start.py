@@ -9,7 +9,7 @@ from isthmus.codes.deterministic import Deterministic
 from isthmus.likelihoods.gaussian import Gaussian
 from isthmus.likelihoods.squared_error import SquaredError
 from isthmus.model.autoencoder import AutoencoderModule
-from isthmus.networks.dense import Dense, can_start_linear, start_linear
+from isthmus.networks.dense import DenseDecoder, DenseEncoder, can_start_linear, start_linear
 
 
 def can_start_at_pca(module: AutoencoderModule) -> bool:
@@ -18,14 +18,15 @@ def can_start_at_pca(module: AutoencoderModule) -> bool:
     Dense layers with two units a code unit and an activation that a pair makes linear; a
     deterministic code without activation; linear outputs.
     """
-    network, code = module.network, module.code
+    encoder, decoder, code = module.encoder, module.decoder, module.code
     return (
-        isinstance(network, Dense)
+        isinstance(encoder, DenseEncoder)
+        and isinstance(decoder, DenseDecoder)
         and isinstance(code, Deterministic)
         and code.activation_name == "identity"
         and isinstance(module.likelihood, (SquaredError, Gaussian))
-        and can_start_linear(network.encoder.layers, network.encoder.activation.name, code.size)
-        and can_start_linear(network.decoder.layers, network.decoder.activation.name, code.size)
+        and can_start_linear(encoder.layers, encoder.activation.name, code.size)
+        and can_start_linear(decoder.layers, decoder.activation.name, code.size)
     )
 
 
@@ -42,12 +43,17 @@ def start_at_pca(module: AutoencoderModule, mean: Tensor, components: Tensor) ->
     components
         Principal axes, ``(k, n_values)``, k at most the code size; further units begin at random.
     """
-    network, size = module.network, module.code.size
-    if not isinstance(network, Dense):
+    encoder, decoder, size = module.encoder, module.decoder, module.code.size
+    if not (isinstance(encoder, DenseEncoder) and isinstance(decoder, DenseDecoder)):
         return
     k, flat = len(components), mean.flatten()
     axes = torch.zeros(size, k)
     axes[:k] = torch.eye(k)
-    encoder, decoder = network.encoder, network.decoder
+    last = encoder.layers[-1].get_parameter("weight")
+    spare = last[k:].detach().clone()
     start_linear(encoder.layers, encoder.activation.name, components, axes, axes @ -(components @ flat))
+    if len(encoder.layers) == 1:
+        # Units at 0 on both sides would stay there: no gradient would reach them.
+        with torch.no_grad():
+            last[k:] = spare
     start_linear(decoder.layers, decoder.activation.name, axes.T, components.T, flat)

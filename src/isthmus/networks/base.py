@@ -65,7 +65,7 @@ class Activated(nn.Module):
 
     def __init__(self, name: Activation) -> None:
         super().__init__()
-        self.name = name
+        self.name: Activation = name
         self.function = ACTIVATIONS[name].function
         self.derivative = ACTIVATIONS[name].derivative
 

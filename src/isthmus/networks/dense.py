@@ -12,7 +12,6 @@ from isthmus.config.parts.activations import Activation
 from isthmus.networks.base import Activated, Decoder, Encoder, Ends, Network
 from isthmus.shapes import n_values
 
-
 LINEAR_GAIN: dict[Activation, float] = {
     "identity": 2.0, "relu": 1.0, "leaky_relu": 1.01, "silu": 1.0, "gelu": 1.0, "softplus": 1.0,
 }  # fmt: skip
@@ -28,8 +27,12 @@ def _layers(sizes: Sequence[int]) -> nn.ModuleList:
 
 def can_start_linear(layers: nn.ModuleList, activation: Activation, size: int) -> bool:
     """Whether every hidden layer has a pair of units for each of ``size`` signals."""
-    hidden = layers[:-1]
+    hidden = _linears(layers)[:-1]
     return activation in LINEAR_GAIN and all(layer.out_features >= 2 * size for layer in hidden)
+
+
+def _linears(layers: nn.ModuleList) -> list[nn.Linear]:
+    return [layer for layer in layers if isinstance(layer, nn.Linear)]
 
 
 def start_linear(
@@ -51,21 +54,21 @@ def start_linear(
     bias
         ``(n_out,)``
     """
-    k = len(inwards)
+    k, chain = len(inwards), _linears(layers)
     with torch.no_grad():
-        if len(layers) == 1:
-            layers[0].weight.copy_(outwards @ inwards)
-            layers[0].bias.copy_(bias)
+        if len(chain) == 1:
+            chain[0].weight.copy_(outwards @ inwards)
+            chain[0].bias.copy_(bias)
             return
         split = torch.cat([torch.eye(k), -torch.eye(k)], dim=1) / LINEAR_GAIN[activation]
-        for number, layer in enumerate(layers[:-1]):
+        for number, layer in enumerate(chain[:-1]):
             incoming = inwards
             if number > 0:
                 incoming = torch.zeros(k, layer.in_features)
                 incoming[:, : 2 * k] = split
             layer.weight[: 2 * k] = torch.cat([incoming, -incoming])
             layer.bias[: 2 * k] = 0
-        last = layers[-1]
+        last = chain[-1]
         last.weight.mul_(AROUND_LINEAR)
         last.weight[:, : 2 * k] = outwards @ split
         last.bias.copy_(bias)
@@ -125,8 +128,6 @@ class Dense(Network):
 
     def __init__(self, ends: Ends, hidden_sizes: Sequence[int], activation: Activation) -> None:
         super().__init__()
-        self.encoder: DenseEncoder
-        self.decoder: DenseDecoder
         inputs, outputs = n_values(ends.sample_shape), n_values(ends.output_shape)
         hidden = list(hidden_sizes)
         self.encoder = DenseEncoder([inputs, *hidden, ends.pre_code_size], activation)

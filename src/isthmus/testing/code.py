@@ -54,6 +54,8 @@ def check_code(code: Code, rows: int = 5) -> None:
     check_repeatable(code, "the mean", lambda: code.mean(pre_code))
     require_shape(code, "h", code(pre_code, one).value, (rows, code.size))
     require_shape(code, "the mean", code.mean(pre_code), (rows, code.size))
+    stored = code.mean(pre_code).is_contiguous()
+    require(stored, code, "the mean must be contiguous, so that a stored code decodes to the same bits.")
     check_rows_apart(code, "h", lambda batch: code(batch, one).value, pre_code)
     check_rows_apart(code, "the mean", code.mean, pre_code)
     _check_slope(code, pre_code)
