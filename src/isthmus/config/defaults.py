@@ -15,12 +15,16 @@ from isthmus.shapes import Shape, n_values
 LONGEST_CODE = 64
 NARROWEST, WIDEST = 64, 1024
 SMALLEST_BATCH, LARGEST_BATCH = 32, 256
-STEPS = 5_000
+STEPS_A_ROOT_ROW, MOST_STEPS = 60, 5_000
 FEWEST_EPOCHS = 10
 FIRST_CHANNELS = 32
 SMALLEST_MAP = 7
 """Convolution stages go on until a side of the feature maps is this or smaller."""
 LEARNING_RATE = 2e-3
+LEARNING_RATE_FROM_PCA = 1e-3
+LARGEST_MOVE = 0.15
+"""From PCA on, the rate times the number of values a row stays under this: an Adam step moves each
+weight by about the rate, and so an output by the rate times the number of its inputs."""
 PATIENCE = 0.3
 
 
@@ -54,8 +58,6 @@ def resolve(config: Config, facts: Facts) -> Config:
         training = training.replace(batch_size=batch_size(facts.n_rows))
     if training.epochs == "auto":
         training = training.replace(epochs=epochs(facts.n_rows, int(training.batch_size)))
-    if training.learning_rate == "auto":
-        training = training.replace(learning_rate=LEARNING_RATE)
     if training.patience == "auto":
         training = training.replace(patience=PATIENCE)
     if training.gradient_clip == "auto":
@@ -101,8 +103,24 @@ def batch_size(n_rows: int) -> int:
 
 
 def epochs(n_rows: int, batch: int) -> int:
-    """As many as make 5,000 steps, at least 10."""
-    return max(FEWEST_EPOCHS, math.ceil(STEPS / math.ceil(n_rows / batch)))
+    """As many as make ``60 sqrt(rows)`` steps, at most 5,000; at least 10 epochs.
+
+    >>> epochs(100, 32), epochs(7_000, 64), epochs(60_000, 256)
+    (150, 46, 22)
+    """
+    steps = min(STEPS_A_ROOT_ROW * math.sqrt(n_rows), MOST_STEPS)
+    return max(FEWEST_EPOCHS, math.ceil(steps / math.ceil(n_rows / batch)))
+
+
+def learning_rate(sample_shape: Shape, start: str) -> float:
+    """Lower where the weights begin as PCA and every step may only bend them.
+
+    >>> learning_rate((64,), "random"), learning_rate((64,), "pca"), learning_rate((3_000,), "pca")
+    (0.002, 0.001, 5e-05)
+    """
+    if start == "random":
+        return LEARNING_RATE
+    return min(LEARNING_RATE_FROM_PCA, round(LARGEST_MOVE / n_values(sample_shape), 6))
 
 
 def gradient_clip(sample_shape: Shape) -> float:

@@ -20,6 +20,8 @@ class Objective(NamedTuple):
     """What is minimised, one number: the mean over examples."""
     terms: dict[str, Tensor]
     """Means of its terms before weighting: ``distortion``, ``rate``, and each penalty's Omega."""
+    per_example: Tensor
+    """Each example's share, ``(rows,)``: its mean is the loss less the terms that are one number."""
 
 
 def evaluate(
@@ -47,24 +49,27 @@ def evaluate(
     code = model.code(pre_code, randomness.at("code"))
     outputs = model.decoder(code.value, context)
 
-    def mean(per_example: Tensor) -> Tensor:
-        return (per_example if sample_weight is None else per_example * sample_weight).mean()
+    terms: dict[str, Tensor] = {}
+    shared = outputs.new_zeros(())
+    per_example = outputs.new_zeros(len(x))
 
-    terms = {"distortion": mean(model.likelihood(outputs, x, value_weight))}
-    loss = terms["distortion"]
+    def add(name: str, weight: float, values: Tensor) -> None:
+        nonlocal per_example
+        weighted = values if sample_weight is None else values * sample_weight
+        terms[name] = weighted.mean()
+        per_example = per_example + weight * weighted
+
+    add("distortion", 1.0, model.likelihood(outputs, x, value_weight))
     if code.rate is not None:
-        terms["rate"] = mean(code.rate)
-        loss = loss + model.code.rate_weight * terms["rate"]
+        add("rate", model.code.rate_weight, code.rate)
     for name, penalty in model.named_penalties():
         view = View(
-            shown,
-            code.value,
-            model.encode,
-            model.dense_trace,
-            model.weights(),
-            randomness.at("penalty", name),
+            shown, code.value, model.encode, model.dense_trace, model.weights(), randomness.at("penalty", name)
         )
         omega = penalty(view)
-        terms[name] = mean(omega) if penalty.scope == "example" else omega
-        loss = loss + penalty.weight * terms[name]
-    return Objective(loss, terms)
+        if penalty.scope == "example":
+            add(name, penalty.weight, omega)
+        else:
+            terms[name] = omega
+            shared = shared + penalty.weight * omega
+    return Objective(per_example.mean() + shared, terms, per_example)

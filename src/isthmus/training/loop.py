@@ -20,6 +20,8 @@ from isthmus.training.rows import Rows
 from isthmus.training.schedule import rate_factor
 from isthmus.training.threads import training_threads
 
+STANDARD_ERRORS = 2.0
+"""How far beyond its standard error a difference in validation loss must be to count."""
 VALIDATION_BATCH = 256
 """Fixed, so that the noise of a validation row is a function of the seed and its position."""
 
@@ -81,21 +83,25 @@ class Trainer:
         with training_threads(int(_number(self.plan.threads))):
             try:
                 for epoch in range(1, n_epochs + 1):
-                    record = self._epoch(
-                        epoch, rows, n_epochs * batches_an_epoch, sample_weight, validation,
-                        validation_weight, callbacks,
+                    training = self._pass(
+                        rows, n_epochs * batches_an_epoch, epoch, sample_weight, callbacks
                     )
+                    _check_finite(training["loss"], epoch)
+                    held_out, losses = None, None
+                    if validation is not None:
+                        held_out, losses = self.validate(validation, validation_weight)
+                    rate = self.optimiser.param_groups[0]["lr"]
+                    record = Epoch(epoch, rate, training, held_out)
                     history.epochs.append(record)
-                    best.offer(record, self.module)
+                    best.offer(epoch, losses, self.module)
                     for callback in callbacks:
                         callback.epoch(record)
-                    if validation is not None and epoch - best.epoch >= max(1.0, patience) and epoch < n_epochs:
+                    if best.n_worse >= max(1.0, patience) and epoch < n_epochs:
                         history.reason = "patience"
                         break
             except KeyboardInterrupt:
                 history.reason = "interrupted"
-        best.restore(self.module)
-        history.best_epoch = best.epoch
+        history.best_epoch = best.restore(self.module)
         for callback in callbacks:
             callback.end(history.reason)
         self.module.eval()
@@ -107,25 +113,6 @@ class Trainer:
             terms = self._pass(rows, None, self.n_steps_done, sample_weight, ())
         self.module.eval()
         return Epoch(self.n_steps_done, _number(self.plan.learning_rate), terms, None)
-
-    def _epoch(
-        self,
-        epoch: int,
-        rows: Rows,
-        n_steps: int,
-        sample_weight: Tensor | None,
-        validation: Rows | None,
-        validation_weight: Tensor | None,
-        callbacks: Sequence[Callback],
-    ) -> Epoch:
-        training = self._pass(rows, n_steps, epoch, sample_weight, callbacks)
-        if not math.isfinite(training["loss"]):
-            raise TrainingError(
-                f"training: the loss was no longer finite in epoch {epoch}. "
-                "Lower learning_rate, or look for extreme values in the data."
-            )
-        held_out = None if validation is None else self.validate(validation, validation_weight)
-        return Epoch(epoch, self.optimiser.param_groups[0]["lr"], training, held_out)
 
     def _pass(
         self,
@@ -167,37 +154,58 @@ class Trainer:
         return iter(permutation.tensor_split(math.ceil(n / int(_number(self.plan.batch_size)))))
 
     @torch.no_grad()
-    def validate(self, rows: Rows, sample_weight: Tensor | None = None) -> dict[str, float]:
-        """Mean loss and terms over rows, with noise that is a function of the seed and the row."""
+    def validate(
+        self, rows: Rows, sample_weight: Tensor | None = None
+    ) -> tuple[dict[str, float], Tensor]:
+        """Mean loss and terms over rows, and each row's loss ``(rows,)``.
+
+        The noise of a row is a function of the seed and its position.
+        """
         self.module.eval()
-        means = _Means()
+        means, losses = _Means(), list[Tensor]()
         root = Randomness(int(self.plan.seed or 0), "validation")
         for block, indices in enumerate(torch.arange(len(rows)).split(VALIDATION_BATCH)):
             batch = rows.gather(indices).to(self.device)
             weight = None if sample_weight is None else sample_weight[indices].to(self.device)
-            means.add(evaluate(self.module, batch, root.at(block), weight), len(indices))
-        return means.fetch()
+            result = evaluate(self.module, batch, root.at(block), weight)
+            means.add(result, len(indices))
+            losses.append(result.per_example.detach())
+        return means.fetch(), torch.cat(losses).cpu()
 
 
 class _Best:
-    """The best weights so far."""
+    """The best weights so far, and whether the present ones are worse beyond chance.
+
+    A validation set of ten rows has a lowest epoch by luck alone. So the present weights stand
+    unless the best ones are better by more than two standard errors of the paired difference; only
+    such epochs count for patience. With many rows this is the lowest validation loss.
+    """
 
     def __init__(self) -> None:
-        self.epoch = 0
-        self.loss = math.inf
-        self.weights: dict[str, Tensor] = {}
+        self.n_worse = 0
+        self._present = 0
+        self._epoch = 0
+        self._losses: Tensor | None = None
+        self._weights: dict[str, Tensor] = {}
 
-    def offer(self, record: Epoch, module: AutoencoderModule) -> None:
-        """Keep these weights if their validation loss is lower; without validation, always."""
-        if record.validation is None:
-            self.epoch = record.epoch
-        elif record.validation["loss"] < self.loss:
-            self.loss, self.epoch = record.validation["loss"], record.epoch
-            self.weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
+    def offer(self, epoch: int, losses: Tensor | None, module: AutoencoderModule) -> None:
+        """Take note of an epoch; without validation the last one is the best."""
+        self._present = epoch
+        if losses is None:
+            return
+        if self._losses is None or losses.mean() < self._losses.mean():
+            self._epoch, self._losses = epoch, losses
+            self._weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        worse = (losses - self._losses).double()
+        error = worse.std() / math.sqrt(len(worse)) if len(worse) > 1 else worse.new_zeros(())
+        self.n_worse = self.n_worse + 1 if worse.mean() > STANDARD_ERRORS * error else 0
 
-    def restore(self, module: AutoencoderModule) -> None:
-        if self.weights:
-            module.load_state_dict(self.weights)
+    def restore(self, module: AutoencoderModule) -> int:
+        """Put the best weights back if the present ones are worse; the epoch that they are of."""
+        if self.n_worse == 0:
+            return self._present
+        module.load_state_dict(self._weights)
+        return self._epoch
 
 
 class _Means:
@@ -215,6 +223,14 @@ class _Means:
 
     def fetch(self) -> dict[str, float]:
         return {name: value.item() / self._n for name, value in self._sums.items()}
+
+
+def _check_finite(loss: float, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"training: the loss was no longer finite in epoch {epoch}. "
+            "Lower learning_rate, or look for extreme values in the data."
+        )
 
 
 def _number(value: Any) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from isthmus.artifact import Baseline, FittedModel
 from isthmus.config import Config
-from isthmus.config.defaults import Facts, resolve
+from isthmus.config.defaults import Facts, learning_rate, resolve
 from isthmus.errors import DataError, ParameterError
 from isthmus.evaluation.baselines import fit_baseline
 from isthmus.evaluation.metrics import measure
@@ -23,7 +23,6 @@ from isthmus.model.build import Factory, build
 from isthmus.model.start import can_start_at_pca, start_at_pca
 from isthmus.preprocessing import Scaling, infer_likelihood
 from isthmus.sources import Source
-from isthmus.sources.subset import Subset
 from isthmus.training.callbacks import Callback
 from isthmus.training.loop import History, Trainer
 from isthmus.training.rows import SourceRows
@@ -98,7 +97,10 @@ def prepare(
     baseline = fit_baseline(
         _reader(training, scaling), len(training.source), module.code.size, training.weights
     )
-    config = config.with_training(start=_start(module, baseline, config.training.start))
+    start = _start(module, baseline, config.training.start)
+    config = config.with_training(start=start)
+    if config.training.learning_rate == "auto":
+        config = config.with_training(learning_rate=learning_rate(source.schema.sample_shape, start))
     if config.training.threads == "auto":
         config = config.with_training(threads=choose_threads(module, int(config.training.batch_size)))
     notes = (*scaling.notes, *([f"Likelihood: {suggested.reason}"] if automatic else []))
