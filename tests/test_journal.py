@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from isthmus.errors import OutputError, SourceError
 from isthmus.journal import Journal, read_journal
 

@@ -128,6 +128,11 @@ def open_model(path: str | Path, parts: Mapping[str, Factory] | None = None) -> 
     """
     path = Path(path)
     if path.is_dir():
+        if not (path / "model.safetensors").is_file():
+            raise ArtifactError(
+                f"{path}: expected a model file or a run folder, got a folder without model.safetensors. "
+                "Give what 'isthmus fit' wrote."
+            )
         path = path / "model.safetensors"
     return FittedModel.from_bytes(read(path), str(path), parts)
 

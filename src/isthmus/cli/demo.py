@@ -48,7 +48,7 @@ def demo(
         if not json:
             print_lines([(done.name, f"trained in {duration(done.seconds)}")])
 
-    found = run_demo(output, epochs=epochs, watch=lambda name: ProgressBar(name), done=tell)
+    found = run_demo(output, epochs=epochs, watch=ProgressBar, done=tell)
     rows = _rows(found)
     if json:
         print_json({"report": str(output), "code": {"size": CODE_SIZE}, "models": rows})

@@ -32,6 +32,7 @@ def encode(
         Write the standard deviations of a Gaussian code too, into .npz or .csv.
     """
     from isthmus.artifact import open_model
+    from isthmus.cli.words import many
     from isthmus.errors import ParameterError
     from isthmus.inference import Inference
     from isthmus.workflows.code_files import CODE_SUFFIXES, write_codes
@@ -56,4 +57,4 @@ def encode(
     if json:
         print_json({"output": str(output), "rows": len(codes), "code": {"size": codes.shape[1]}})
     else:
-        print_lines([("codes", f"{output}: {len(codes):,} rows of {codes.shape[1]}")])
+        print_lines([("codes", f"{output}: {many(len(codes), 'row')} of {many(codes.shape[1], 'unit')}")])

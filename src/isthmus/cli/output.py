@@ -71,12 +71,10 @@ def print_errors(metrics: Mapping[str, Any], unit: str) -> None:
     errors = {"model": metrics["error"], **metrics["baselines"]}
     pca = metrics["baselines"].get("pca", {}).get("sse")
     names = {"model": "model", "pca": "PCA", "mean": "mean"}
+    known = [(names[key], errors[key]) for key in names if key in errors]
     print_table(
         ["", f"squared error per {unit}", "per value", "against PCA"],
-        [
-            [names.get(key, key), number(each["sse"]), number(each["mse"]), ratio(each["sse"], pca)]
-            for key, each in errors.items()
-        ],
+        [[name, number(each["sse"]), number(each["mse"]), ratio(each["sse"], pca)] for name, each in known],
     )
 
 

@@ -35,7 +35,6 @@ from isthmus.workflows.open_data import check_shape
 from isthmus.workflows.outputs import check_file, check_folder
 
 RUNS = Path("runs")
-_BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +95,10 @@ def run_fit(
         As for :func:`isthmus.workflows.fit.fit`.
     """
     check_places(output, folder, force=force)
+    check_rows(source.read(slice(0, len(source))), name)
     if validation is not None:
         check_shape(validation, source, "validation")
-        _check_values(validation, "validation")
+        check_rows(validation.read(slice(0, len(validation))), "validation")
     ready = prepare(source, config, validation=validation)
     if prepared is not None:
         prepared(ready)
@@ -227,11 +227,6 @@ def report_title(model: FittedModel) -> str:
     It names the model and no file: a report depends on model and rows alone.
     """
     return f"{model.config.model.kind.capitalize()} autoencoder"
-
-
-def _check_values(source: Source, who: str) -> None:
-    for start in range(0, len(source), _BLOCK):
-        check_rows(source.read(slice(start, start + _BLOCK)), who, start)
 
 
 def _make(folder: Path) -> bool:
