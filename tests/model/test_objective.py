@@ -168,6 +168,22 @@ def test_chance_has_a_branch_for_each_purpose() -> None:
     torch.testing.assert_close(module.objective(x, 3).loss, without.objective(x, 3).loss)
 
 
+def test_no_two_purposes_share_their_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, _, _ = data()
+    module = everything(penalties=(Contractive(0.1, "estimate"), Contractive(0.2, "estimate")))
+    module.penalties["code"] = module.penalties["contractive"]
+    drawn: list[tuple[object, ...]] = []
+    generator = Randomness.generator
+
+    def recorded(self: Randomness) -> torch.Generator:
+        drawn.append(self.path)
+        return generator(self)
+
+    monkeypatch.setattr(Randomness, "generator", recorded)
+    module.objective(x, 0)
+    assert len(drawn) == len(set(drawn)) == 5
+
+
 def test_the_gradient_is_the_slope() -> None:
     x, _, _ = data()
     module = everything()

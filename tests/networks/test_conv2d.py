@@ -151,3 +151,9 @@ def test_layers_count() -> None:
     assert [c.weight.shape[0] for c in network.encoder.convolutions] == [4, 8]
     assert sum(isinstance(m, nn.ConvTranspose2d) for m in network.decoder.modules()) == 2
     assert network.decoder.start_shape == (8, 7, 7)
+
+
+def test_a_side_of_one_pixel_is_left_as_it_is() -> None:
+    stage = Stage.of((1, 8), 3, 2)
+    assert stage.kernel == (1, 3)
+    assert stage.size_out == (1, 4)
