@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from isthmus.inference import Inference
+from isthmus.numerics.randomness import Randomness
 from isthmus.sources import Source
 
 DEAD_VARIANCE = 1e-4
@@ -37,6 +40,8 @@ class Measured:
     """The likelihood's loss of each row, ``(rows,)``."""
     rates: Array | None
     """Nats of each unit in each row, ``(rows, code_size)``; None without a distribution."""
+    elbo: float | None
+    """Evidence lower bound in nats, one draw of the code a row, mean over rows; None without one."""
     n_values: int
     """Values a row."""
 
@@ -59,13 +64,13 @@ class Measured:
                 values["baselines"][name] = {"sse": _mean(errors), "mse": _mean(errors) / self.n_values}
         if self.rates is not None:
             values["rate_nats"] = _mean(self.rates.sum(axis=1))
+        if self.elbo is not None:
+            values["elbo_nats"] = self.elbo
         return values
 
 
 def measure(inference: Inference, source: Source) -> Measured:
     """Run a model over all rows of a source and compare it with its baselines."""
-    import torch
-
     module, scaling, baseline = inference.module, inference.model.scaling, inference.model.baseline
     codes = inference.encode(source)
 
@@ -90,8 +95,25 @@ def measure(inference: Inference, source: Source) -> Measured:
         dead=dead_units(codes, has_distribution=rates is not None),
         losses=both[:, 1],
         rates=rates,
+        elbo=None if rates is None else _elbo(inference, source, rates),
         n_values=scaling.schema.n_values,
     )
+
+
+def _elbo(inference: Inference, source: Source, rates: Array) -> float | None:
+    """``E ln p(x given h) - KL``, one draw of h a row; None where L is no density."""
+    module = inference.module
+    if module.likelihood.unit != "nats":
+        return None
+    randomness = Randomness(module.seed, "evaluation").at
+    block = itertools.count()
+
+    def distortion(x: torch.Tensor) -> torch.Tensor:
+        pre_code, context = module.encoder(x)
+        drawn = module.code(pre_code, randomness(next(block)))
+        return module.likelihood(module.decoder(drawn.value, context), x).unsqueeze(1)
+
+    return -_mean(inference.over(source, distortion, (1,))) - _mean(rates.sum(axis=1))
 
 
 def dead_units(codes: Array, *, has_distribution: bool) -> NDArray[np.bool_]:

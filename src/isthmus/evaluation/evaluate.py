@@ -1,0 +1,171 @@
+"""From a model and a source to everything that a report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.artifact import FittedModel
+from isthmus.config.catalogue import part_name
+from isthmus.evaluation.metrics import Measured, measure
+from isthmus.evaluation.report_data import Codes, Errors, Examples, Facts, Filters, ReportData, Role
+from isthmus.inference import Inference
+from isthmus.networks.conv2d import Conv2d
+from isthmus.networks.dense import Dense
+from isthmus.schema import Schema
+from isthmus.sources import Source
+from isthmus.sources.subset import Subset
+
+EXAMPLES_A_ROLE = 3
+MOST_FILTERS = 64
+LIKELIHOODS = {
+    "bernoulli": "Bernoulli (log loss)",
+    "squared_error": "squared error",
+    "gaussian": "Gaussian (normal density)",
+}
+ROLES: tuple[Role, ...] = ("best", "typical", "worst")
+
+
+def report_data(model: FittedModel, source: Source, *, title: str, rows_are: str = "held-out") -> ReportData:
+    """Measure a model on a source and gather what a report shows.
+
+    Parameters
+    ----------
+    model
+        An opened or fitted model.
+    source
+        Rows like those it was fitted on; labels, if there are any, only colour the code map.
+    title
+        Heading of the page.
+    rows_are
+        Which rows these are, in a word: ``"held-out"`` or ``"training"``.
+    """
+    inference = Inference(model)
+    measured = measure(inference, source)
+    schema = source.schema
+    return ReportData(
+        title=title,
+        facts=_facts(model, len(source), schema, rows_are),
+        sample_shape=schema.sample_shape,
+        model=_errors(measured.errors, measured.n_values),
+        pca=None if measured.pca_errors is None else _errors(measured.pca_errors, measured.n_values),
+        mean=None if measured.mean_errors is None else _errors(measured.mean_errors, measured.n_values),
+        examples=_examples(inference, source, measured),
+        codes=_codes(inference, source, measured),
+        filters=_filters(model),
+        columns=schema.columns,
+        column_scales=_column_scales(model) if schema.kind == "vectors" else None,
+        history=model.epochs,
+        best_epoch=model.best_epoch or None,
+        config=model.config.to_toml(),
+        notes=model.notes,
+        numbers=_numbers(measured.to_dict(), model),
+    )
+
+
+def _facts(model: FittedModel, n_rows: int, schema: Schema, rows_are: str) -> Facts:
+    name = part_name(model.config.model.likelihood)
+    return Facts(
+        kind=model.config.model.kind,
+        code_size=model.module.code.size,
+        n_parameters=sum(parameter.numel() for parameter in model.module.parameters()),
+        n_rows=n_rows,
+        likelihood=LIKELIHOODS.get(name, name),
+        schema=schema.describe(),
+        rows_are=rows_are,
+    )
+
+
+def _errors(errors: NDArray[np.float32], n_values: int) -> Errors:
+    sse = float(errors.astype(np.float64).mean())
+    return Errors(sse, sse / n_values, errors)
+
+
+def _examples(inference: Inference, source: Source, measured: Measured) -> Examples:
+    """The lowest, the middle and the highest errors."""
+    order = np.argsort(measured.errors, kind="stable")
+    n = min(EXAMPLES_A_ROLE, max(1, len(order) // len(ROLES)))
+    middle = (len(order) - n) // 2
+    chosen = [order[:n], order[middle : middle + n], order[len(order) - n :]][: len(order)]
+    rows = np.concatenate(chosen)
+    roles = [role for role, part in zip(ROLES, chosen, strict=False) for _ in part]
+    some = Subset(source, rows)
+    x = inference.model.scaling.to_model(some.read(slice(0, len(rows))))
+    baseline = inference.model.baseline
+    show = _Display(inference.model)
+    return Examples(
+        rows=rows,
+        roles=roles,
+        originals=show(x),
+        reconstructions=show(inference.reconstruct_model_units(some)),
+        errors=measured.errors[rows],
+        pca_reconstructions=None if baseline is None else show(baseline.reconstruct(x)),
+        pca_errors=None if measured.pca_errors is None else measured.pca_errors[rows],
+    )
+
+
+class _Display:
+    """Model units to what people look at: pictures in [0, 1], vectors in data units."""
+
+    def __init__(self, model: FittedModel) -> None:
+        self._scaling = model.scaling
+
+    def __call__(self, x: NDArray[np.float32]) -> NDArray[Any]:
+        schema = self._scaling.schema
+        if schema.kind == "vectors":
+            return self._scaling.to_data(x, dtype=np.float64)
+        low, high = schema.value_range or (0.0, 1.0)
+        values = self._scaling.to_data(x, dtype=np.float64)
+        return np.clip((values - low) / ((high - low) or 1.0), 0.0, 1.0)
+
+
+def _codes(inference: Inference, source: Source, measured: Measured) -> Codes:
+    values = measured.codes.astype(np.float64)
+    rectified = bool((values >= 0).all()) and bool((values == 0).any())
+    return Codes(
+        values=values,
+        mean=values.mean(axis=0),
+        variance=values.var(axis=0),
+        dead=measured.dead,
+        active_shares=(values > 0).mean(axis=0) if rectified else None,
+        labels=source.labels,
+        scales=None if measured.rates is None else inference.code_distribution(source)[1],
+        rates=None if measured.rates is None else measured.rates.astype(np.float64).mean(axis=0),
+    )
+
+
+def _filters(model: FittedModel) -> Filters | None:
+    """First-layer weights that live in the space of the data."""
+    network, shape = model.module.network, model.module.sample_shape
+    if isinstance(network, Dense):
+        weights = network.encoder.layers[0].weight.detach().numpy()
+        strongest = np.argsort(-np.square(weights).sum(axis=1), kind="stable")[:MOST_FILTERS]
+        filters = weights[np.sort(strongest)].reshape(-1, *shape)
+        return Filters("First-layer weights of the encoder, the strongest units", _channels_last(filters))
+    if isinstance(network, Conv2d):
+        kernels = network.encoder.convolutions[0].weight.detach().numpy()
+        return Filters("Kernels of the first convolution", _channels_last(kernels[:MOST_FILTERS]))
+    return None
+
+
+def _channels_last(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.moveaxis(weights, 1, -1) if weights.ndim == 4 else weights
+
+
+def _column_scales(model: FittedModel) -> NDArray[np.float64]:
+    """Data units that one model unit is worth, for each column."""
+    n = model.scaling.schema.n_values
+    return np.broadcast_to(model.scaling.scale, (n,)).astype(np.float64)
+
+
+def _numbers(metrics: Mapping[str, Any], model: FittedModel) -> dict[str, tuple[float, str]]:
+    unit = model.module.likelihood.unit
+    numbers: dict[str, tuple[float, str]] = {"Loss an example, L(x, g(h))": (metrics["loss"], unit)}
+    if "rate_nats" in metrics:
+        numbers["Rate of the code, KL(q(h given x) to p(h))"] = (metrics["rate_nats"], "nats")
+    if "elbo_nats" in metrics:
+        numbers["Evidence lower bound"] = (metrics["elbo_nats"], "nats")
+    return numbers
