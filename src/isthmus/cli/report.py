@@ -39,7 +39,7 @@ def report(
 
     fitted = open_model(model)
     rows = open_data(source, fitted.config.data, labels=labels)
-    data = report_data(fitted, rows, title=report_title(fitted))
+    data = report_data(fitted, rows, title=report_title(fitted), rows_are="measured")
     write_report(data, output)
     if json:
         print_json(

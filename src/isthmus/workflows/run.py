@@ -218,7 +218,8 @@ def _write_report(model: FittedModel, ready: Prepared, path: Path) -> None:
     from isthmus.evaluation.report import write_report
 
     seen = ready.training if ready.validation is None else ready.validation
-    write_report(report_data(model, seen.source, title=report_title(model)), path)
+    rows_are = str(model.metrics["rows_are"])
+    write_report(report_data(model, seen.source, title=report_title(model), rows_are=rows_are), path)
 
 
 def report_title(model: FittedModel) -> str:
