@@ -1,3 +1,81 @@
-"""isthmus: autoencoders that are composed, trained, kept and explained."""
+"""isthmus: autoencoders that are composed, trained, kept and explained.
+
+Names are loaded when they are first used, so that importing isthmus imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "Autoencoder": "isthmus.estimators",
+    "Bernoulli": "isthmus.config.parts.likelihoods",
+    "Config": "isthmus.config",
+    "Contractive": "isthmus.config.parts.penalties",
+    "Conv2d": "isthmus.config.parts.networks",
+    "Data": "isthmus.config",
+    "Dense": "isthmus.config.parts.networks",
+    "DeterministicCode": "isthmus.config.parts.codes",
+    "Gaussian": "isthmus.config.parts.likelihoods",
+    "GaussianCode": "isthmus.config.parts.codes",
+    "GaussianNoise": "isthmus.config.parts.corruptions",
+    "IsthmusError": "isthmus.errors",
+    "L1": "isthmus.config.parts.penalties",
+    "L2": "isthmus.config.parts.penalties",
+    "Masking": "isthmus.config.parts.corruptions",
+    "Model": "isthmus.config",
+    "SquaredError": "isthmus.config.parts.likelihoods",
+    "Training": "isthmus.config",
+    "WeightDecay": "isthmus.config.parts.penalties",
+    "open": "isthmus.artifact.modules:open_module",
+}
+
+__all__ = [
+    "Autoencoder",
+    "Bernoulli",
+    "Config",
+    "Contractive",
+    "Conv2d",
+    "Data",
+    "Dense",
+    "DeterministicCode",
+    "Gaussian",
+    "GaussianCode",
+    "GaussianNoise",
+    "IsthmusError",
+    "L1",
+    "L2",
+    "Masking",
+    "Model",
+    "SquaredError",
+    "Training",
+    "WeightDecay",
+    "open",
+]
+
+if TYPE_CHECKING:
+    from isthmus.artifact.modules import open_module as open  # noqa: A004
+    from isthmus.config import Config, Data, Model, Training
+    from isthmus.config.parts.codes import DeterministicCode, GaussianCode
+    from isthmus.config.parts.corruptions import GaussianNoise, Masking
+    from isthmus.config.parts.likelihoods import Bernoulli, Gaussian, SquaredError
+    from isthmus.config.parts.networks import Conv2d, Dense
+    from isthmus.config.parts.penalties import L1, L2, Contractive, WeightDecay
+    from isthmus.errors import IsthmusError
+    from isthmus.estimators import Autoencoder
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'isthmus' has no attribute {name!r}")
+    module, _, attribute = _PUBLIC[name].partition(":")
+    value = getattr(importlib.import_module(module), attribute or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

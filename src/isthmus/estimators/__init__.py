@@ -1,1 +1,5 @@
-"""scikit-learn's face."""
+"""scikit-learn's face of isthmus."""
+
+from isthmus.estimators.autoencoder import Autoencoder
+
+__all__ = ["Autoencoder"]

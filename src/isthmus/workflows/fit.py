@@ -119,14 +119,51 @@ def train(prepared: Prepared, callbacks: Sequence[Callback] = ()) -> History:
         callbacks=callbacks,
     )
     model.module.to("cpu")
-    model.epochs = [epoch.to_dict() for epoch in history.epochs]
-    model.best_epoch = history.best_epoch
+    model.epochs = [*model.epochs, *(epoch.to_dict() for epoch in history.epochs)]
+    model.best_epoch = len(model.epochs) - len(history.epochs) + history.best_epoch
     seen = training if validation is None else validation
     model.metrics = {
         "rows_are": "training" if validation is None else "validation",
         **measure(Inference(model), seen.source).to_dict(),
     }
     return history
+
+
+def train_further(
+    model: FittedModel,
+    source: Source,
+    *,
+    sample_weight: NDArray[np.float64] | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> History:
+    """Train a fitted model again from where it stands, its preprocessing and config frozen."""
+    _check_fits(model, source)
+    seed, share = model.config.training.seed or 0, model.config.training.validation_share
+    training, validation = split_rows(source, sample_weight, share, seed)
+    return train(Prepared(model, training, validation), callbacks)
+
+
+def one_pass(
+    model: FittedModel,
+    trainer: Trainer,
+    source: Source,
+    *,
+    sample_weight: NDArray[np.float64] | None = None,
+) -> None:
+    """One pass of a trainer over rows, without a split: for data that come in parts."""
+    _check_fits(model, source)
+    part = all_rows(source, sample_weight)
+    epoch = trainer.one_pass(SourceRows(part.source, model.scaling), _tensor(part.weights))
+    model.module.to("cpu")
+    record = {**epoch.to_dict(), "epoch": len(model.epochs) + 1}
+    model.epochs = [*model.epochs, record]
+    model.best_epoch = len(model.epochs)
+    measured = measure(Inference(model), part.source).to_dict()
+    model.metrics = {"rows_are": "training", **measured}
+
+
+def _check_fits(model: FittedModel, source: Source) -> None:
+    Inference(model).check_source(source)
 
 
 def fit_scaling(training: Part, config: Config) -> Scaling:

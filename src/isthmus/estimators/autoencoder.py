@@ -1,0 +1,383 @@
+"""The autoencoder as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight  # pyright: ignore[reportPrivateUsage]
+
+from isthmus.artifact import FittedModel, open_model, save_model
+from isthmus.artifact.fitted import Factory
+from isthmus.errors import OutputError
+from isthmus.estimators.parameters import from_config, penalty_names, seed_from, to_config
+from isthmus.evaluation.metrics import measure
+from isthmus.inference import Inference
+from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.shapes import n_values
+from isthmus.sources import ArraySource
+from isthmus.training.callbacks import Callback
+from isthmus.training.loop import History, Trainer
+from isthmus.workflows.fit import fit, one_pass, prepare, train_further
+
+
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Squeeze rows through a narrow code and rebuild them.
+
+    Minimises, over encoder f and decoder g, the mean over rows of ``L(x, g(h)) + sum_j weight_j
+    Omega_j`` with ``h = code(f(corruption(x)))``. Each part is chosen freely, by name or as a
+    description: ``penalties=L1(0.01)``; ``"auto"`` lets the data decide, and ``config_`` says what
+    was decided.
+
+    Rows are 2-D, ``(rows, features)``; pictures are flat rows with ``sample_shape``, or arrays
+    ``(rows, height, width)`` or ``(rows, height, width, channels)``.
+
+    Parameters
+    ----------
+    n_components
+        Units of the code h, at least 1; ``"auto"``: square root of the number of features, at most 64.
+    hidden_sizes
+        Units of each hidden layer of a dense network; ``()`` is a linear autoencoder.
+    activation
+        Of the hidden layers.
+    network
+        ``"dense"``, ``"conv2d"``, ``Dense(...)``, ``Conv2d(...)``, or your own pair of torch modules
+        ``(encoder, decoder)``.
+    code
+        ``"deterministic"``, ``"gaussian"``, or a description.
+    likelihood
+        ``"bernoulli"``, ``"squared_error"``, ``"gaussian"``, a description, or ``"auto"``: log loss
+        for black-and-white pictures and binary columns, else squared error.
+    corruption
+        None, ``"masking"``, ``"gaussian_noise"``, or a description.
+    penalties
+        None, one penalty or several: ``L1``, ``L2``, ``WeightDecay``, ``Contractive``. A search
+        reaches them as ``penalties__weight``, or of several as ``penalties__l1__weight``.
+    max_epochs, batch_size, learning_rate, schedule, warm_up_share, weight_decay, gradient_clip
+        As in :class:`isthmus.Training`.
+    validation_share
+        Share of the rows held out to stop by and to measure on, in [0, 1).
+    patience
+        Share of all epochs without a better validation loss after which training stops; None never.
+    start
+        ``"pca"``, ``"random"`` or ``"auto"``: where the weights begin.
+    scaling
+        ``"auto"``, ``"standardise"``, ``"range"`` or ``"raw"``: how columns become model units.
+    sample_shape
+        ``(height, width)`` or ``(height, width, channels)`` where flat rows are pictures.
+    random_state
+        Seed; the same seed and rows give the same model, whatever the order of the rows. None
+        draws one and keeps it as ``seed_``.
+    device, threads
+        Where and on how many CPU threads to train.
+    warm_start
+        Whether ``fit`` goes on from the weights of the last one, its preprocessing frozen.
+    callbacks
+        What watches the training: :class:`isthmus.training.callbacks.Callback` objects.
+
+    Attributes
+    ----------
+    config_
+        Everything that decided the fit, every default explicit.
+    history_
+        One record an epoch: ``epoch``, ``learning_rate``, ``training`` and ``validation`` terms.
+    metrics_
+        Errors on the validation rows beside PCA's and the mean's.
+    module_
+        The torch module, in model units.
+    n_components_, n_features_in_, feature_names_in_, seed_
+        As their names say.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X = load_iris().data
+    >>> model = Autoencoder(n_components=2, max_epochs=20, random_state=0).fit(X)
+    >>> model.transform(X).shape, model.reconstruct(X).shape
+    ((150, 2), (150, 4))
+    """
+
+    def __init__(
+        self,
+        n_components: int | str = "auto",
+        *,
+        hidden_sizes: Sequence[int] | str = "auto",
+        activation: str = "auto",
+        network: Any = "dense",
+        code: Any = "deterministic",
+        likelihood: Any = "auto",
+        corruption: Any = None,
+        penalties: Any = None,
+        max_epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        learning_rate: float | str = "auto",
+        schedule: str = "cosine",
+        warm_up_share: float = 0.1,
+        weight_decay: float = 0.0,
+        gradient_clip: float | str | None = "auto",
+        validation_share: float = 0.1,
+        patience: float | str | None = "auto",
+        start: str = "auto",
+        scaling: str = "auto",
+        sample_shape: tuple[int, ...] | None = None,
+        random_state: Any = None,
+        device: str = "auto",
+        threads: int | str = "auto",
+        warm_start: bool = False,
+        callbacks: Sequence[Callback] | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.hidden_sizes = hidden_sizes
+        self.activation = activation
+        self.network = network
+        self.code = code
+        self.likelihood = likelihood
+        self.corruption = corruption
+        self.penalties = penalties
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.warm_up_share = warm_up_share
+        self.weight_decay = weight_decay
+        self.gradient_clip = gradient_clip
+        self.validation_share = validation_share
+        self.patience = patience
+        self.start = start
+        self.scaling = scaling
+        self.sample_shape = sample_shape
+        self.random_state = random_state
+        self.device = device
+        self.threads = threads
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+
+    # Fitting
+
+    def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Learn from rows.
+
+        Parameters
+        ----------
+        X
+            ``(rows, features)``, or pictures ``(rows, height, width[, channels])``; finite numbers.
+        y
+            Ignored; labels are never used in training.
+        sample_weight
+            ``(rows,)``, at least 0; a row of weight 2 counts as two rows.
+
+        Returns
+        -------
+        Autoencoder
+            Itself. After Ctrl-C the best weights so far are kept before KeyboardInterrupt goes on.
+        """
+        source = self._source(X, reset=True)
+        weights = self._weights(sample_weight, source)
+        callbacks = tuple(self.callbacks or ())
+        if self.warm_start and hasattr(self, "_model"):
+            history = train_further(self._model, source, sample_weight=weights, callbacks=callbacks)
+        else:
+            config, own = to_config(self.get_params(deep=False), self._draw_seed())
+            self._model, history = fit(
+                source, config, sample_weight=weights, parts=own, callbacks=callbacks
+            )
+        self._trainer = None
+        self._keep(history)
+        if history.reason == "interrupted":
+            raise KeyboardInterrupt
+        return self
+
+    def partial_fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Make one pass over more rows: no split, preprocessing frozen at the first call.
+
+        The first call decides everything that ``"auto"`` leaves open. Needs at least two different
+        rows then.
+        """
+        first = not hasattr(self, "_model")
+        source = self._source(X, reset=first)
+        weights = self._weights(sample_weight, source)
+        if first:
+            config, own = to_config(self.get_params(deep=False), self._draw_seed())
+            alone = config.with_training(validation_share=0.0)
+            self._model = prepare(source, alone, sample_weight=weights, parts=own).model
+            self._trainer = None
+        if getattr(self, "_trainer", None) is None:
+            self._trainer = Trainer(self._model.module, self._model.config.training)
+        one_pass(self._model, self._trainer, source, sample_weight=weights)
+        self._keep()
+        return self
+
+    # Using
+
+    def transform(self, X: ArrayLike) -> NDArray[Any]:
+        """Codes of rows, ``(rows, n_components)``; of a distribution its mean.
+
+        A row's code does not depend, bit for bit, on the rows beside it. float64 in gives float64
+        out, anything else float32; computed in float32.
+        """
+        check_is_fitted(self)
+        source = self._source(X, reset=False)
+        return Inference(self._model).encode(source).astype(_float_type(source), copy=False)
+
+    def code_distribution(self, X: ArrayLike) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Mean and standard deviation of rows' codes, ``(rows, n_components)`` each; None without one."""
+        check_is_fitted(self)
+        return Inference(self._model).code_distribution(self._source(X, reset=False))
+
+    def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
+        """What codes ``(rows, n_components)`` decode to, ``(rows, features)`` in data units.
+
+        Bytes leave as bytes, floats in their own type, other integers as float64.
+        """
+        check_is_fitted(self)
+        codes = check_array(X, dtype=[np.float64, np.float32])
+        return self._to_data(Inference(self._model).decode_model_units(codes))
+
+    def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
+        """``inverse_transform(transform(X))``, ``(rows, features)`` in data units."""
+        check_is_fitted(self)
+        return self._to_data(Inference(self._model).reconstruct_model_units(self._source(X, reset=False)))
+
+    def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
+        """Minus the mean squared error a value, in model units: larger is better, 0 is perfect."""
+        check_is_fitted(self)
+        source = self._source(X, reset=False)
+        errors = measure(Inference(self._model), source).errors.astype(np.float64)
+        weights = self._weights(sample_weight, source)
+        return -float(np.average(errors, weights=weights)) / source.schema.n_values
+
+    # Keeping
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the model to one ``.safetensors`` file, whole or not at all.
+
+        Raises
+        ------
+        OutputError
+            If ``path`` cannot be written, or is there already and ``force`` is False.
+        """
+        check_is_fitted(self)
+        if Path(path).exists() and not force:
+            raise OutputError(f"save: {path} is there already. Choose another name, or pass force=True.")
+        save_model(self._model, path)
+
+    @classmethod
+    def open(cls, path: str | Path, parts: Mapping[str, Factory] | None = None) -> Self:
+        """The estimator of a model file; nothing in the file is executed.
+
+        ``parts`` holds factories of the author's own parts by name: ``{"network": make_pair}``.
+        """
+        return cls._of(open_model(path, parts), parts)
+
+    @classmethod
+    def _of(cls, model: FittedModel, parts: Mapping[str, Factory] | None = None) -> Self:
+        params = from_config(model.config)
+        for name, factory in (parts or {}).items():
+            if name in params:
+                params[name] = factory()
+        estimator = cls(**params)
+        estimator._model = model
+        estimator.n_features_in_ = model.scaling.schema.n_values
+        if model.scaling.schema.columns is not None:
+            estimator.feature_names_in_ = np.array(model.scaling.schema.columns, dtype=object)
+        estimator._keep()
+        return estimator
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Parameters and attributes; the model as its file's bytes."""
+        state: dict[str, Any] = dict(super().__getstate__())
+        state.pop("_trainer", None)
+        state.pop("module_", None)
+        if "_model" in state:
+            state["_model"] = self._model.to_bytes()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Undo :meth:`__getstate__`."""
+        model = state.pop("_model", None)
+        super().__setstate__(state)
+        if model is not None:
+            _, own = to_config(self.get_params(deep=False), 0)
+            self._model = FittedModel.from_bytes(model, "pickle", own)
+            self.module_ = self._model.module
+
+    # scikit-learn's contract
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name; of several penalties also ``penalties__l1__weight``."""
+        params = super().get_params(deep)
+        if deep:
+            for name, penalty in penalty_names(self.penalties).items():
+                params.update({f"penalties__{name}__{k}": v for k, v in penalty.get_params().items()})
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name, down to the parameters of parts."""
+        rest: dict[str, Any] = {}
+        if "penalties" in params:
+            super().set_params(penalties=params.pop("penalties"))
+        named = penalty_names(self.penalties)
+        for key, value in params.items():
+            _, _, below = key.partition("penalties__")
+            name, _, parameter = below.partition("__")
+            if name in named and parameter:
+                named[name].set_params(**{parameter: value})
+            else:
+                rest[key] = value
+        super().set_params(**rest)
+        return self
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._model.module.code.size
+
+    def _draw_seed(self) -> int | None:
+        return seed_from(self.random_state)
+
+    def _keep(self, history: History | None = None) -> None:
+        """Set the attributes that a fit leaves."""
+        model = self._model
+        self.config_ = model.config
+        self.history_ = model.epochs
+        self.metrics_ = model.metrics
+        self.n_components_ = model.module.code.size
+        self.seed_ = model.config.training.seed
+        self.module_: AutoencoderModule = model.module
+
+    def _source(self, X: Any, *, reset: bool) -> ArraySource:
+        """Rows as a source, checked as scikit-learn asks."""
+        shape = self.sample_shape
+        if not reset:
+            shape = self._model.scaling.schema.sample_shape
+        elif getattr(X, "ndim", 2) > 2:
+            shape = tuple(X.shape[1:])
+        if getattr(X, "ndim", 2) > 2:
+            X = np.reshape(X, (len(X), n_values(tuple(X.shape[1:]))))
+        rows = validate_data(self, X, reset=reset, dtype="numeric", ensure_min_samples=1)
+        names = getattr(self, "feature_names_in_", None)
+        picture = shape is not None and len(shape) > 1
+        columns = None if names is None or picture else [str(name) for name in names]
+        return ArraySource(rows, columns=columns, sample_shape=shape if picture else None, who="Autoencoder")
+
+    def _weights(self, sample_weight: ArrayLike | None, source: ArraySource) -> NDArray[np.float64] | None:
+        if sample_weight is None:
+            return None
+        return _check_sample_weight(
+            sample_weight, np.empty((len(source), 0)), dtype=np.float64, ensure_non_negative=True
+        )
+
+    def _to_data(self, model_units: NDArray[np.float32]) -> NDArray[Any]:
+        schema = self._model.scaling.schema
+        kind = np.dtype(schema.dtype)
+        wanted = kind if kind.kind == "f" or kind == np.uint8 else np.dtype(np.float64)
+        return self._model.scaling.to_data(model_units, dtype=wanted).reshape(len(model_units), -1)
+
+
+def _float_type(source: ArraySource) -> np.dtype[Any]:
+    return np.dtype(np.float64 if source.schema.dtype == "float64" else np.float32)

@@ -1,0 +1,121 @@
+"""From an estimator's parameters to a config, and back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from isthmus.config import Config, Data, Description, Model, Training
+from isthmus.config.catalogue import Custom, part_from, part_name
+from isthmus.errors import ParameterError
+from isthmus.model.build import Factory
+
+TRAINING = (
+    "batch_size", "learning_rate", "schedule", "warm_up_share", "weight_decay", "gradient_clip",
+    "validation_share", "patience", "start", "device", "threads",
+)  # fmt: skip
+"""Parameters of the same name in the estimator and in ``Training``."""
+FAMILIES = ("network", "code", "likelihood", "corruption")
+
+
+def to_config(params: Mapping[str, Any], seed: int) -> tuple[Config, dict[str, Factory]]:
+    """The config that an estimator's parameters spell out, and factories of the user's own parts."""
+    own: dict[str, Factory] = {}
+    chosen: dict[str, Any] = {name: _part(name, params[name], own) for name in FAMILIES}
+    chosen["network"] = _with_layers(chosen["network"], params["hidden_sizes"], params["activation"])
+    penalties = as_sequence(params["penalties"])
+    chosen["penalties"] = tuple(
+        _part("penalty", penalty, own, f"penalty_{number}") for number, penalty in enumerate(penalties, 1)
+    )
+    config = Config(
+        data=Data(scaling=params["scaling"], sample_shape=params["sample_shape"]),
+        model=Model(code_size=params["n_components"], **chosen),
+        training=Training(
+            epochs=params["max_epochs"], seed=seed, **{name: params[name] for name in TRAINING}
+        ),
+    )
+    return config, own
+
+
+def from_config(config: Config) -> dict[str, Any]:
+    """An estimator's parameters that spell out a config."""
+    model, training = config.model, config.training
+    return {
+        "n_components": model.code_size,
+        **{name: getattr(model, name) for name in FAMILIES},
+        "penalties": model.penalties,
+        "max_epochs": training.epochs,
+        "random_state": training.seed,
+        **{name: getattr(training, name) for name in TRAINING},
+        "scaling": config.data.scaling,
+        "sample_shape": config.data.sample_shape,
+    }
+
+
+def as_sequence(penalties: Any) -> Sequence[Any]:
+    """Penalties given as none, one, or several."""
+    if penalties is None:
+        return ()
+    return penalties if isinstance(penalties, (list, tuple)) else (penalties,)  # pyright: ignore[reportUnknownVariableType]
+
+
+def penalty_names(penalties: Any) -> dict[str, Description]:
+    """The descriptions among several penalties by name; the second of a name is ``name_2``."""
+    named: dict[str, Description] = {}
+    if isinstance(penalties, (list, tuple)):
+        for penalty in penalties:  # pyright: ignore[reportUnknownVariableType]
+            if isinstance(penalty, Description):
+                name = part_name(penalty)
+                n = sum(key.split("_2")[0] == name or key.startswith(f"{name}_") for key in named) + 1
+                named[name if name not in named else f"{name}_{n}"] = penalty
+    return named
+
+
+def seed_from(random_state: Any) -> int | None:
+    """The seed that a ``random_state`` stands for; None lets the system choose."""
+    if random_state is None:
+        return None
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31 - 1))
+    return int(random_state)
+
+
+def _part(family: str, value: Any, own: dict[str, Factory], name: str | None = None) -> Any:
+    """A description, or a :class:`Custom` one whose factory copies the user's modules."""
+    modules = value if isinstance(value, tuple) else (value,)  # pyright: ignore[reportUnknownVariableType]
+    if all(isinstance(module, nn.Module) for module in modules):  # pyright: ignore[reportUnknownVariableType]
+        if isinstance(value, tuple) and (family != "network" or len(value) != 2):  # pyright: ignore[reportUnknownArgumentType]
+            raise ParameterError(
+                f"Autoencoder: {family} expects {'a pair (encoder, decoder) of modules' if family == 'network' else 'one module'}, "
+                f"got {len(value)}."  # pyright: ignore[reportUnknownArgumentType]
+            )
+        key = name or family
+        own[key] = lambda: copy.deepcopy(value)  # pyright: ignore[reportUnknownLambdaType]
+        return Custom(key)
+    if family == "likelihood" and value == "auto":
+        return value
+    return copy.deepcopy(part_from(family, value))
+
+
+def _with_layers(network: Any, hidden_sizes: Any, activation: Any) -> Any:
+    """``hidden_sizes`` and ``activation`` laid over a network's own."""
+    changes = {
+        name: value
+        for name, value in (("hidden_sizes", hidden_sizes), ("activation", activation))
+        if not (isinstance(value, str) and value == "auto")
+    }
+    if not changes or not isinstance(network, Description):
+        return network
+    for name in changes:
+        if name not in network.get_params():
+            raise ParameterError(
+                f"Autoencoder: {name} does not apply to {type(network).__name__}, which has "
+                f"{', '.join(network.get_params()) or 'no parameters'}. Set it on the network itself."
+            )
+    return network.replace(**changes)

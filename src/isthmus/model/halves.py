@@ -1,0 +1,52 @@
+"""Half a model: the encoder or the decoder alone."""
+
+from __future__ import annotations
+
+from typing import final
+
+from torch import Tensor, nn
+
+from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.shapes import Shape
+
+
+@final
+class EncoderModule(nn.Module):
+    """From inputs in model units to codes; the decoder's weights are not kept.
+
+    Parameters
+    ----------
+    whole
+        The model whose encoder and code are taken.
+    """
+
+    def __init__(self, whole: AutoencoderModule) -> None:
+        super().__init__()
+        self.encoder = whole.encoder
+        self.code = whole.code
+        self.sample_shape: Shape = whole.sample_shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Codes ``(rows, code_size)`` of ``(rows, *sample_shape)``; of a distribution its mean."""
+        return self.code.mean(self.encoder(x)[0])
+
+
+@final
+class DecoderModule(nn.Module):
+    """From codes to reconstructions in model units; the encoder's weights are not kept.
+
+    Parameters
+    ----------
+    whole
+        The model whose decoder and likelihood are taken.
+    """
+
+    def __init__(self, whole: AutoencoderModule) -> None:
+        super().__init__()
+        self.decoder = whole.decoder
+        self.likelihood = whole.likelihood
+        self.code_size = whole.code.size
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Reconstructions ``(rows, *sample_shape)`` of ``(rows, code_size)``."""
+        return self.likelihood.mean(self.decoder(h))
