@@ -34,6 +34,8 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "L1",
+    "L2",
     "Autoencoder",
     "Bernoulli",
     "Config",
@@ -46,8 +48,6 @@ __all__ = [
     "GaussianCode",
     "GaussianNoise",
     "IsthmusError",
-    "L1",
-    "L2",
     "Masking",
     "Model",
     "SquaredError",
@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from isthmus.artifact.modules import open_module as open  # noqa: A004
+    from isthmus.artifact.modules import open_module as open
     from isthmus.config import Config, Data, Model, Training
     from isthmus.config.parts.codes import DeterministicCode, GaussianCode
     from isthmus.config.parts.corruptions import GaussianNoise, Masking

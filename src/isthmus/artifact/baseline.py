@@ -28,10 +28,11 @@ class Baseline:
     def reconstruct(self, x: Array) -> Array:
         """PCA's reconstruction of ``(rows, *sample_shape)`` in model units, of the same shape."""
         centred = x.reshape(len(x), -1) - self.mean
-        return (self.mean + (centred @ self.components.T) @ self.components).reshape(x.shape)
+        rebuilt: Array = self.mean + (centred @ self.components.T) @ self.components
+        return rebuilt.reshape(x.shape)
 
     def squared_errors(self, x: Array) -> tuple[Array, Array]:
         """Squared error of each row, summed over its values: PCA's, and the mean's; ``(rows,)`` each."""
         flat = x.reshape(len(x), -1)
-        pca = np.square(flat - self.reconstruct(x).reshape(flat.shape)).sum(axis=1)
-        return pca, np.square(flat - self.mean).sum(axis=1)
+        pca = np.square(flat - self.reconstruct(x).reshape(flat.shape))
+        return pca.sum(axis=1), np.square(flat - self.mean).sum(axis=1)

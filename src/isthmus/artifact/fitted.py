@@ -47,8 +47,8 @@ class FittedModel:
     scaling: Scaling
     module: AutoencoderModule
     baseline: Baseline | None = None
-    metrics: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
-    epochs: list[dict[str, Any]] = field(default_factory=lambda: list[dict[str, Any]]())
+    metrics: dict[str, Any] = field(default_factory=dict[str, Any])
+    epochs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     best_epoch: int = 0
     notes: tuple[str, ...] = ()
 
@@ -138,9 +138,7 @@ def open_model(path: str | Path, parts: Mapping[str, Factory] | None = None) -> 
 
 
 def _under(prefix: str, tensors: Tensors) -> Tensors:
-    return {
-        name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)
-    }
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _load(module: AutoencoderModule, tensors: Tensors) -> None:

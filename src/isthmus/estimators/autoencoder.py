@@ -10,13 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
-from sklearn.utils.validation import _check_sample_weight  # pyright: ignore[reportPrivateUsage]
+from sklearn.utils.validation import (
+    _check_sample_weight,  # pyright: ignore[reportPrivateUsage]
+    check_is_fitted,
+    validate_data,
+)
 
 from isthmus.artifact import FittedModel, open_model, save_model
 from isthmus.artifact.fitted import Factory
+from isthmus.config.catalogue import part_from
 from isthmus.errors import OutputError
-from isthmus.estimators.parameters import from_config, penalty_names, seed_from, to_config
+from isthmus.estimators.parameters import FAMILIES, Copies, from_config, penalty_names, seed_from, to_config
 from isthmus.evaluation.metrics import measure
 from isthmus.inference import Inference
 from isthmus.model.autoencoder import AutoencoderModule
@@ -177,16 +181,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Autoencoder
             Itself. After Ctrl-C the best weights so far are kept before KeyboardInterrupt goes on.
         """
+        config, own = to_config(self.get_params(deep=False), self._draw_seed())
         source = self._source(X, reset=True)
         weights = self._weights(sample_weight, source)
         callbacks = tuple(self.callbacks or ())
         if self.warm_start and hasattr(self, "_model"):
             history = train_further(self._model, source, sample_weight=weights, callbacks=callbacks)
         else:
-            config, own = to_config(self.get_params(deep=False), self._draw_seed())
-            self._model, history = fit(
-                source, config, sample_weight=weights, parts=own, callbacks=callbacks
-            )
+            self._model, history = fit(source, config, sample_weight=weights, parts=own, callbacks=callbacks)
+            self._own = own
         self._trainer = None
         self._keep(history)
         if history.reason == "interrupted":
@@ -200,16 +203,17 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         rows then.
         """
         first = not hasattr(self, "_model")
+        config, own = to_config(self.get_params(deep=False), self._draw_seed() if first else None)
         source = self._source(X, reset=first)
         weights = self._weights(sample_weight, source)
         if first:
-            config, own = to_config(self.get_params(deep=False), self._draw_seed())
             alone = config.with_training(validation_share=0.0)
             self._model = prepare(source, alone, sample_weight=weights, parts=own).model
-            self._trainer = None
-        if getattr(self, "_trainer", None) is None:
-            self._trainer = Trainer(self._model.module, self._model.config.training)
-        one_pass(self._model, self._trainer, source, sample_weight=weights)
+            self._own = own
+            self._trainer: Trainer | None = None
+        trainer = getattr(self, "_trainer", None) or Trainer(self._model.module, self._model.config.training)
+        one_pass(self._model, trainer, source, sample_weight=weights)
+        self._trainer = trainer
         self._keep()
         return self
 
@@ -236,7 +240,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Bytes leave as bytes, floats in their own type, other integers as float64.
         """
         check_is_fitted(self)
-        codes = check_array(X, dtype=[np.float64, np.float32])
+        codes = check_array(X, dtype=[np.float64, np.float32])  # pyright: ignore[reportArgumentType]
         return self._to_data(Inference(self._model).decode_model_units(codes))
 
     def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
@@ -273,25 +277,23 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
         ``parts`` holds factories of the author's own parts by name: ``{"network": make_pair}``.
         """
-        return cls._of(open_model(path, parts), parts)
+        return cls._of(open_model(path, parts), parts or {})
 
     @classmethod
-    def _of(cls, model: FittedModel, parts: Mapping[str, Factory] | None = None) -> Self:
-        params = from_config(model.config)
-        for name, factory in (parts or {}).items():
-            if name in params:
-                params[name] = factory()
-        estimator = cls(**params)
+    def _of(cls, model: FittedModel, parts: Mapping[str, Factory]) -> Self:
+        estimator = cls(**from_config(model.config, parts))
         estimator._model = model
-        estimator.n_features_in_ = model.scaling.schema.n_values
+        estimator._own = {name: Copies(factory()) for name, factory in parts.items()}
+        estimator.n_features_in_ = model.scaling.schema.n_values  # pyright: ignore[reportAttributeAccessIssue]
         if model.scaling.schema.columns is not None:
-            estimator.feature_names_in_ = np.array(model.scaling.schema.columns, dtype=object)
+            names = np.array(model.scaling.schema.columns, dtype=object)
+            estimator.feature_names_in_ = names  # pyright: ignore[reportAttributeAccessIssue]
         estimator._keep()
         return estimator
 
     def __getstate__(self) -> dict[str, Any]:
         """Parameters and attributes; the model as its file's bytes."""
-        state: dict[str, Any] = dict(super().__getstate__())
+        state: dict[str, Any] = {**super().__getstate__()}  # pyright: ignore[reportGeneralTypeIssues]
         state.pop("_trainer", None)
         state.pop("module_", None)
         if "_model" in state:
@@ -303,8 +305,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         model = state.pop("_model", None)
         super().__setstate__(state)
         if model is not None:
-            _, own = to_config(self.get_params(deep=False), 0)
-            self._model = FittedModel.from_bytes(model, "pickle", own)
+            self._model = FittedModel.from_bytes(model, "pickle", self._own)
             self.module_ = self._model.module
 
     # scikit-learn's contract
@@ -322,6 +323,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         rest: dict[str, Any] = {}
         if "penalties" in params:
             super().set_params(penalties=params.pop("penalties"))
+        for family in FAMILIES:
+            below = any(key.startswith(f"{family}__") for key in params)
+            value = params.get(family, getattr(self, family))
+            if below and isinstance(value, str) and value != "auto":
+                params = {**params, family: part_from(family, value)}
         named = penalty_names(self.penalties)
         for key, value in params.items():
             _, _, below = key.partition("penalties__")
@@ -352,14 +358,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _source(self, X: Any, *, reset: bool) -> ArraySource:
         """Rows as a source, checked as scikit-learn asks."""
-        shape = self.sample_shape
+        shape, flat = self.sample_shape, X
         if not reset:
             shape = self._model.scaling.schema.sample_shape
         elif getattr(X, "ndim", 2) > 2:
             shape = tuple(X.shape[1:])
         if getattr(X, "ndim", 2) > 2:
-            X = np.reshape(X, (len(X), n_values(tuple(X.shape[1:]))))
-        rows = validate_data(self, X, reset=reset, dtype="numeric", ensure_min_samples=1)
+            flat = np.reshape(X, (len(X), n_values(tuple(X.shape[1:]))))
+        rows = validate_data(self, flat, reset=reset, dtype="numeric")  # pyright: ignore[reportArgumentType]
         names = getattr(self, "feature_names_in_", None)
         picture = shape is not None and len(shape) > 1
         columns = None if names is None or picture else [str(name) for name in names]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import numbers
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,10 +23,37 @@ TRAINING = (
 )  # fmt: skip
 """Parameters of the same name in the estimator and in ``Training``."""
 FAMILIES = ("network", "code", "likelihood", "corruption")
+RENAMED = (
+    ("Model: code_size", "Autoencoder: n_components"),
+    ("Training: epochs", "Autoencoder: max_epochs"),
+    ("Training: seed", "Autoencoder: random_state"),
+)
+"""What a config calls otherwise than an estimator."""
 
 
-def to_config(params: Mapping[str, Any], seed: int) -> tuple[Config, dict[str, Factory]]:
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """A factory of copies of the user's own part, so that no fit trains the original."""
+
+    original: Any
+
+    def __call__(self) -> Any:
+        """A copy."""
+        return copy.deepcopy(self.original)
+
+
+def to_config(params: Mapping[str, Any], seed: int | None) -> tuple[Config, dict[str, Factory]]:
     """The config that an estimator's parameters spell out, and factories of the user's own parts."""
+    try:
+        return _to_config(params, seed)
+    except ParameterError as error:
+        message = str(error)
+        for there, here in RENAMED:
+            message = message.replace(there, here)
+        raise ParameterError(message) from None
+
+
+def _to_config(params: Mapping[str, Any], seed: int | None) -> tuple[Config, dict[str, Factory]]:
     own: dict[str, Factory] = {}
     chosen: dict[str, Any] = {name: _part(name, params[name], own) for name in FAMILIES}
     chosen["network"] = _with_layers(chosen["network"], params["hidden_sizes"], params["activation"])
@@ -41,13 +71,17 @@ def to_config(params: Mapping[str, Any], seed: int) -> tuple[Config, dict[str, F
     return config, own
 
 
-def from_config(config: Config) -> dict[str, Any]:
-    """An estimator's parameters that spell out a config."""
+def from_config(config: Config, own: Mapping[str, Factory]) -> dict[str, Any]:
+    """An estimator's parameters that spell out a config; the user's own parts from their factories."""
     model, training = config.model, config.training
+
+    def part(value: Any) -> Any:
+        return own[value.name]() if isinstance(value, Custom) and value.name in own else value
+
     return {
         "n_components": model.code_size,
-        **{name: getattr(model, name) for name in FAMILIES},
-        "penalties": model.penalties,
+        **{name: part(getattr(model, name)) for name in FAMILIES},
+        "penalties": tuple(part(penalty) for penalty in model.penalties),
         "max_epochs": training.epochs,
         "random_state": training.seed,
         **{name: getattr(training, name) for name in TRAINING},
@@ -66,12 +100,13 @@ def as_sequence(penalties: Any) -> Sequence[Any]:
 def penalty_names(penalties: Any) -> dict[str, Description]:
     """The descriptions among several penalties by name; the second of a name is ``name_2``."""
     named: dict[str, Description] = {}
+    seen: Counter[str] = Counter()
     if isinstance(penalties, (list, tuple)):
         for penalty in penalties:  # pyright: ignore[reportUnknownVariableType]
             if isinstance(penalty, Description):
                 name = part_name(penalty)
-                n = sum(key.split("_2")[0] == name or key.startswith(f"{name}_") for key in named) + 1
-                named[name if name not in named else f"{name}_{n}"] = penalty
+                seen[name] += 1
+                named[name if seen[name] == 1 else f"{name}_{seen[name]}"] = penalty
     return named
 
 
@@ -83,6 +118,11 @@ def seed_from(random_state: Any) -> int | None:
         return int(random_state.randint(2**31 - 1))
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31 - 1))
+    if not isinstance(random_state, numbers.Integral):
+        raise ParameterError(
+            f"Autoencoder: random_state must be an integer, a NumPy generator or None, got {random_state!r}. "
+            "It is a seed; try 0."
+        )
     return int(random_state)
 
 
@@ -90,13 +130,11 @@ def _part(family: str, value: Any, own: dict[str, Factory], name: str | None = N
     """A description, or a :class:`Custom` one whose factory copies the user's modules."""
     modules = value if isinstance(value, tuple) else (value,)  # pyright: ignore[reportUnknownVariableType]
     if all(isinstance(module, nn.Module) for module in modules):  # pyright: ignore[reportUnknownVariableType]
-        if isinstance(value, tuple) and (family != "network" or len(value) != 2):  # pyright: ignore[reportUnknownArgumentType]
-            raise ParameterError(
-                f"Autoencoder: {family} expects {'a pair (encoder, decoder) of modules' if family == 'network' else 'one module'}, "
-                f"got {len(value)}."  # pyright: ignore[reportUnknownArgumentType]
-            )
+        expected = "a pair (encoder, decoder)" if family == "network" else "one module"
+        if isinstance(value, tuple) and (family != "network" or len(modules) != 2):  # pyright: ignore[reportUnknownArgumentType]
+            raise ParameterError(f"Autoencoder: {family} of your own must be {expected}, got {value!r}.")
         key = name or family
-        own[key] = lambda: copy.deepcopy(value)  # pyright: ignore[reportUnknownLambdaType]
+        own[key] = Copies(value)
         return Custom(key)
     if family == "likelihood" and value == "auto":
         return value

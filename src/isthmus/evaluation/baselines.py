@@ -52,11 +52,9 @@ def _through_covariance(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Second moments about the first block's mean, so that large offsets do not cancel."""
     total, first, second = 0.0, np.zeros(d), np.zeros((d, d))
-    about: NDArray[np.float64] | None = None
+    about = read(slice(0, BLOCK)).reshape(-1, d).astype(np.float64).mean(axis=0)
     for rows, block in _blocks(read, n_rows):
-        values = block.astype(np.float64)
-        about = values.mean(axis=0) if about is None else about
-        values -= about
+        values = block - about
         weights = np.ones(len(values)) if weight is None else weight[rows].astype(np.float64)
         total += weights.sum()
         first += weights @ values
@@ -64,7 +62,7 @@ def _through_covariance(
     shift = first / total
     covariance = second / total - np.outer(shift, shift)
     _, vectors = eigh(covariance, subset_by_index=[d - k, d - 1]) if k else (None, np.zeros((d, 0)))
-    return (np.zeros(d) if about is None else about) + shift, vectors[:, ::-1].T
+    return about + shift, vectors[:, ::-1].T
 
 
 def _through_gram(
@@ -90,4 +88,4 @@ def _incremental(read: Read, n_rows: int, k: int) -> tuple[NDArray[np.float64], 
             held = []
     if held and sum(len(part) for part in held) >= k:
         pca.partial_fit(np.concatenate(held))
-    return pca.mean_, pca.components_
+    return np.asarray(pca.mean_), np.asarray(pca.components_)

@@ -13,8 +13,6 @@ from isthmus.config.catalogue import part_name
 from isthmus.evaluation.metrics import Measured, measure
 from isthmus.evaluation.report_data import Codes, Errors, Examples, Facts, Filters, ReportData, Role
 from isthmus.inference import Inference
-from isthmus.networks.conv2d import Conv2d
-from isthmus.networks.dense import Dense
 from isthmus.schema import Schema
 from isthmus.sources import Source
 from isthmus.sources.subset import Subset
@@ -91,7 +89,7 @@ def _examples(inference: Inference, source: Source, measured: Measured) -> Examp
     middle = (len(order) - n) // 2
     chosen = [order[:n], order[middle : middle + n], order[len(order) - n :]][: len(order)]
     rows = np.concatenate(chosen)
-    roles = [role for role, part in zip(ROLES, chosen, strict=False) for _ in part]
+    roles: list[Role] = [role for role, part in zip(ROLES, chosen, strict=False) for _ in part]
     some = Subset(source, rows)
     x = inference.model.scaling.to_model(some.read(slice(0, len(rows))))
     baseline = inference.model.baseline
@@ -138,21 +136,19 @@ def _codes(inference: Inference, source: Source, measured: Measured) -> Codes:
 
 
 def _filters(model: FittedModel) -> Filters | None:
-    """First-layer weights that live in the space of the data."""
-    network, shape = model.module.network, model.module.sample_shape
-    if isinstance(network, Dense):
-        weights = network.encoder.layers[0].weight.detach().numpy()
-        strongest = np.argsort(-np.square(weights).sum(axis=1), kind="stable")[:MOST_FILTERS]
-        filters = weights[np.sort(strongest)].reshape(-1, *shape)
-        return Filters("First-layer weights of the encoder, the strongest units", _channels_last(filters))
-    if isinstance(network, Conv2d):
-        kernels = network.encoder.convolutions[0].weight.detach().numpy()
-        return Filters("Kernels of the first convolution", _channels_last(kernels[:MOST_FILTERS]))
-    return None
-
-
-def _channels_last(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.moveaxis(weights, 1, -1) if weights.ndim == 4 else weights
+    """First-layer weights in the space of the data, the strongest units of many."""
+    found = model.module.encoder.filters()
+    if found is None:
+        return None
+    title, weights = found[0], found[1].numpy()
+    strength = np.square(weights.reshape(len(weights), -1)).sum(axis=1)
+    kept = np.sort(np.argsort(-strength, kind="stable")[:MOST_FILTERS])
+    if weights.ndim == 2:
+        weights = weights.reshape(-1, *model.module.sample_shape)
+    if len(kept) < len(weights):
+        title += f", the {len(kept)} strongest of {len(weights)}"
+    shown = weights[kept]
+    return Filters(title, np.moveaxis(shown, 1, -1) if shown.ndim == 4 else shown)
 
 
 def _column_scales(model: FittedModel) -> NDArray[np.float64]:

@@ -64,7 +64,12 @@ def evaluate(
         add("rate", model.code.rate_weight, code.rate)
     for name, penalty in model.named_penalties():
         view = View(
-            shown, code.value, model.encode, model.dense_trace, model.weights(), randomness.at("penalty", name)
+            shown,
+            code.value,
+            model.encode,
+            model.dense_trace,
+            model.weights(),
+            randomness.at("penalty", name),
         )
         omega = penalty(view)
         if penalty.scope == "example":

@@ -40,6 +40,10 @@ class Encoder(nn.Module, ABC):
         """Weights W_1 .. W_L, slopes D_1 .. D_(L-1) and pre_code, if this is a chain of dense layers."""
         return None
 
+    def filters(self) -> tuple[str, Tensor] | None:
+        """What the first layer's weights are, and themselves: ``(m, values)`` or ``(m, channels, height, width)``."""
+        return None
+
 
 class Decoder(nn.Module, ABC):
     """g: from a code to the likelihood's parameters."""

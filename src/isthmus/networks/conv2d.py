@@ -72,6 +72,10 @@ class Conv2dEncoder(Encoder):
             a = self.activation(convolution(a))
         return self.to_code(a.flatten(1)), None
 
+    def filters(self) -> tuple[str, Tensor]:
+        """Kernels of the first convolution."""
+        return "Kernels of the first convolution", self.convolutions[0].get_parameter("weight").detach()
+
 
 class Conv2dDecoder(Decoder):
     """One dense layer from the code, then transposed convolutions to the exact size."""

@@ -100,6 +100,10 @@ class DenseEncoder(Encoder):
         weights = [layer.get_parameter("weight") for layer in self.layers]
         return weights, slopes, self.layers[-1](a)
 
+    def filters(self) -> tuple[str, Tensor]:
+        """Weights of the first layer, a row a unit."""
+        return "First-layer weights of the encoder", self.layers[0].get_parameter("weight").detach()
+
 
 class DenseDecoder(Decoder):
     """The encoder's widths in reverse."""

@@ -49,9 +49,7 @@ ACTIVATIONS: dict[Activation, Elementwise] = {
     "relu": Elementwise(F.relu, lambda a: _step(a, 0.0, 1.0)),
     "leaky_relu": Elementwise(F.leaky_relu, lambda a: _step(a, 0.01, 1.0)),
     "elu": Elementwise(F.elu, lambda a: _step(a, torch.exp(a.clamp(max=0)), 1.0)),
-    "selu": Elementwise(
-        F.selu, lambda a: SELU_SCALE * _step(a, SELU_ALPHA * torch.exp(a.clamp(max=0)), 1.0)
-    ),
+    "selu": Elementwise(F.selu, lambda a: SELU_SCALE * _step(a, SELU_ALPHA * torch.exp(a.clamp(max=0)), 1.0)),
     "silu": Elementwise(F.silu, _d_silu),
     "gelu": Elementwise(F.gelu, _d_gelu),
     "softplus": Elementwise(F.softplus, torch.sigmoid),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import final
 
-import numpy as np
-
 from isthmus.sources.base import Indices, Rows, Source
 
 
@@ -22,6 +20,7 @@ class Subset(Source):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from isthmus.sources import ArraySource
     >>> part = Subset(ArraySource(np.array([[0.0], [1.0], [2.0]])), np.array([2, 0]))
     >>> part.read(slice(0, 2)).ravel()

@@ -30,7 +30,7 @@ VALIDATION_BATCH = 256
 class History:
     """What happened in a training."""
 
-    epochs: list[Epoch] = field(default_factory=lambda: list[Epoch]())
+    epochs: list[Epoch] = field(default_factory=list[Epoch])
     best_epoch: int = 0
     """The epoch whose weights the module holds now, counted from 1; 0 before the first."""
     reason: str = "all epochs"
@@ -83,10 +83,8 @@ class Trainer:
         with training_threads(int(_number(self.plan.threads))):
             try:
                 for epoch in range(1, n_epochs + 1):
-                    training = self._pass(
-                        rows, n_epochs * batches_an_epoch, epoch, sample_weight, callbacks
-                    )
-                    _check_finite(training["loss"], epoch)
+                    training = self._pass(rows, n_epochs * batches_an_epoch, epoch, sample_weight, callbacks)
+                    _check_finite(training["loss"], f"epoch {epoch}")
                     held_out, losses = None, None
                     if validation is not None:
                         held_out, losses = self.validate(validation, validation_weight)
@@ -101,7 +99,7 @@ class Trainer:
                         break
             except KeyboardInterrupt:
                 history.reason = "interrupted"
-        history.best_epoch = best.restore(self.module)
+        history.best_epoch = best.restore(self.module, interrupted=history.reason == "interrupted")
         for callback in callbacks:
             callback.end(history.reason)
         self.module.eval()
@@ -109,9 +107,11 @@ class Trainer:
 
     def one_pass(self, rows: Rows, sample_weight: Tensor | None = None) -> Epoch:
         """One pass over the rows at the highest rate, without validation: for data that comes in parts."""
+        self.module.to(self.device)
         with training_threads(int(_number(self.plan.threads))):
             terms = self._pass(rows, None, self.n_steps_done, sample_weight, ())
         self.module.eval()
+        _check_finite(terms["loss"], "this pass")
         return Epoch(self.n_steps_done, _number(self.plan.learning_rate), terms, None)
 
     def _pass(
@@ -154,9 +154,7 @@ class Trainer:
         return iter(permutation.tensor_split(math.ceil(n / int(_number(self.plan.batch_size)))))
 
     @torch.no_grad()
-    def validate(
-        self, rows: Rows, sample_weight: Tensor | None = None
-    ) -> tuple[dict[str, float], Tensor]:
+    def validate(self, rows: Rows, sample_weight: Tensor | None = None) -> tuple[dict[str, float], Tensor]:
         """Mean loss and terms over rows, and each row's loss ``(rows,)``.
 
         The noise of a row is a function of the seed and its position.
@@ -200,9 +198,12 @@ class _Best:
         error = worse.std() / math.sqrt(len(worse)) if len(worse) > 1 else worse.new_zeros(())
         self.n_worse = self.n_worse + 1 if worse.mean() > STANDARD_ERRORS * error else 0
 
-    def restore(self, module: AutoencoderModule) -> int:
-        """Put the best weights back if the present ones are worse; the epoch that they are of."""
-        if self.n_worse == 0:
+    def restore(self, module: AutoencoderModule, *, interrupted: bool = False) -> int:
+        """Put the best weights back if the present ones are worse; the epoch that they are of.
+
+        Weights of half an epoch were never measured, so after an interruption the measured ones return.
+        """
+        if not self._weights or (self.n_worse == 0 and not interrupted):
             return self._present
         module.load_state_dict(self._weights)
         return self._epoch
@@ -225,10 +226,10 @@ class _Means:
         return {name: value.item() / self._n for name, value in self._sums.items()}
 
 
-def _check_finite(loss: float, epoch: int) -> None:
+def _check_finite(loss: float, when: str) -> None:
     if not math.isfinite(loss):
         raise TrainingError(
-            f"training: the loss was no longer finite in epoch {epoch}. "
+            f"training: the loss was no longer finite in {when}. "
             "Lower learning_rate, or look for extreme values in the data."
         )
 

@@ -62,5 +62,3 @@ class TensorRows(Rows):
     def gather(self, indices: Tensor) -> Tensor:
         """The rows at ``indices``."""
         return self._x[indices]
-
-

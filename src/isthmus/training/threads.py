@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -16,7 +16,7 @@ WORK_A_THREAD = 3e8
 
 
 @contextmanager
-def training_threads(n: int) -> Iterator[None]:
+def training_threads(n: int) -> Generator[None]:
     """Run with ``n`` CPU threads, then restore what the process had."""
     before = torch.get_num_threads()
     torch.set_num_threads(n)

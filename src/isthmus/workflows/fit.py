@@ -225,7 +225,9 @@ def _device(wanted: str) -> str:
         torch.empty(0, device=wanted)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        raise ParameterError(f"training: device {wanted!r} cannot be used here: {reason}. Try 'cpu'.") from None
+        raise ParameterError(
+            f"training: device {wanted!r} cannot be used here: {reason}. Try 'cpu'."
+        ) from None
     return wanted
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,7 @@ def _digests(source: Source) -> NDArray[np.void]:
     """A digest of each row's bytes, 16 bytes a row."""
     found = np.empty(len(source), "V16")
     for start in range(0, len(source), BLOCK):
-        block = np.ascontiguousarray(source.read(slice(start, start + BLOCK)))
+        block: NDArray[Any] = np.ascontiguousarray(source.read(slice(start, start + BLOCK)))
         if block.dtype.kind == "f":
             block = block + 0.0  # -0.0 is 0.0
         for row, values in enumerate(block):

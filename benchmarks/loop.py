@@ -1,0 +1,120 @@
+"""Rows per second of our loop beside the plain hand-written PyTorch loop, in turn, as ratios.
+
+Same layers, same weights to begin with, same data, batch size and fused optimiser. The plain loop
+holds its data as one float tensor and does nothing else; it is given its best thread count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import statistics
+import time
+
+import torch
+from torch import nn
+
+from isthmus.config import Config, Model, Training
+from isthmus.config.parts.networks import Conv2d, Dense
+from isthmus.preprocessing import Scaling
+from isthmus.sources import bundled
+from isthmus.training.loop import Trainer
+from isthmus.training.rows import SourceRows
+from isthmus.workflows.fit import prepare
+
+CASES = {
+    "dense 784-512-256-32": (Dense((512, 256)), 64, 4),
+    "dense 784-1000-500-250-32": (Dense((1000, 500, 250)), 256, 4),
+    "dense 784-64-32": (Dense((64,)), 64, 8),
+    "conv 1-32-64": (Conv2d((32, 64)), 64, 1),
+}
+
+
+def plain_model(module: nn.Module, network: Dense | Conv2d) -> nn.Module:
+    """The same layers, with the same weights, as anybody would write them."""
+    encoder, decoder = module.network.encoder, module.network.decoder
+    if isinstance(network, Dense):
+        layers = [nn.Flatten()]
+        for part in (encoder, decoder):
+            for layer in part.layers[:-1]:
+                layers += [layer, nn.SiLU()]
+            layers.append(part.layers[-1])
+        return copy.deepcopy(nn.Sequential(*layers, nn.Unflatten(1, (1, 28, 28))))
+    layers = []
+    for convolution in encoder.convolutions:
+        layers += [convolution, nn.SiLU()]
+    layers += [nn.Flatten(), encoder.to_code, decoder.from_code, nn.Unflatten(1, decoder.start_shape)]
+    for convolution in decoder.convolutions:
+        layers += [nn.SiLU(), convolution]
+    return copy.deepcopy(nn.Sequential(*layers))
+
+
+def plain_loop(model: nn.Module, x: torch.Tensor, batch: int, epochs: int) -> float:
+    """Rows per second of the loop that everybody writes."""
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+    loss = nn.BCEWithLogitsLoss(reduction="sum")
+    start = time.perf_counter()
+    for _ in range(epochs):
+        for indices in torch.randperm(len(x)).split(batch):
+            rows = x[indices]
+            optimiser.zero_grad()
+            (loss(model(rows), rows) / len(rows)).backward()
+            optimiser.step()
+    return epochs * len(x) / (time.perf_counter() - start)
+
+
+def our_loop(module: nn.Module, rows: SourceRows, plan: Training, epochs: int) -> float:
+    """Rows per second of ours: bytes in memory, schedule, clipping, terms and all."""
+    trainer = Trainer(copy.deepcopy(module), plan.replace(epochs=epochs))
+    start = time.perf_counter()
+    trainer.fit(rows)
+    return epochs * len(rows) / (time.perf_counter() - start)
+
+
+def best_threads(model: nn.Module, x: torch.Tensor, batch: int) -> int:
+    """The thread count at which the plain loop is fastest."""
+    speeds = {}
+    for n in range(1, torch.get_num_threads() + 1):
+        torch.set_num_threads(n)
+        plain_loop(copy.deepcopy(model), x[:2048], batch, 1)
+        speeds[n] = plain_loop(copy.deepcopy(model), x[:2048], batch, 1)
+    return max(speeds, key=lambda n: speeds[n])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    rounds = parser.parse_args().rounds
+    source = bundled("mnist-train")
+    n_threads = torch.get_num_threads()
+    print(
+        f"{'model':28} {'batch':>5} {'threads':>15} {'plain rows/s':>13} {'ours rows/s':>12} {'ours / plain':>20}"
+    )
+    for name, (network, batch, epochs) in CASES.items():
+        config = Config(
+            model=Model(code_size=32, network=network, likelihood="bernoulli"),
+            training=Training(batch_size=batch, learning_rate=1e-3, validation_share=0.0, seed=0),
+        )
+        prepared = prepare(source, config)
+        rows = SourceRows(prepared.training.source, prepared.model.scaling)
+        model = plain_model(prepared.model.module, network)
+        scaling: Scaling = prepared.model.scaling
+        x = torch.from_numpy(scaling.to_model(prepared.training.source.read(slice(0, len(rows)))))
+        torch.set_num_threads(n_threads)
+        threads = best_threads(model, x, batch)
+        torch.set_num_threads(threads)
+        plan = prepared.model.config.training
+        pairs = []
+        for _ in range(rounds + 1):
+            theirs = plain_loop(copy.deepcopy(model), x, batch, epochs)
+            pairs.append((theirs, our_loop(prepared.model.module, rows, plan, epochs)))
+        theirs, ours = (statistics.median(column) for column in zip(*pairs[1:], strict=True))
+        ratios = sorted(b / a for a, b in pairs[1:])
+        spread = f"{statistics.median(ratios):.3f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        print(
+            f"{name:28} {batch:5} {f'{threads} and {plan.threads}':>15} {theirs:13,.0f} {ours:12,.0f} {spread:>20}"
+        )
+
+
+if __name__ == "__main__":
+    main()
