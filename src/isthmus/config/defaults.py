@@ -120,7 +120,7 @@ def learning_rate(sample_shape: Shape, start: str) -> float:
     """
     if start == "random":
         return LEARNING_RATE
-    return min(LEARNING_RATE_FROM_PCA, round(LARGEST_MOVE / n_values(sample_shape), 6))
+    return min(LEARNING_RATE_FROM_PCA, float(f"{LARGEST_MOVE / n_values(sample_shape):.2g}"))
 
 
 def gradient_clip(sample_shape: Shape) -> float:

@@ -1,0 +1,131 @@
+"""What "auto" becomes: bounded functions of sizes, which never fall where they should rise."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isthmus.config import Config, Model, Training
+from isthmus.config import defaults as rules
+from isthmus.config.parts.networks import Conv2d, Dense
+
+ROWS = st.integers(1, 10**8)
+VALUES = st.integers(1, 10**7)
+
+
+def is_power_of_two(n: int) -> bool:
+    return n & (n - 1) == 0
+
+
+@given(ROWS, ROWS)
+def test_batch_size(a: int, b: int) -> None:
+    low, high = rules.batch_size(min(a, b)), rules.batch_size(max(a, b))
+    assert 32 <= low <= high <= 256
+    assert is_power_of_two(low)
+    assert is_power_of_two(high)
+
+
+@given(ROWS, ROWS)
+def test_hidden_sizes(a: int, b: int) -> None:
+    small, large = rules.hidden_sizes(min(a, b)), rules.hidden_sizes(max(a, b))
+    assert 1 <= len(small) <= len(large) <= 3
+    assert 64 <= small[0] <= large[0] <= 1024
+    assert all(first == 2 * second for first, second in itertools.pairwise(large))
+
+
+@given(VALUES, VALUES)
+def test_code_size(a: int, b: int) -> None:
+    small, large = rules.code_size((min(a, b),)), rules.code_size((max(a, b),))
+    assert 1 <= small <= large <= 64
+    assert small <= min(a, b)
+    assert small == min(64, round(math.sqrt(min(a, b))))
+
+
+def test_code_size_counts_the_values_of_a_picture() -> None:
+    assert rules.code_size((28, 28, 1)) == rules.code_size((784,)) == 28
+    assert rules.code_size((1,)) == 1
+
+
+@given(ROWS, st.sampled_from([1, 32, 64, 256, 1000]))
+def test_epochs(n_rows: int, batch: int) -> None:
+    epochs = rules.epochs(n_rows, batch)
+    steps_an_epoch = math.ceil(n_rows / batch)
+    wanted = min(60 * math.sqrt(n_rows), 5000)
+    assert epochs >= 10
+    assert epochs * steps_an_epoch >= wanted
+    assert epochs == 10 or (epochs - 1) * steps_an_epoch < wanted
+
+
+@given(ROWS, ROWS)
+def test_steps_do_not_fall_with_rows(a: int, b: int) -> None:
+    """Up to one epoch, by which they are rounded up."""
+
+    def steps(n: int) -> int:
+        return rules.epochs(n, rules.batch_size(n)) * math.ceil(n / rules.batch_size(n))
+
+    few, many = min(a, b), max(a, b)
+    assert steps(many) + math.ceil(few / rules.batch_size(few)) >= steps(few)
+
+
+@given(VALUES, VALUES)
+def test_learning_rate(a: int, b: int) -> None:
+    assert rules.learning_rate((a,), "random") == rules.learning_rate((b,), "random") == 2e-3
+    small, large = rules.learning_rate((min(a, b),), "pca"), rules.learning_rate((max(a, b),), "pca")
+    assert large <= small <= 1e-3
+    assert small * min(a, b) <= 0.15 * 1.05  # two digits are kept
+
+
+@pytest.mark.parametrize("n_values", [10**6, 10**7, 10**9])
+def test_a_learning_rate_from_pca_is_never_zero(n_values: int) -> None:
+    assert rules.learning_rate((n_values,), "pca") > 0
+
+
+@given(VALUES, VALUES)
+def test_gradient_clip(a: int, b: int) -> None:
+    assert 1 <= rules.gradient_clip((min(a, b),)) <= rules.gradient_clip((max(a, b),))
+    assert rules.gradient_clip((a,)) == pytest.approx(math.sqrt(a), abs=1e-3)
+
+
+@given(st.integers(1, 2000), st.integers(1, 2000), st.integers(1, 5))
+def test_channels(height: int, width: int, stride: int) -> None:
+    found = rules.channels((height, width, 3), stride)
+    assert found == tuple(32 * 2**stage for stage in range(len(found)))
+    side = max(height, width)
+    if stride == 1:
+        assert found == (32,)
+    else:
+        assert len(found) == 1 or side / stride ** (len(found) - 1) > 7
+        assert side / stride ** len(found) <= 7
+    assert rules.channels((width, height, 1), stride) == found
+
+
+def test_chosen_values_stay_and_auto_goes() -> None:
+    facts = rules.Facts((28, 28, 1), 5000, "bernoulli")
+    config = Config(
+        model=Model(code_size=5, network=Dense((9,)), likelihood="gaussian"),
+        training=Training(batch_size=7, epochs=3, patience=0.5, gradient_clip=2.0, learning_rate=0.1),
+    )
+    assert rules.resolve(config, facts) == config
+    found = rules.resolve(Config(), facts)
+    assert found.model.code_size == 28
+    assert found.model.network.hidden_sizes == rules.hidden_sizes(5000)
+    assert type(found.model.likelihood).__name__ == "Bernoulli"
+    assert found.training.batch_size == rules.batch_size(5000)
+    assert found.training.epochs == rules.epochs(5000, 64)
+    assert found.training.patience == 0.3
+    assert found.training.gradient_clip == 28.0
+    none = Config(training=Training(patience=None, gradient_clip=None))
+    assert rules.resolve(none, facts).training.patience is None
+    assert rules.resolve(none, facts).training.gradient_clip is None
+    picture = rules.resolve(Config(model=Model(network=Conv2d())), facts)
+    assert picture.model.network.channels == (32, 64)
+
+
+def test_resolving_is_done_once() -> None:
+    facts = rules.Facts((12,), 300, "squared_error")
+    once = rules.resolve(Config(), facts)
+    assert rules.resolve(once, rules.Facts((99,), 10**6, "bernoulli")) == once
