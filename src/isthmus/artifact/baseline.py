@@ -28,7 +28,7 @@ class Baseline:
     def reconstruct(self, x: Array) -> Array:
         """PCA's reconstruction of ``(rows, *sample_shape)`` in model units, of the same shape."""
         centred = x.reshape(len(x), -1) - self.mean
-        rebuilt: Array = self.mean + (centred @ self.components.T) @ self.components
+        rebuilt = (self.mean + (centred @ self.components.T) @ self.components).astype(np.float32, copy=False)
         return rebuilt.reshape(x.shape)
 
     def squared_errors(self, x: Array) -> tuple[Array, Array]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import struct
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ def from_bytes(data: bytes, who: str) -> tuple[dict[str, Any], Tensors]:
     """Document and tensors of a file's bytes, checked against the digest; nothing is executed."""
     envelope = _envelope(data, who)
     found = envelope.get("format")
-    if not isinstance(found, int) or found > FORMAT:
+    if type(found) is not int or found < 1:
+        raise _damaged(who, f"its format is {found!r}")
+    if found > FORMAT:
         raise ArtifactError(
             f"{who}: is of model format {found!r}, and this isthmus reads up to {FORMAT}. "
             "Install a newer isthmus to open it."
@@ -45,27 +48,28 @@ def from_bytes(data: bytes, who: str) -> tuple[dict[str, Any], Tensors]:
     except (SafetensorError, KeyError, ValueError, OverflowError) as error:
         raise _damaged(who, str(error)) from None
     document = envelope.get("document")
-    if not isinstance(document, dict) or envelope.get("digest") != _digest(document, tensors):
+    if not isinstance(document, dict) or not _matches(envelope.get("digest"), document, tensors):
         raise _damaged(who, "its digest does not match its contents")
     return document, tensors
 
 
 def write_atomically(data: bytes, path: Path) -> None:
     """Put ``data`` at ``path`` whole or not at all: a new file beside it, synced, then renamed."""
-    temporary: str | None = None
+    beside = path.parent / f".isthmus-{secrets.token_hex(8)}.tmp"
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        try:
+            with beside.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except BaseException:
+            with suppress(OSError, ValueError):
+                beside.unlink(missing_ok=True)
+            raise
+    except (OSError, ValueError) as error:
         raise OutputError(
-            f"{path}: cannot be written: {error.strerror}. Nothing was changed; choose another place."
+            f"{path}: cannot be written: {_reason(error)}. Nothing was changed; choose another place."
         ) from None
 
 
@@ -73,8 +77,8 @@ def read(path: Path) -> bytes:
     """All bytes of a model file."""
     try:
         return path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read: {error.strerror}. Give a model file.") from None
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: cannot be read: {_reason(error)}. Give a model file.") from None
 
 
 def _envelope(data: bytes, who: str) -> dict[str, Any]:
@@ -84,13 +88,25 @@ def _envelope(data: bytes, who: str) -> dict[str, Any]:
     if length > min(LARGEST_HEADER, len(data) - 8):
         raise _damaged(who, "its header is longer than the file, or no header at all")
     try:
-        metadata = json.loads(data[8 : 8 + length])["__metadata__"][KEY]
-        envelope = json.loads(metadata)
+        metadata = _parse(data[8 : 8 + length].decode("utf-8"))["__metadata__"][KEY]
+        envelope = _parse(metadata)
     except (ValueError, KeyError, TypeError, RecursionError):
         raise _damaged(who, "it holds no isthmus model") from None
     if not isinstance(envelope, dict):
         raise _damaged(who, "it holds no isthmus model")
     return envelope  # pyright: ignore[reportUnknownVariableType]
+
+
+def _parse(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys stand once each: of two, readers would choose differently."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a key stands twice")
+    return values
 
 
 def _damaged(who: str, why: str) -> ArtifactError:
@@ -108,7 +124,12 @@ def _digest(document: dict[str, Any], tensors: Tensors) -> str:
     return digest.hexdigest()
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _matches(digest: Any, document: dict[str, Any], tensors: Tensors) -> bool:
+    try:
+        return digest == _digest(document, tensors)
+    except (RecursionError, ValueError):  # nested deeper, or a number longer, than can be written
+        return False
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

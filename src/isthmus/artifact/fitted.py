@@ -13,7 +13,7 @@ import torch
 from isthmus.artifact.baseline import Baseline
 from isthmus.artifact.file import Tensors, from_bytes, read, to_bytes, write_atomically
 from isthmus.config import Config
-from isthmus.errors import ArtifactError, IsthmusError
+from isthmus.errors import ArtifactError
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import Factory, build
 from isthmus.preprocessing import Scaling
@@ -87,16 +87,21 @@ class FittedModel:
         """
         document, tensors = from_bytes(data, who)
         try:
+            _check_types(document)
             config = Config.from_dict(document["config"])
             scaling = Scaling.from_state(document["scaling"], _under("scaling.", tensors))
-            module = build(config.model, scaling.model_shape, seed=config.training.seed or 0, parts=parts)
-            _load(module, _under("module.", tensors))
-            baseline = _under("baseline.", tensors)
+            module = build(
+                config.model,
+                scaling.model_shape,
+                seed=config.training.seed or 0,
+                parts=parts,
+                weights=_weights(tensors),
+            )
             return cls(
                 config=config,
                 scaling=scaling,
                 module=module.eval(),
-                baseline=Baseline(**baseline) if baseline else None,
+                baseline=_baseline(_under("baseline.", tensors), scaling.schema.n_values),
                 metrics=document["metrics"],
                 epochs=document["epochs"],
                 best_epoch=document["best_epoch"],
@@ -104,9 +109,10 @@ class FittedModel:
             )
         except ArtifactError:
             raise
-        except (KeyError, TypeError, AttributeError, RuntimeError, IsthmusError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+            why = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
             raise ArtifactError(
-                f"{who}: its contents do not fit each other ({error}). "
+                f"{who}: its contents do not fit each other ({why}). "
                 "It was written by a program other than isthmus, or by an isthmus that had a bug."
             ) from None
 
@@ -127,7 +133,7 @@ def open_model(path: str | Path, parts: Mapping[str, Factory] | None = None) -> 
         Factories of the author's own parts, by name.
     """
     path = Path(path)
-    if path.is_dir():
+    if _is_folder(path):
         if not (path / "model.safetensors").is_file():
             raise ArtifactError(
                 f"{path}: expected a model file or a run folder, got a folder without model.safetensors. "
@@ -141,6 +147,44 @@ def _under(prefix: str, tensors: Tensors) -> Tensors:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _load(module: AutoencoderModule, tensors: Tensors) -> None:
-    state = {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
-    module.load_state_dict(state, strict=True)
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long, a parent that may not be entered: reading says so
+        return False
+
+
+DOCUMENT = {
+    "config": dict,
+    "scaling": dict,
+    "metrics": dict,
+    "epochs": list,
+    "best_epoch": int,
+    "notes": list,
+}
+
+
+def _check_types(document: dict[str, Any]) -> None:
+    for name, kind in DOCUMENT.items():
+        if not isinstance(document[name], kind):
+            raise TypeError(f"{name} is {type(document[name]).__name__}, not {kind.__name__}")
+    if not all(isinstance(epoch, dict) for epoch in document["epochs"]):
+        raise TypeError("epochs holds more than tables")
+    if not all(isinstance(note, str) for note in document["notes"]):
+        raise TypeError("notes holds more than sentences")
+
+
+def _weights(tensors: Tensors) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(np.array(value)) for name, value in _under("module.", tensors).items()}
+
+
+def _baseline(arrays: Tensors, n_values: int) -> Baseline | None:
+    if not arrays:
+        return None
+    baseline = Baseline(**arrays)
+    k = len(baseline.components)
+    if baseline.mean.shape != (n_values,) or baseline.components.shape != (k, n_values):
+        raise ValueError(f"the baseline's shapes are not ({n_values},) and (k, {n_values})")
+    if any(array.dtype != np.float32 for array in arrays.values()):
+        raise TypeError("the baseline is not float32")
+    return baseline

@@ -13,6 +13,8 @@ from isthmus.artifact import Baseline
 
 LARGEST_EXACT = 4096
 """Values a row, or rows, up to which PCA is exact; beyond, it is incremental."""
+NO_VARIANCE = 1e-12
+"""An axis whose variance is under this share of the largest is none: the rank ends there."""
 BLOCK = 4096
 
 Array = NDArray[np.float32]
@@ -61,8 +63,10 @@ def _through_covariance(
         second += (values * weights[:, None]).T @ values
     shift = first / total
     covariance = second / total - np.outer(shift, shift)
-    _, vectors = eigh(covariance, subset_by_index=[d - k, d - 1]) if k else (None, np.zeros((d, 0)))
-    return about + shift, vectors[:, ::-1].T
+    if k == 0:
+        return about + shift, np.zeros((0, d))
+    values, vectors = eigh(covariance, subset_by_index=[d - k, d - 1])
+    return about + shift, vectors[:, _varying(values)][:, ::-1].T
 
 
 def _through_gram(
@@ -72,10 +76,17 @@ def _through_gram(
     weights = np.ones(n_rows) if weight is None else weight.astype(np.float64)
     mean = weights @ rows / weights.sum()
     scaled = (rows - mean) * np.sqrt(weights)[:, None]
+    if k == 0:
+        return mean, np.zeros((0, rows.shape[1]))
     values, vectors = eigh(scaled @ scaled.T, subset_by_index=[n_rows - k, n_rows - 1])
-    kept = values > values[-1] * 1e-12
+    kept = _varying(values)
     axes = (scaled.T @ vectors[:, kept] / np.sqrt(values[kept])).T
     return mean, axes[::-1]
+
+
+def _varying(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Eigenvalues that are more than rounding: the others' axes mean nothing."""
+    return values > max(0.0, values[-1] * NO_VARIANCE)
 
 
 def _incremental(read: Read, n_rows: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -77,8 +77,16 @@ class Inference:
                 f"decode: expected codes of shape (rows, {self.code_size}), got {codes.shape}. "
                 "Give what 'encode' of the same model wrote."
             )
-        if not np.isfinite(codes).all():
-            raise DataError("decode: expected finite codes, got NaN or infinity. Give what 'encode' wrote.")
+        if codes.dtype.kind not in "biuf":
+            raise DataError(
+                f"decode: expected codes that are numbers, got {codes.dtype}. Convert them first."
+            )
+        largest = np.abs(codes.astype(np.float64, copy=False)).max(initial=0.0)
+        if not largest <= np.finfo(np.float32).max:
+            raise DataError(
+                "decode: expected finite codes, got NaN, infinity or more than float32 holds. "
+                "Give what 'encode' wrote."
+            )
 
         def read(rows: slice) -> Array:
             return codes[rows].astype(np.float32)

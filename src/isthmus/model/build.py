@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from isthmus.codes.base import Code
 from isthmus.config.catalogue import Custom, part_name, target_of
@@ -29,9 +29,14 @@ Factory = Callable[[], Any]
 
 
 def build(
-    model: Model, sample_shape: Shape, *, seed: int, parts: Mapping[str, Factory] | None = None
+    model: Model,
+    sample_shape: Shape,
+    *,
+    seed: int,
+    parts: Mapping[str, Factory] | None = None,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> AutoencoderModule:
-    """The module that a description spells out, with weights drawn from ``seed``.
+    """The module that a description spells out, with weights drawn from ``seed`` or given.
 
     Parameters
     ----------
@@ -41,13 +46,15 @@ def build(
         Shape of one example, torch side.
     parts
         Factories of the user's own parts, by the name in ``Custom(name)``.
+    weights
+        The module's state. It is compared with the description before any memory is taken.
 
     Raises
     ------
     ParameterError
         If parts do not fit each other or the data.
     ArtifactError
-        If a part of the user's own was not handed in.
+        If a part of the user's own was not handed in, or the weights are of another model.
     """
     size = model.code_size
     if not isinstance(size, int) or isinstance(model.likelihood, str):
@@ -61,8 +68,8 @@ def build(
     )
     likelihood: Likelihood = _part(model.likelihood, own)
     ends = Ends(sample_shape, code.n_inputs(size), size, likelihood.output_shape(sample_shape))
-    return AutoencoderModule(
-        network=_network(model.network, ends, seed, own),
+    module = AutoencoderModule(
+        network=_network(model.network, ends, seed, own, weights),
         code=code,
         likelihood=likelihood,
         corruption=None if model.corruption is None else _part(model.corruption, own),
@@ -70,18 +77,56 @@ def build(
         sample_shape=sample_shape,
         seed=seed,
     )
+    if weights is not None:
+        _check_weights(module, weights)
+        module.load_state_dict(weights)
+    return module
 
 
-def _network(description: Description, ends: Ends, seed: int, own: Mapping[str, Factory]) -> Network:
+def _network(
+    description: Description,
+    ends: Ends,
+    seed: int,
+    own: Mapping[str, Factory],
+    weights: Mapping[str, Tensor] | None,
+) -> Network:
     factory = _custom(description, own)
     if factory is not None:
         made = factory()
         return made if isinstance(made, Network) else CustomNetwork(ends, *made)
+    if weights is not None:
+        for name, value in description.get_params().items():
+            if isinstance(value, tuple) and len(value) > len(weights):  # pyright: ignore[reportUnknownArgumentType]
+                raise ArtifactError(
+                    f"open: {name} names more layers than the file has weights for. The file is damaged."
+                )
     with torch.device("meta"):
         network: Network = _class(description)(ends, **description.get_params())
+    if weights is not None:
+        inside = {name: value for name, value in weights.items() if name.startswith("network.")}
+        _check_weights(network, inside, "network.")
     network.to_empty(device="cpu")
-    _initialise(network, seed)
+    if weights is None:
+        _initialise(network, seed)
     return network
+
+
+def _check_weights(module: nn.Module, weights: Mapping[str, Tensor], prefix: str = "") -> None:
+    """Names, shapes and types of a module's state must be those of the weights."""
+    expected = {prefix + name: value for name, value in module.state_dict().items()}
+    for name in sorted({*expected, *weights}):
+        wanted, got = (_kind(state.get(name)) for state in (expected, weights))
+        if wanted != got:
+            raise ArtifactError(
+                f"open: the model has {wanted} for {name}, the file has {got}. "
+                "Give the file that 'isthmus fit' wrote, and the parts that it was fitted with."
+            )
+
+
+def _kind(tensor: Tensor | None) -> str:
+    if tensor is None:
+        return "nothing"
+    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
 
 
 def _penalties(model: Model, own: Mapping[str, Factory]) -> dict[str, Penalty]:

@@ -190,6 +190,15 @@ class Scaling(Preprocessing):
                     f"Scaling: expected float64 of shape (1,) or {schema.sample_shape}, got {array.dtype} "
                     f"of {array.shape}; the model file is damaged, take another copy."
                 )
+        if (
+            fitted.method not in ("standardise", "range", "none")
+            or not (np.isfinite(fitted.shift).all() and np.isfinite(fitted.scale).all())
+            or not (fitted.scale > 0).all()
+        ):
+            raise ArtifactError(
+                f"Scaling: expected a known method, finite shifts and scales above 0, got method "
+                f"{fitted.method!r} and others; the model file is damaged, take another copy."
+            )
         return cls(schema, fitted.method, fitted.shift, fitted.scale, fitted.notes)
 
 
