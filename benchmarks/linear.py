@@ -1,8 +1,9 @@
 """A linear autoencoder, started at random and trained by our loop, beside PCA.
 
 Baldi and Hornik (1989): its optimum spans the principal subspace. Reported: squared error of an
-example on training and held-out rows, and the distance ``||P - P_pca||_F`` of the projectors that
-reconstruct, which is 0 where the subspaces agree and at most sqrt(2 k).
+example on training and held-out rows, and the distance ``||P - P_pca||_F`` of the orthogonal
+projectors on the decoder's column space and on the principal axes: 0 where they agree, at most
+``sqrt(2 k)``.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ def compare(name: str, train: NDArray, test: NDArray, unit: float, model: Autoen
     theirs = [
         np.square(pca.inverse_transform(pca.transform(rows)) - rows).sum(axis=1).mean() for rows in (x, y)
     ]
-    encoder, decoder = (half.layers[0].weight.detach().numpy().astype(np.float64)
-                        for half in (model.module_.encoder, model.module_.decoder))  # fmt: skip
-    distance = np.linalg.norm(decoder @ encoder - pca.components_.T @ pca.components_)
+    decoder = model.module_.decoder.layers[0].weight.detach().numpy().astype(np.float64)
+    basis, _ = np.linalg.qr(decoder)
+    distance = np.linalg.norm(basis @ basis.T - pca.components_.T @ pca.components_)
     print(
         f"{name:8} {model.n_components_:3}  train {ours[0]:.4f} (PCA {theirs[0]:.4f})  "
         f"held out {ours[1]:.4f} (PCA {theirs[1]:.4f})  projectors {distance:.4f}  {seconds:.0f} s",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from isthmus.artifact import Baseline, FittedModel
 from isthmus.config import Config
+from isthmus.config.catalogue import part_name
 from isthmus.config.defaults import Facts, learning_rate, resolve
 from isthmus.errors import DataError, ParameterError
 from isthmus.evaluation.baselines import fit_baseline
@@ -84,14 +85,14 @@ def prepare(
     validation: Source | None = None,
     sample_weight: NDArray[np.float64] | None = None,
     parts: Mapping[str, Factory] | None = None,
+    who: str = "fit",
 ) -> Prepared:
     """Split, fit the preprocessing, replace every ``"auto"``, build and set the weights to begin with."""
     seed = secrets.randbits(32) if config.training.seed is None else config.training.seed
-    training, held_out = _split(source, config, sample_weight, validation, seed)
+    training, held_out = _split(source, config, sample_weight, validation, seed, who)
     scaling = fit_scaling(training, config)
     suggested = infer_likelihood(training.source, scaling)
     facts = Facts(source.schema.sample_shape, len(training.source), suggested.name)
-    automatic = config.model.likelihood == "auto"
     config = resolve(config, facts).with_training(seed=seed, device=_device(config.training.device))
     module = build(config.model, scaling.model_shape, seed=seed, parts=parts)
     baseline = fit_baseline(
@@ -103,7 +104,8 @@ def prepare(
         config = config.with_training(learning_rate=learning_rate(source.schema.sample_shape, start))
     if config.training.threads == "auto":
         config = config.with_training(threads=choose_threads(module, int(config.training.batch_size)))
-    notes = (*scaling.notes, *([f"Likelihood: {suggested.reason}"] if automatic else []))
+    as_suggested = part_name(config.model.likelihood) == suggested.name
+    notes = (*scaling.notes, *([f"Likelihood: {suggested.reason}"] if as_suggested else []))
     return Prepared(FittedModel(config, scaling, module, baseline, notes=notes), training, held_out)
 
 
@@ -179,15 +181,16 @@ def _split(
     sample_weight: NDArray[np.float64] | None,
     validation: Source | None,
     seed: int,
+    who: str,
 ) -> tuple[Part, Part | None]:
     if validation is None:
-        return split_rows(source, sample_weight, config.training.validation_share, seed)
+        return split_rows(source, sample_weight, config.training.validation_share, seed, who)
     if validation.schema.sample_shape != source.schema.sample_shape:
         raise DataError(
             f"fit: expected validation rows like the training rows ({source.schema.describe()}), "
             f"got {validation.schema.describe()}. Give rows of the same shape."
         )
-    return split_rows(source, sample_weight, 0.0, seed)[0], all_rows(validation)
+    return split_rows(source, sample_weight, 0.0, seed, who)[0], all_rows(validation, who="validation")
 
 
 def _reader(training: Part, scaling: Scaling) -> Callable[[slice], NDArray[np.float32]]:

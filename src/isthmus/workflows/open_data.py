@@ -49,15 +49,6 @@ def open_data(name: str, data: Data | None = None, *, labels: Path | None = None
     return source if one is None else _row(source, int(one["row"]), name)
 
 
-def check_shape(source: Source, like: Source, who: str) -> None:
-    """Raise unless rows are of the shape of others."""
-    if source.schema.sample_shape != like.schema.sample_shape:
-        raise DataError(
-            f"{who}: expected rows like the training rows ({like.schema.describe()}), "
-            f"got {source.schema.describe()}. Give rows of the same shape."
-        )
-
-
 def _opened(name: str, data: Data, labels: Path | None) -> Source:
     path = Path(name)
     if not path.exists() and name in BUNDLED_NAMES:

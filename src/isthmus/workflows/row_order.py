@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from isthmus.errors import DataError
 from isthmus.numerics.randomness import Randomness
-from isthmus.sources import Source
+from isthmus.sources import Source, check_rows
 from isthmus.sources.subset import Subset
 
 BLOCK = 4096
@@ -34,10 +34,14 @@ class Part:
 
 
 def split_rows(
-    source: Source, sample_weight: NDArray[np.float64] | None, validation_share: float, seed: int
+    source: Source,
+    sample_weight: NDArray[np.float64] | None,
+    validation_share: float,
+    seed: int,
+    who: str = "fit",
 ) -> tuple[Part, Part | None]:
     """Training and validation rows of a source; the choice is a function of the rows and the seed."""
-    rows, weights = weighted_set(source, sample_weight)
+    rows, weights = weighted_set(source, sample_weight, who)
     if len(rows) < 2:
         raise DataError(
             f"fit: expected at least 2 different rows, got {len(rows)} (n_samples = {len(source)}). "
@@ -53,19 +57,21 @@ def split_rows(
 
 
 def weighted_set(
-    source: Source, sample_weight: NDArray[np.float64] | None
+    source: Source, sample_weight: NDArray[np.float64] | None, who: str = "fit"
 ) -> tuple[Indices, NDArray[np.float64]]:
     """One position for each different row of positive weight, in canonical order, and total weights."""
-    digests = _digests(source)
+    digests = _digests(source, who)
     _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
     weights = np.bincount(inverse.ravel(), weights=sample_weight, minlength=len(first)).astype(np.float64)
     kept = weights > 0
     return first[kept].astype(np.int64), weights[kept]
 
 
-def all_rows(source: Source, sample_weight: NDArray[np.float64] | None = None) -> Part:
+def all_rows(
+    source: Source, sample_weight: NDArray[np.float64] | None = None, who: str = "fit"
+) -> Part:
     """Every row of a source as one part, as the weighted set that it is."""
-    rows, weights = weighted_set(source, sample_weight)
+    rows, weights = weighted_set(source, sample_weight, who)
     return _part(source, rows, weights, np.arange(len(rows)))
 
 
@@ -75,11 +81,12 @@ def _part(source: Source, rows: Indices, weights: NDArray[np.float64], chosen: I
     return Part(Subset(source, rows[chosen]), None if equal else (own / own.mean()).astype(np.float32))
 
 
-def _digests(source: Source) -> NDArray[np.void]:
-    """A digest of each row's bytes, 16 bytes a row."""
+def _digests(source: Source, who: str) -> NDArray[np.void]:
+    """A digest of each row's bytes, 16 bytes a row; every row is finite."""
     found = np.empty(len(source), "V16")
     for start in range(0, len(source), BLOCK):
         block: NDArray[Any] = np.ascontiguousarray(source.read(slice(start, start + BLOCK)))
+        check_rows(block, who, first_row=start)
         if block.dtype.kind == "f":
             block = block + 0.0  # -0.0 is 0.0
         for row, values in enumerate(block):

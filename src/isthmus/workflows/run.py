@@ -27,11 +27,10 @@ from isthmus.artifact.file import write_atomically
 from isthmus.config import Config
 from isthmus.errors import OutputError
 from isthmus.journal import Journal
-from isthmus.sources import Source, check_rows
+from isthmus.sources import Source
 from isthmus.training.callbacks import Callback, Epoch
 from isthmus.training.loop import History
 from isthmus.workflows.fit import Prepared, prepare, train
-from isthmus.workflows.open_data import check_shape
 from isthmus.workflows.outputs import check_file, check_folder
 
 RUNS = Path("runs")
@@ -95,11 +94,7 @@ def run_fit(
         As for :func:`isthmus.workflows.fit.fit`.
     """
     check_places(output, folder, force=force)
-    check_rows(source.read(slice(0, len(source))), name)
-    if validation is not None:
-        check_shape(validation, source, "validation")
-        check_rows(validation.read(slice(0, len(validation))), "validation")
-    ready = prepare(source, config, validation=validation)
+    ready = prepare(source, config, validation=validation, who=name)
     if prepared is not None:
         prepared(ready)
     if folder is None and output is not None:
