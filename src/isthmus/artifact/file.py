@@ -27,7 +27,7 @@ Tensors = dict[str, NDArray[Any]]
 
 def to_bytes(document: dict[str, Any], tensors: Tensors) -> bytes:
     """The file's bytes: a function of the contents alone."""
-    tensors = {name: np.ascontiguousarray(value) for name, value in sorted(tensors.items())}
+    tensors = {name: np.asarray(value, order="C") for name, value in sorted(tensors.items())}
     envelope = {"format": FORMAT, "digest": _digest(document, tensors), "document": document}
     return save(tensors, metadata={KEY: json.dumps(envelope, sort_keys=True, ensure_ascii=True)})
 
@@ -120,7 +120,7 @@ def _digest(document: dict[str, Any], tensors: Tensors) -> str:
     digest = hashlib.sha256(json.dumps(document, sort_keys=True, ensure_ascii=True).encode())
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype.str} {value.shape}".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
+        digest.update(value.tobytes())
     return digest.hexdigest()
 
 
