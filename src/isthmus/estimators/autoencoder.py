@@ -19,7 +19,7 @@ from sklearn.utils.validation import (
 from isthmus.artifact import FittedModel, open_model, save_model
 from isthmus.artifact.fitted import Factory
 from isthmus.config.catalogue import part_from
-from isthmus.errors import OutputError
+from isthmus.errors import OutputError, ParameterError
 from isthmus.estimators.parameters import FAMILIES, Copies, from_config, penalty_names, seed_from, to_config
 from isthmus.evaluation.metrics import measure
 from isthmus.inference import Inference
@@ -336,6 +336,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 named[name].set_params(**{parameter: value})
             else:
                 rest[key] = value
+        for key in rest:
+            family, _, parameter = key.partition("__")
+            part = rest.get(family, getattr(self, family, None))
+            if parameter and family in (*FAMILIES, "penalties") and not hasattr(part, "set_params"):
+                raise ParameterError(
+                    f"Autoencoder: {key} belongs to a part that is not there, {family} is {part!r}. "
+                    f"Set {family} first."
+                )
         super().set_params(**rest)
         return self
 

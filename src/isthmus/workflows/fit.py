@@ -121,8 +121,10 @@ def train(prepared: Prepared, callbacks: Sequence[Callback] = ()) -> History:
         callbacks=callbacks,
     )
     model.module.to("cpu")
-    model.epochs = [*model.epochs, *(epoch.to_dict() for epoch in history.epochs)]
-    model.best_epoch = len(model.epochs) - len(history.epochs) + history.best_epoch
+    before = len(model.epochs)
+    records = [{**epoch.to_dict(), "epoch": before + epoch.epoch} for epoch in history.epochs]
+    model.epochs = [*model.epochs, *records]
+    model.best_epoch = before + history.best_epoch
     seen = training if validation is None else validation
     model.metrics = {
         "rows_are": "training" if validation is None else "validation",
