@@ -48,9 +48,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/mnist"))
     options = parser.parse_args()
     linear = {
-        "hidden_sizes": (), "likelihood": "squared_error", "start": "random",
-        "validation_share": 0.0, "random_state": 0,
-    }  # fmt: skip
+        "hidden_sizes": (),
+        "likelihood": "squared_error",
+        "start": "random",
+        "learning_rate": 1e-2,
+        "validation_share": 0.0,
+        "random_state": 0,
+    }
     digits = load_digits().data
     train, test = train_test_split(digits, test_size=0.35, random_state=0)
     compare("digits", train, test, 16, Autoencoder(8, max_epochs=300, **linear))

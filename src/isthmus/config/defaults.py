@@ -15,7 +15,7 @@ from isthmus.shapes import Shape, n_values
 LONGEST_CODE = 64
 NARROWEST, WIDEST = 64, 1024
 SMALLEST_BATCH, LARGEST_BATCH = 32, 256
-STEPS_A_ROOT_ROW, MOST_STEPS = 60, 5_000
+STEPS_A_ROOT_ROW, MOST_STEPS = 50, 5_000
 FEWEST_EPOCHS = 10
 FIRST_CHANNELS = 32
 SMALLEST_MAP = 7
@@ -103,10 +103,10 @@ def batch_size(n_rows: int) -> int:
 
 
 def epochs(n_rows: int, batch: int) -> int:
-    """As many as make ``60 sqrt(rows)`` steps, at most 5,000; at least 10 epochs.
+    """As many as make ``50 sqrt(rows)`` steps, at most 5,000; at least 10 epochs.
 
     >>> epochs(100, 32), epochs(7_000, 64), epochs(60_000, 256)
-    (150, 46, 22)
+    (125, 39, 22)
     """
     steps = min(STEPS_A_ROOT_ROW * math.sqrt(n_rows), MOST_STEPS)
     return max(FEWEST_EPOCHS, math.ceil(steps / math.ceil(n_rows / batch)))
