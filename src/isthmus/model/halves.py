@@ -25,6 +25,7 @@ class EncoderModule(nn.Module):
         self.encoder = whole.encoder
         self.code = whole.code
         self.sample_shape: Shape = whole.sample_shape
+        self.training = whole.training
 
     def forward(self, x: Tensor) -> Tensor:
         """Codes ``(rows, code_size)`` of ``(rows, *sample_shape)``; of a distribution its mean."""
@@ -46,6 +47,7 @@ class DecoderModule(nn.Module):
         self.decoder = whole.decoder
         self.likelihood = whole.likelihood
         self.code_size = whole.code.size
+        self.training = whole.training
 
     def forward(self, h: Tensor) -> Tensor:
         """Reconstructions ``(rows, *sample_shape)`` of ``(rows, code_size)``."""
