@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import linear, pad
+from torch.overrides import TorchFunctionMode
 
 from isthmus.artifact import FittedModel
 from isthmus.errors import DataError
@@ -16,6 +18,9 @@ from isthmus.sources import Source
 
 BATCH = 128
 """Rows a batch, always: a shorter batch would compute other last bits. The last one is padded."""
+
+ALIGNED = 4
+"""Values a row that a dense layer sees, in multiples: 16 bytes of float32."""
 
 Array = NDArray[np.float32]
 
@@ -123,12 +128,35 @@ class Inference:
         shape: tuple[int, ...],
     ) -> Array:
         result = np.empty((n_rows, *shape), np.float32)
-        with torch.inference_mode():
+        with torch.inference_mode(), _AlignedRows():
             for rows in _slices(n_rows):
                 block = torch.from_numpy(read(rows))
-                padded = torch.nn.functional.pad(block, [0, 0] * (block.ndim - 1) + [0, BATCH - len(block)])
+                padded = pad(block, [0, 0] * (block.ndim - 1) + [0, BATCH - len(block)])
                 result[rows] = function(padded)[: len(block)].cpu().numpy()
         return result
+
+
+class _AlignedRows(TorchFunctionMode):
+    """Dense layers see rows that all begin at a multiple of 16 bytes: zeros fill them up.
+
+    Where only every second or fourth row is aligned, MKL treats the ends of rows differently, and
+    a row's last bits would depend on its place in the batch. This reaches modules of the user's own.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call ``func``, a linear map with its input's width made a multiple of :data:`ALIGNED`."""
+        if func is linear:
+            return _linear(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    missing = -x.shape[-1] % ALIGNED
+    if missing:
+        x, weight = pad(x, (0, missing)), pad(weight, (0, missing))
+    return linear(x, weight, bias)
 
 
 def _slices(n_rows: int) -> Iterator[slice]:
