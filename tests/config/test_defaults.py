@@ -54,7 +54,7 @@ def test_code_size_counts_the_values_of_a_picture() -> None:
 def test_epochs(n_rows: int, batch: int) -> None:
     epochs = rules.epochs(n_rows, batch)
     steps_an_epoch = math.ceil(n_rows / batch)
-    wanted = min(60 * math.sqrt(n_rows), 5000)
+    wanted = min(rules.STEPS_A_ROOT_ROW * math.sqrt(n_rows), rules.MOST_STEPS)
     assert epochs >= 10
     assert epochs * steps_an_epoch >= wanted
     assert epochs == 10 or (epochs - 1) * steps_an_epoch < wanted
