@@ -90,13 +90,13 @@ def _varying(values: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _incremental(read: Read, n_rows: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each part holds ``k`` rows at least, so none may be left over that is smaller."""
     pca = IncrementalPCA(n_components=k)
     held: list[Array] = []
-    for _, block in _blocks(read, n_rows):
+    for rows, block in _blocks(read, n_rows):
         held.append(block)
-        if sum(len(part) for part in held) >= max(k, BLOCK):
+        n_held, n_left = sum(len(part) for part in held), n_rows - rows.stop
+        if n_left == 0 or (n_held >= max(k, BLOCK) and n_left >= k):
             pca.partial_fit(np.concatenate(held))
             held = []
-    if held and sum(len(part) for part in held) >= k:
-        pca.partial_fit(np.concatenate(held))
     return np.asarray(pca.mean_), np.asarray(pca.components_)
