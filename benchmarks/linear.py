@@ -67,7 +67,7 @@ def main() -> None:
         train,
         test,
         255,
-        Autoencoder(30, max_epochs=60, batch_size=1000, learning_rate=3e-3, **linear),
+        Autoencoder(30, max_epochs=80, batch_size=500, **linear),
     )
 
 

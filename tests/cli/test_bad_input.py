@@ -98,7 +98,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "labels of bundled data": (("fit", "mnist-test", "--labels", "labels.txt", *OUT), r"brings its own labels"),
     "validation of another shape": (
         ("fit", "pictures.npy", "--validation", "wide.npy", *OUT),
-        r"like the training rows \(pictures 8 x 8 x 1, uint8\), got vectors 4",
+        r"validation: expected pictures 8 x 8 x 1, uint8, got vectors 4",
     ),
     "NaN in validation": (("fit", "table.npy", "--validation", "nan5.npy", *OUT), r"validation: .* got NaN"),
     "a model as data": (("fit", "model.safetensors", *OUT), r"expected data, got a model"),

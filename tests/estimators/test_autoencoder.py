@@ -22,7 +22,8 @@ from torch import nn
 
 import isthmus
 from isthmus import L1, L2, Autoencoder, Contractive, Conv2d, Dense, GaussianCode, IsthmusError, Masking
-from isthmus.errors import ArtifactError, DataError, OutputError, ParameterError
+from isthmus.errors import ArtifactError, DataError, OutputError, ParameterError, TrainingError
+from isthmus.likelihoods.squared_error import SquaredError
 from isthmus.penalties.base import Penalty, View
 from isthmus.training.callbacks import Callback, Epoch
 
@@ -567,3 +568,33 @@ def test_attributes_after_a_fit() -> None:
     assert scale is not None
     assert (scale > 0).all()
     assert model.code_distribution(X)[1] is None
+
+
+def test_warm_start_takes_new_training_parameters_and_refuses_other_parts() -> None:
+    model = small(warm_start=True, max_epochs=2).fit(X)
+    model.set_params(max_epochs=5).fit(X)
+    assert [record["epoch"] for record in model.history_] == [1, 2, 3, 4, 5, 6, 7]
+    with pytest.raises(ParameterError, match="warm_start goes on with the model of the last fit"):
+        model.set_params(n_components=3).fit(X)
+
+
+@pytest.mark.parametrize("again", ["fit", "partial_fit"])
+def test_a_training_that_fails_leaves_the_model_as_it_was(
+    again: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = small(warm_start=True, max_epochs=2).fit(X)
+    codes = model.transform(X)
+    monkeypatch.setattr(
+        SquaredError, "forward", lambda self, outputs, x, weight=None: outputs.sum(1) * np.nan
+    )
+    with pytest.raises(TrainingError, match="no longer finite"):
+        getattr(model, again)(X)
+    np.testing.assert_array_equal(model.transform(X), codes)
+
+
+def test_floats_of_pictures_of_bytes_are_refused() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (30, 6, 5)).astype(np.uint8)
+    model = small(max_epochs=1).fit(pictures)
+    with pytest.raises(DataError, match="expected pictures with values from 0 to 255"):
+        model.transform(pictures / 255)
+    assert model.transform(pictures.astype(float)).shape == (30, model.n_components_)

@@ -115,7 +115,7 @@ def test_a_given_validation_set_stands_instead_of_a_share() -> None:
 
 
 def test_validation_rows_of_another_shape_are_refused() -> None:
-    with pytest.raises(DataError, match=r"expected validation rows like .*vectors 6.*got vectors 5"):
+    with pytest.raises(DataError, match=r"validation: expected vectors 6.*got vectors 5"):
         fit(ArraySource(X), config(), validation=ArraySource(X[:, :5]))
 
 

@@ -18,6 +18,7 @@ from sklearn.utils.validation import (
 
 from isthmus.artifact import FittedModel, open_model, save_model
 from isthmus.artifact.fitted import Factory
+from isthmus.config import Config
 from isthmus.config.catalogue import part_from
 from isthmus.errors import OutputError, ParameterError
 from isthmus.estimators.parameters import FAMILIES, Copies, from_config, penalty_names, seed_from, to_config
@@ -81,7 +82,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     device, threads
         Where and on how many CPU threads to train.
     warm_start
-        Whether ``fit`` goes on from the weights of the last one, its preprocessing frozen.
+        Whether ``fit`` goes on from the weights of the last one, its parts and its preprocessing
+        frozen; parameters of the training may change.
     callbacks
         What watches the training: :class:`isthmus.training.callbacks.Callback` objects.
 
@@ -186,10 +188,18 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         weights = self._weights(sample_weight, source)
         callbacks = tuple(self.callbacks or ())
         if self.warm_start and hasattr(self, "_model"):
-            history = train_further(self._model, source, sample_weight=weights, callbacks=callbacks)
+            self._check_same_model(config)
+            history = train_further(
+                self._model,
+                source,
+                training=config.training,
+                sample_weight=weights,
+                callbacks=callbacks,
+            )
         else:
             self._model, history = fit(source, config, sample_weight=weights, parts=own, callbacks=callbacks)
             self._own = own
+            self._asked = config
         self._trainer = None
         self._keep(history)
         if history.reason == "interrupted":
@@ -210,6 +220,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             alone = config.with_training(validation_share=0.0)
             self._model = prepare(source, alone, sample_weight=weights, parts=own).model
             self._own = own
+            self._asked = config
             self._trainer: Trainer | None = None
         trainer = getattr(self, "_trainer", None) or Trainer(self._model.module, self._model.config.training)
         one_pass(self._model, trainer, source, sample_weight=weights)
@@ -353,6 +364,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _draw_seed(self) -> int | None:
         return seed_from(self.random_state)
+
+    def _check_same_model(self, config: Config) -> None:
+        """Refuse to go on with other parts than those of the last fit."""
+        asked = getattr(self, "_asked", None)
+        if asked is not None and (asked.model, asked.data) != (config.model, config.data):
+            raise ParameterError(
+                "Autoencoder: warm_start goes on with the model of the last fit, but its parts or its "
+                "preprocessing were changed since. Set warm_start=False to begin anew."
+            )
 
     def _keep(self, history: History | None = None) -> None:
         """Set the attributes that a fit leaves."""

@@ -24,7 +24,7 @@ LIKELIHOODS = {
     "squared_error": "squared error",
     "gaussian": "Gaussian (normal density)",
 }
-ROLES: tuple[Role, ...] = ("best", "typical", "worst")
+ROLES: tuple[Role, Role, Role] = ("best", "typical", "worst")
 
 
 def report_data(model: FittedModel, source: Source, *, title: str, rows_are: str = "held-out") -> ReportData:
@@ -87,9 +87,11 @@ def _examples(inference: Inference, source: Source, measured: Measured) -> Examp
     order = np.argsort(measured.errors, kind="stable")
     n = min(EXAMPLES_A_ROLE, max(1, len(order) // len(ROLES)))
     middle = (len(order) - n) // 2
-    chosen = [order[:n], order[middle : middle + n], order[len(order) - n :]][: len(order)]
-    rows = np.concatenate(chosen)
-    roles: list[Role] = [role for role, part in zip(ROLES, chosen, strict=False) for _ in part]
+    parts = (order[:n], order[middle : middle + n], order[len(order) - n :])
+    if len(order) < len(ROLES):
+        parts = (order[:1], order[:0], order[1:])
+    rows = np.concatenate(parts)
+    roles: list[Role] = [role for role, part in zip(ROLES, parts, strict=True) for _ in part]
     some = Subset(source, rows)
     x = inference.model.scaling.to_model(some.read(slice(0, len(rows))))
     baseline = inference.model.baseline

@@ -189,7 +189,7 @@ def _training(history: Sequence[Mapping[str, Any]], best_epoch: int | None) -> d
         return None
     kept = next((entry for entry in history if entry["epoch"] == best_epoch), history[-1])
     validation: Mapping[str, float] = kept.get("validation") or {}
-    names = list(kept["training"]) + [name for name in validation if name not in kept["training"]]
+    names = sorted({*kept["training"], *validation}, key=lambda name: (name != "loss", name))
     return {
         "svg": figures.loss_curves(history, best_epoch),
         "epoch": kept["epoch"],

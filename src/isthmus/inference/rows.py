@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from isthmus.artifact import FittedModel
 from isthmus.errors import DataError
-from isthmus.sources import Source
+from isthmus.sources import Source, check_alike
 
 BATCH = 128
 """Rows a batch, always: a shorter batch would compute other last bits. The last one is padded."""
@@ -113,12 +113,7 @@ class Inference:
 
     def check_source(self, source: Source) -> None:
         """Refuse rows of another kind or shape than the model was fitted on."""
-        expected, got = self.model.scaling.schema, source.schema
-        if expected.sample_shape != got.sample_shape:
-            raise DataError(
-                f"model: expected {expected.describe()}, got {got.describe()}. "
-                "Give rows of the kind that the model was fitted on."
-            )
+        check_alike(source.schema, self.model.scaling.schema, "model")
 
     def _blocks(
         self,

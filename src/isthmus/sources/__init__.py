@@ -3,7 +3,7 @@
 from isthmus.sources.arrays import ArraySource
 from isthmus.sources.base import Source
 from isthmus.sources.bundled import bundled
-from isthmus.sources.check import check_rows
+from isthmus.sources.check import check_alike, check_rows
 from isthmus.sources.open import open_source
 
-__all__ = ["ArraySource", "Source", "bundled", "check_rows", "open_source"]
+__all__ = ["ArraySource", "Source", "bundled", "check_alike", "check_rows", "open_source"]

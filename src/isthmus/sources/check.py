@@ -8,8 +8,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError
+from isthmus.schema import Schema
 
 _BLOCK_VALUES = 1 << 20
+
+
+BYTES, SHARES = (0.0, 255.0), (0.0, 1.0)
+"""Value ranges of pictures of bytes and of floats."""
+
+
+def check_alike(got: Schema, expected: Schema, who: str) -> None:
+    """Refuse rows of another shape than expected, and pictures that are plainly in another unit.
+
+    Raises
+    ------
+    DataError
+        Another shape; or floats that all lie in [0, 1] where pictures of bytes are expected.
+    """
+    if got.sample_shape != expected.sample_shape:
+        raise DataError(
+            f"{who}: expected {expected.describe()}, got {got.describe()}. "
+            "Give rows of the kind that the model is fitted on."
+        )
+    if (expected.value_range, got.value_range) == (BYTES, SHARES) and got.dtype.startswith("float"):
+        raise DataError(
+            f"{who}: expected pictures with values from 0 to 255, got floats that all lie in [0, 1]. "
+            "Multiply them by 255, or fit on pictures like these."
+        )
 
 
 def check_rows(rows: NDArray[Any], who: str, first_row: int = 0) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.artifact import Baseline, FittedModel
-from isthmus.config import Config
+from isthmus.config import Config, Training
 from isthmus.config.catalogue import part_name
 from isthmus.config.defaults import Facts, learning_rate, resolve
-from isthmus.errors import DataError, ParameterError
+from isthmus.errors import ParameterError, TrainingError
 from isthmus.evaluation.baselines import fit_baseline
 from isthmus.evaluation.metrics import measure
 from isthmus.inference import Inference
@@ -23,7 +24,7 @@ from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import Factory, build
 from isthmus.model.start import can_start_at_pca, start_at_pca
 from isthmus.preprocessing import Scaling, infer_likelihood
-from isthmus.sources import Source
+from isthmus.sources import Source, check_alike
 from isthmus.training.callbacks import Callback
 from isthmus.training.loop import History, Trainer
 from isthmus.training.rows import SourceRows
@@ -99,11 +100,7 @@ def prepare(
         _reader(training, scaling), len(training.source), module.code.size, training.weights
     )
     start = _start(module, baseline, config.training.start)
-    config = config.with_training(start=start)
-    if config.training.learning_rate == "auto":
-        config = config.with_training(learning_rate=learning_rate(source.schema.sample_shape, start))
-    if config.training.threads == "auto":
-        config = config.with_training(threads=choose_threads(module, int(config.training.batch_size)))
+    config = _settled(config.with_training(start=start), module, facts)
     as_suggested = part_name(config.model.likelihood) == suggested.name
     notes = (*scaling.notes, *([f"Likelihood: {suggested.reason}"] if as_suggested else []))
     return Prepared(FittedModel(config, scaling, module, baseline, notes=notes), training, held_out)
@@ -137,14 +134,26 @@ def train_further(
     model: FittedModel,
     source: Source,
     *,
+    training: Training | None = None,
     sample_weight: NDArray[np.float64] | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> History:
-    """Train a fitted model again from where it stands, its preprocessing and config frozen."""
+    """Train a fitted model again from where it stands, its parts and its preprocessing frozen.
+
+    ``training`` describes how, where it is to be other than the last time. A training that fails
+    leaves the model as it was.
+    """
     _check_fits(model, source)
-    seed, share = model.config.training.seed or 0, model.config.training.validation_share
-    training, validation = split_rows(source, sample_weight, share, seed)
-    return train(Prepared(model, training, validation), callbacks)
+    wanted = model.config.training if training is None else training
+    seed = wanted.seed if wanted.seed is not None else model.config.training.seed or 0
+    part, validation = split_rows(source, sample_weight, wanted.validation_share, seed)
+    facts = Facts(source.schema.sample_shape, len(part.source), part_name(model.config.model.likelihood))
+    start = model.config.training.start
+    config = resolve(replace(model.config, training=wanted), facts)
+    config = config.with_training(seed=seed, start=start, device=_device(wanted.device))
+    with _restored_on_failure(model):
+        model.config = _settled(config, model.module, facts)
+        return train(Prepared(model, part, validation), callbacks)
 
 
 def one_pass(
@@ -154,16 +163,44 @@ def one_pass(
     *,
     sample_weight: NDArray[np.float64] | None = None,
 ) -> None:
-    """One pass of a trainer over rows, without a split: for data that come in parts."""
+    """One pass of a trainer over rows, without a split: for data that come in parts.
+
+    A pass that fails leaves the model as it was.
+    """
     _check_fits(model, source)
     part = all_rows(source, sample_weight)
-    epoch = trainer.one_pass(SourceRows(part.source, model.scaling), _tensor(part.weights))
-    model.module.to("cpu")
+    with _restored_on_failure(model):
+        epoch = trainer.one_pass(SourceRows(part.source, model.scaling), _tensor(part.weights))
+        model.module.to("cpu")
     record = {**epoch.to_dict(), "epoch": len(model.epochs) + 1}
     model.epochs = [*model.epochs, record]
     model.best_epoch = len(model.epochs)
     measured = measure(Inference(model), part.source).to_dict()
     model.metrics = {"rows_are": "training", **measured}
+
+
+@contextmanager
+def _restored_on_failure(model: FittedModel) -> Generator[None]:
+    """Give a model its config and weights back if training it fails."""
+    config = model.config
+    weights = {name: value.clone() for name, value in model.module.state_dict().items()}
+    try:
+        yield
+    except TrainingError:
+        model.config = config
+        model.module.to("cpu").load_state_dict(weights)
+        model.module.eval()
+        raise
+
+
+def _settled(config: Config, module: AutoencoderModule, facts: Facts) -> Config:
+    """The config with what depends on the built module and its start replaced too."""
+    plan = config.training
+    if plan.learning_rate == "auto":
+        plan = plan.replace(learning_rate=learning_rate(facts.sample_shape, plan.start))
+    if plan.threads == "auto":
+        plan = plan.replace(threads=choose_threads(module, int(plan.batch_size)))
+    return replace(config, training=plan)
 
 
 def _check_fits(model: FittedModel, source: Source) -> None:
@@ -187,11 +224,7 @@ def _split(
 ) -> tuple[Part, Part | None]:
     if validation is None:
         return split_rows(source, sample_weight, config.training.validation_share, seed, who)
-    if validation.schema.sample_shape != source.schema.sample_shape:
-        raise DataError(
-            f"fit: expected validation rows like the training rows ({source.schema.describe()}), "
-            f"got {validation.schema.describe()}. Give rows of the same shape."
-        )
+    check_alike(validation.schema, source.schema, "validation")
     return split_rows(source, sample_weight, 0.0, seed, who)[0], all_rows(validation, who="validation")
 
 

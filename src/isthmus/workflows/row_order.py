@@ -67,9 +67,7 @@ def weighted_set(
     return first[kept].astype(np.int64), weights[kept]
 
 
-def all_rows(
-    source: Source, sample_weight: NDArray[np.float64] | None = None, who: str = "fit"
-) -> Part:
+def all_rows(source: Source, sample_weight: NDArray[np.float64] | None = None, who: str = "fit") -> Part:
     """Every row of a source as one part, as the weighted set that it is."""
     rows, weights = weighted_set(source, sample_weight, who)
     return _part(source, rows, weights, np.arange(len(rows)))
