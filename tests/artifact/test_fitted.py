@@ -246,7 +246,7 @@ MODEL, NETWORK = ("config", "model"), ("config", "model", "network")
         ((*NETWORK, "hidden_sizes"), [HUGE]),
         ((*NETWORK, "hidden_sizes"), [HUGE, HUGE]),
         ((*NETWORK, "hidden_sizes"), [10**30]),
-        ((*NETWORK, "hidden_sizes"), [1] * 300_000),
+        ((*NETWORK, "hidden_sizes"), [1] * 50_000),
         ((*NETWORK, "hidden_sizes"), "auto"),
         ((*NETWORK, "hidden_sizes"), [-1]),
         ((*NETWORK, "type"), "conv2d"),
