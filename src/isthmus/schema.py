@@ -23,8 +23,8 @@ class Schema:
     dtype
         NumPy name of the values' type in the source, for example ``"uint8"``.
     value_range
-        Lowest and highest value that this kind of data can take, in data units, where it is known
-        (``(0, 255)`` for 8-bit pictures, ``(0, 1)`` for pictures of floats); None otherwise.
+        Lowest and highest value, in data units, where they are known: of a source, what its type
+        gives (``(0, 255)`` for 8-bit pictures); of fitted pictures, what is mapped to [0, 1]. Else None.
     columns
         Names of the features of vectors, where the source has names.
 

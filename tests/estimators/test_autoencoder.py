@@ -592,9 +592,15 @@ def test_a_training_that_fails_leaves_the_model_as_it_was(
     np.testing.assert_array_equal(model.transform(X), codes)
 
 
-def test_floats_of_pictures_of_bytes_are_refused() -> None:
+def test_units_of_pictures_are_told_by_types_and_not_by_values() -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (30, 6, 5)).astype(np.uint8)
     model = small(max_epochs=1).fit(pictures)
-    with pytest.raises(DataError, match="expected pictures with values from 0 to 255"):
-        model.transform(pictures / 255)
-    assert model.transform(pictures.astype(float)).shape == (30, model.n_components_)
+    np.testing.assert_array_equal(model.transform(pictures.astype(float)), model.transform(pictures))
+    blank = np.zeros((1, 6, 5))
+    np.testing.assert_array_equal(
+        model.transform(blank), model.transform(np.concatenate([blank, pictures]))[:1]
+    )
+    with pytest.raises(DataError, match="expected pictures in uint8 from 0 to 255, got uint16"):
+        model.transform(pictures.astype(np.uint16) * 257)
+    with pytest.raises(DataError, match="expected pictures in float64 from 0 to 1, got uint8"):
+        small(max_epochs=1).fit(pictures / 255).transform(pictures)

@@ -12,11 +12,12 @@ import torch
 from isthmus.artifact import FittedModel
 from isthmus.config import Config
 from isthmus.config.recipes import RECIPES
-from isthmus.evaluation.evaluate import report_data
+from isthmus.evaluation.evaluate import _Display, report_data
 from isthmus.evaluation.metrics import measure
 from isthmus.evaluation.report import render_report
 from isthmus.evaluation.report_data import ReportData
 from isthmus.inference import Inference
+from isthmus.preprocessing import Scaling
 from isthmus.sources import ArraySource
 from isthmus.workflows.fit import fit
 
@@ -214,3 +215,13 @@ def test_numbers_of_a_density() -> None:
     values = [value for value, _ in data.numbers.values()]
     assert found["elbo_nats"] in values
     assert found["rate_nats"] in values
+
+
+def test_pictures_as_they_are_are_shown_between_their_ends() -> None:
+    model = fitted("basic", source("grey"))
+    values = np.linspace(-4.0, 12.0, 2 * 42).reshape(2, 6, 7)
+    model.scaling = Scaling.fit(ArraySource(values), np.arange(2), method="none")
+    x = model.scaling.to_model(ArraySource(values).read(slice(0, 2)))
+    shown = _Display(model, x)(x)
+    assert (shown.min(), shown.max()) == (0.0, 1.0)
+    np.testing.assert_allclose(shown.ravel(), (values.ravel() + 4.0) / 16.0, atol=1e-6)

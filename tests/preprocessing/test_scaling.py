@@ -281,3 +281,29 @@ def test_a_damaged_state():
         ArtifactError, match=re.escape("expected float64 of shape (1,) or (3,), got float64 of (2,)")
     ):
         Scaling.from_state(values, {**arrays, "scale": np.ones(2)})
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([0.2, 0.4, 0.9]), (0.0, 1.0)),
+        (np.array([-0.5, 0.25, 0.75], np.float32), (-0.5, 0.75)),
+        (np.array([0.0, 4.0, 16.0]), (0.0, 16.0)),
+        (np.array([3, 5, 9]), (3.0, 9.0)),
+        (np.array([3, 5, 9], np.uint8), (0.0, 255.0)),
+        (np.array([0, 1, 1], np.uint8), (0.0, 1.0)),
+    ],
+)
+def test_the_range_of_pictures_is_that_of_their_type_or_of_the_training_rows(values, expected):
+    outside = np.array([-700, 900]).astype(values.dtype)  # rows to validate, and one that weighs nothing
+    pictures = np.concatenate([values, outside])[:, None, None] * np.ones((1, 2, 2), values.dtype)
+    weights = np.array([1.0, 2.0, 1.0, 0.0])
+    scaling = Scaling.fit(ArraySource(pictures), np.arange(4), weights, block=1)
+    assert scaling.method == "range"
+    assert scaling.schema.value_range == pytest.approx(expected)
+    assert (scaling.shift[0], scaling.scale[0]) == pytest.approx((expected[0], expected[1] - expected[0]))
+
+
+def test_pictures_of_a_magnitude_without_a_square_are_refused():
+    with pytest.raises(DataError, match="values must stay below 1e150"):
+        fitted(np.array([-1e308, 1e308])[:, None, None] * np.ones((1, 2, 2)))

@@ -35,11 +35,9 @@ def test_the_shape_of_the_array_decides_what_a_row_is(shape, sample_shape, kind,
         (np.zeros((2, 3, 3), np.uint8), (0.0, 255.0)),
         (np.zeros((2, 3, 3), np.uint16), (0.0, 65535.0)),
         (np.zeros((2, 3, 3), bool), (0.0, 1.0)),
-        (np.full((2, 3, 3), 0.25), (0.0, 1.0)),
-        (np.linspace(0, 16, 18).reshape(2, 3, 3), (0.0, 16.0)),
-        (np.linspace(-1, 1, 18, dtype=np.float32).reshape(2, 3, 3), (-1.0, 1.0)),
-        (np.arange(18).reshape(2, 3, 3), (0.0, 17.0)),
-        (np.zeros((2, 3, 3), np.int64), (0.0, 0.0)),
+        (np.full((2, 3, 3), 0.25), None),
+        (np.linspace(-1, 1, 18, dtype=np.float32).reshape(2, 3, 3), None),
+        (np.arange(18).reshape(2, 3, 3), None),
         (np.zeros((2, 3), np.uint8), (0.0, 255.0)),
         (np.zeros((2, 3), bool), (0.0, 1.0)),
         (np.zeros((2, 3), np.uint16), None),
@@ -48,16 +46,6 @@ def test_the_shape_of_the_array_decides_what_a_row_is(shape, sample_shape, kind,
 )
 def test_value_range(array, expected):
     assert ArraySource(array).schema.value_range == expected
-
-
-def test_the_range_is_found_in_every_block(monkeypatch):
-    monkeypatch.setattr("isthmus.sources.arrays._BLOCK_VALUES", 8)
-    values = np.zeros((7, 2, 2))
-    values[3, 1, 0], values[6, 1, 1] = -5.0, 9.0
-    assert ArraySource(values).schema.value_range == (-5.0, 9.0)
-    values[5, 0, 0] = np.inf
-    with pytest.raises(DataError, match=r"infinity in 1 of 2 rows, first in row 5"):
-        ArraySource(values)
 
 
 def test_nothing_is_copied_and_a_map_stays_a_map(tmp_path):
@@ -99,7 +87,6 @@ def test_rows_come_in_the_order_asked_and_in_native_bytes(array, data):
         (np.zeros(3), "got shape (3,); one column alone is array.reshape(-1, 1)"),
         (np.zeros((1, 1, 1, 1, 1)), "got shape (1, 1, 1, 1, 1)"),
         (np.ma.masked_array([[1.0]], [[True]]), "got a masked one"),
-        (np.full((2, 2, 2), np.nan), "got NaN in 2 of 2 rows, first in row 0"),
     ],
 )
 def test_what_no_rows_can_be_made_of(array, message):

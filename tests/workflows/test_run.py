@@ -12,6 +12,7 @@ from isthmus.artifact import open_model
 from isthmus.config import Config
 from isthmus.errors import DataError, OutputError, SourceError, TrainingError
 from isthmus.journal import read_journal
+from isthmus.preprocessing import Scaling
 from isthmus.sources import ArraySource
 from isthmus.training.callbacks import Callback, Epoch
 from isthmus.workflows.data_files import pixels_of, sheet
@@ -155,6 +156,7 @@ def test_a_sheet_keeps_every_picture_in_its_place() -> None:
 
 
 def test_pixels_fill_the_range_of_the_data() -> None:
-    schema = ArraySource(np.linspace(0, 1, 8).reshape(2, 2, 2)).schema
+    rows = ArraySource(np.linspace(0, 1, 8).reshape(2, 2, 2))
+    schema = Scaling.fit(rows, np.arange(2)).schema
     values = np.array([[[[0.0], [0.5]], [[1.0], [2.0]]]])
     np.testing.assert_array_equal(pixels_of(values, schema).ravel(), [0, 128, 255, 255])

@@ -27,7 +27,7 @@ LIKELIHOODS = {
 ROLES: tuple[Role, Role, Role] = ("best", "typical", "worst")
 
 
-def report_data(model: FittedModel, source: Source, *, title: str, rows_are: str = "held-out") -> ReportData:
+def report_data(model: FittedModel, source: Source, *, title: str, rows_are: str = "held-out", measured: Measured | None = None) -> ReportData:
     """Measure a model on a source and gather what a report shows.
 
     Parameters
@@ -40,9 +40,11 @@ def report_data(model: FittedModel, source: Source, *, title: str, rows_are: str
         Heading of the page.
     rows_are
         Which rows these are, in a word: ``"held-out"`` or ``"training"``.
+    measured
+        What :func:`isthmus.evaluation.metrics.measure` found on them, if it is known already.
     """
     inference = Inference(model)
-    measured = measure(inference, source)
+    measured = measured or measure(inference, source)
     schema = source.schema
     return ReportData(
         title=title,
@@ -52,10 +54,10 @@ def report_data(model: FittedModel, source: Source, *, title: str, rows_are: str
         pca=None if measured.pca_errors is None else _errors(measured.pca_errors, measured.n_values),
         mean=None if measured.mean_errors is None else _errors(measured.mean_errors, measured.n_values),
         examples=_examples(inference, source, measured),
-        codes=_codes(inference, source, measured),
+        codes=_codes(source, measured),
         filters=_filters(model),
         columns=schema.columns,
-        column_scales=_column_scales(model) if schema.kind == "vectors" else None,
+        column_scales=_column_scales(model),
         history=model.epochs,
         best_epoch=model.best_epoch or None,
         config=model.config.to_toml(),
@@ -95,7 +97,7 @@ def _examples(inference: Inference, source: Source, measured: Measured) -> Examp
     some = Subset(source, rows)
     x = inference.model.scaling.to_model(some.read(slice(0, len(rows))))
     baseline = inference.model.baseline
-    show = _Display(inference.model)
+    show = _Display(inference.model, x)
     return Examples(
         rows=rows,
         roles=roles,
@@ -108,21 +110,34 @@ def _examples(inference: Inference, source: Source, measured: Measured) -> Examp
 
 
 class _Display:
-    """Model units to what people look at: pictures in [0, 1], vectors in data units."""
+    """Model units to what people look at: pictures in [0, 1], vectors in data units.
 
-    def __init__(self, model: FittedModel) -> None:
+    Pictures are stretched by the range that the scaling maps to [0, 1] or, where it leaves them as
+    they are, by the range of their type or of the originals shown.
+    """
+
+    def __init__(self, model: FittedModel, originals: NDArray[np.float32]) -> None:
         self._scaling = model.scaling
+        self._range = self._stretched(originals)
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[Any]:
-        schema = self._scaling.schema
-        if schema.kind == "vectors":
-            return self._scaling.to_data(x, dtype=np.float64)
-        low, high = schema.value_range or (0.0, 1.0)
         values = self._scaling.to_data(x, dtype=np.float64)
+        if self._range is None:
+            return values
+        low, high = self._range
         return np.clip((values - low) / ((high - low) or 1.0), 0.0, 1.0)
 
+    def _stretched(self, x: NDArray[np.float32]) -> tuple[float, float] | None:
+        """What is black and what is white, in data units; None for vectors."""
+        schema = self._scaling.schema
+        if schema.kind == "vectors" or schema.value_range is not None:
+            return None if schema.kind == "vectors" else schema.value_range
+        values = self._scaling.to_data(x, dtype=np.float64)
+        low, high = float(values.min()), float(values.max())
+        return (0.0, 1.0) if low >= 0.0 and high <= 1.0 else (low, high)
 
-def _codes(inference: Inference, source: Source, measured: Measured) -> Codes:
+
+def _codes(source: Source, measured: Measured) -> Codes:
     values = measured.codes.astype(np.float64)
     rectified = bool((values >= 0).all()) and bool((values == 0).any())
     return Codes(
@@ -132,7 +147,6 @@ def _codes(inference: Inference, source: Source, measured: Measured) -> Codes:
         dead=measured.dead,
         active_shares=(values > 0).mean(axis=0) if rectified else None,
         labels=source.labels,
-        scales=None if measured.rates is None else inference.code_distribution(source)[1],
         rates=None if measured.rates is None else measured.rates.astype(np.float64).mean(axis=0),
     )
 
@@ -153,8 +167,10 @@ def _filters(model: FittedModel) -> Filters | None:
     return Filters(title, np.moveaxis(shown, 1, -1) if shown.ndim == 4 else shown)
 
 
-def _column_scales(model: FittedModel) -> NDArray[np.float64]:
-    """Data units that one model unit is worth, for each column."""
+def _column_scales(model: FittedModel) -> NDArray[np.float64] | None:
+    """Standard deviation of each column in data units; None unless the scaling knows it."""
+    if model.scaling.schema.kind != "vectors" or model.scaling.method != "standardise":
+        return None
     n = model.scaling.schema.n_values
     return np.broadcast_to(model.scaling.scale, (n,)).astype(np.float64)
 
@@ -165,5 +181,8 @@ def _numbers(metrics: Mapping[str, Any], model: FittedModel) -> dict[str, tuple[
     if "rate_nats" in metrics:
         numbers["Rate of the code, KL(q(h given x) to p(h))"] = (metrics["rate_nats"], "nats")
     if "elbo_nats" in metrics:
-        numbers["Evidence lower bound"] = (metrics["elbo_nats"], "nats")
+        # Only the Gaussian is certainly a density of what it is given: Bernoulli's is one of zeros and ones.
+        is_density = part_name(model.config.model.likelihood) == "gaussian"
+        name = "Evidence lower bound of x in model units" if is_density else "Minus loss minus rate"
+        numbers[f"{name}, one draw of the code"] = (metrics["elbo_nats"], "nats")
     return numbers

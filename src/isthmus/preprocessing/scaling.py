@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal, cast, final, get_args
 
 import numpy as np
@@ -22,7 +23,9 @@ class Scaling(Preprocessing):
 
     .. math:: u = (x - \mathrm{shift}) / \mathrm{scale}
 
-    Pictures: the schema's value range to [0, 1], channels first. Vectors, by ``method``:
+    Pictures, channels first: the range of their type (uint8, uint16, bool) to [0, 1]; floats whose
+    training rows all lie in [0, 1] stay as they are; for others the lowest and the highest value of
+    the training rows go to 0 and 1. The fitted ``schema.value_range`` is that range. Vectors, by ``method``:
 
     - ``"standardise"``: each column to mean 0 and standard deviation 1 (without correction).
       A column whose standard deviation is below 1e-7 of its magnitude counts as constant: it is
@@ -110,7 +113,9 @@ class Scaling(Preprocessing):
         if method not in get_args(Method):
             raise unknown_name("Scaling", "method", str(method), get_args(Method))
         fitted = fit_affine(source, rows, sample_weight, method, block)
-        return cls(source.schema, fitted.method, fitted.shift, fitted.scale, fitted.notes)
+        return cls(
+            _fitted_schema(source.schema, fitted), fitted.method, fitted.shift, fitted.scale, fitted.notes
+        )
 
     def to_model(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Rows ``(n, *schema.sample_shape)`` in data units as a new ``(n, *model_shape)`` in model units.
@@ -200,6 +205,14 @@ class Scaling(Preprocessing):
                 f"{fitted.method!r} and others; the model file is damaged, take another copy."
             )
         return cls(schema, fitted.method, fitted.shift, fitted.scale, fitted.notes)
+
+
+def _fitted_schema(schema: Schema, fitted: Affine) -> Schema:
+    """The schema, with the range of pictures that the scaling maps to [0, 1]."""
+    if schema.kind == "vectors" or fitted.method != "range":
+        return schema
+    low = float(fitted.shift[0])
+    return replace(schema, value_range=(low, low + float(fitted.scale[0])))
 
 
 def _check_shape(rows: NDArray[Any], sample_shape: Shape, where: str) -> None:

@@ -17,6 +17,8 @@ from isthmus.sources.check import check_rows
 Method = Literal["auto", "standardise", "range", "none"]
 CONSTANT_BELOW = 1e-7
 """A column whose standard deviation is no more than this share of its magnitude counts as constant."""
+LARGEST = 1e150
+"""Magnitude whose square float64 still holds."""
 _BLOCK_VALUES = 1 << 22
 _NAMED_COLUMNS = 5
 
@@ -48,17 +50,15 @@ def fit_affine(
     known = source.schema.value_range
     if known is not None and (source.schema.kind == "pictures" or method != "standardise"):
         return _known_range(source, used, step, known)
+    if source.schema.kind == "pictures":
+        return _known_range(source, used, step, _found_range(source, used, step))
     moments = _moments(source, used, weights, step)
     if bool((moments.low == moments.high).all()):
         raise DataError(
             f"Scaling: expected values that vary, got {len(used)} rows that are all alike; "
             f"there is nothing to learn from them, give other rows."
         )
-    if (
-        method == "range"
-        or source.schema.kind == "pictures"
-        or (method == "auto" and _share_one_unit(moments))
-    ):
+    if method == "range" or (method == "auto" and _share_one_unit(moments)):
         low, high = float(moments.low.min()), float(moments.high.max())
         return _affine("range", low, high - low)
     return _standardised(moments, len(used), source.schema.columns)
@@ -112,6 +112,17 @@ def _known_range(source: Source, rows: Indices, step: int, known: tuple[float, f
     return _affine("range", low, high - low)
 
 
+def _found_range(source: Source, rows: Indices, step: int) -> tuple[float, float]:
+    """(0, 1) for floats that all lie in it, else the lowest and the highest value of these rows."""
+    ends = [(float(block.min()), float(block.max())) for _, block in _blocks(source, rows, step)]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    if max(-low, high) > LARGEST:
+        raise _too_large()
+    if np.dtype(source.schema.dtype).kind == "f" and low >= 0.0 and high <= 1.0:
+        return 0.0, 1.0
+    return low, high
+
+
 def _moments(source: Source, rows: Indices, weights: NDArray[Any] | None, step: int) -> Moments:
     moments = Moments(source.schema.n_values)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -120,10 +131,14 @@ def _moments(source: Source, rows: Indices, weights: NDArray[Any] | None, step: 
                 block.reshape(len(block), -1), None if weights is None else weights[start : start + step]
             )
     if not np.isfinite(moments.std).all():
-        raise DataError(
-            "Scaling: values must stay below 1e150 in magnitude, got larger ones; give them in another unit."
-        )
+        raise _too_large()
     return moments
+
+
+def _too_large() -> DataError:
+    return DataError(
+        "Scaling: values must stay below 1e150 in magnitude, got larger ones; give them in another unit."
+    )
 
 
 def _share_one_unit(moments: Moments) -> bool:

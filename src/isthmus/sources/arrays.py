@@ -12,10 +12,7 @@ from isthmus.errors import DataError
 from isthmus.schema import Schema
 from isthmus.shapes import Shape, n_values, shape_text
 from isthmus.sources.base import Indices, Rows, Source
-from isthmus.sources.check import check_rows
-
-_TYPE_RANGES = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
-_BLOCK_VALUES = 1 << 20
+from isthmus.sources.check import TYPE_RANGES
 
 
 @final
@@ -31,10 +28,9 @@ class ArraySource(Source):
     ``(rows, height, width, channels)``     pictures, channels last
     ======================================  =========================================
 
-    ``schema.value_range`` is the range that the values can take. Booleans: (0, 1). uint8: (0, 255).
-    Pictures of uint16: (0, 65535). Pictures of floats that all lie within [0, 1]: (0, 1). Other
-    pictures: the lowest and highest value found, so every value is looked at once (which also
-    refuses NaN and infinity). Other vectors: None.
+    ``schema.value_range`` is the range that the type gives. Booleans: (0, 1). uint8: (0, 255).
+    Pictures of uint16: (0, 65535). All others: None, for the values of rows that no model may learn
+    from must not decide how rows are scaled.
 
     Parameters
     ----------
@@ -84,7 +80,7 @@ class ArraySource(Source):
             kind=kind,
             sample_shape=shape,
             dtype=self._dtype.name,
-            value_range=_value_range(values, kind, who),
+            value_range=_value_range(values.dtype.name, kind),
             columns=None if columns is None else _columns(columns, shape, who),
         )
 
@@ -163,28 +159,8 @@ def _wanted_shape(shape: Shape, wanted: Shape, who: str) -> Shape:
     return full
 
 
-def _value_range(values: NDArray[Any], kind: str, who: str) -> tuple[float, float] | None:
-    name = values.dtype.name
-    if name in _TYPE_RANGES and (kind == "pictures" or name != "uint16"):
-        return _TYPE_RANGES[name]
-    if kind == "vectors":
-        return None
-    low, high = _found_range(values, who)
-    if values.dtype.kind == "f" and low >= 0.0 and high <= 1.0:
-        return (0.0, 1.0)
-    return (low, high)
-
-
-def _found_range(values: NDArray[Any], who: str) -> tuple[float, float]:
-    step = max(1, _BLOCK_VALUES // n_values(values.shape[1:]))
-    lows: list[float] = []
-    highs: list[float] = []
-    for start in range(0, len(values), step):
-        block = values[start : start + step]
-        check_rows(block, who, start)
-        lows.append(float(block.min()))
-        highs.append(float(block.max()))
-    return min(lows), max(highs)
+def _value_range(dtype: str, kind: str) -> tuple[float, float] | None:
+    return None if (dtype, kind) == ("uint16", "vectors") else TYPE_RANGES.get(dtype)
 
 
 def _labels(labels: ArrayLike, n_rows: int, who: str) -> NDArray[Any]:

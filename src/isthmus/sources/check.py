@@ -1,4 +1,4 @@
-"""Refuses rows that no model can learn from: infinity and NaN."""
+"""Refuses rows that no model can learn from, infinity and NaN, and those that a model was not fitted on."""
 
 from __future__ import annotations
 
@@ -11,30 +11,53 @@ from isthmus.errors import DataError
 from isthmus.schema import Schema
 
 _BLOCK_VALUES = 1 << 20
-
-
-BYTES, SHARES = (0.0, 255.0), (0.0, 1.0)
-"""Value ranges of pictures of bytes and of floats."""
+TYPE_RANGES = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
+"""Lowest and highest value of the types that pictures are kept in."""
 
 
 def check_alike(got: Schema, expected: Schema, who: str) -> None:
-    """Refuse rows of another shape than expected, and pictures that are plainly in another unit.
+    """Refuse rows of another shape than expected, and pictures whose type has another unit.
+
+    Units are told by types and by what was fitted, never by the values of the rows, so that a row's
+    fate does not depend on the rows beside it. Floats and wide integers are taken to be in the unit
+    of the rows that are expected.
 
     Raises
     ------
     DataError
-        Another shape; or floats that all lie in [0, 1] where pictures of bytes are expected.
+        Another shape; or pictures of bytes, of 16 bits or booleans where another of these types, or
+        values in [-1, 1], are expected.
     """
     if got.sample_shape != expected.sample_shape:
         raise DataError(
             f"{who}: expected {expected.describe()}, got {got.describe()}. "
             "Give rows of the kind that the model is fitted on."
         )
-    if (expected.value_range, got.value_range) == (BYTES, SHARES) and got.dtype.startswith("float"):
+    if expected.kind == "pictures" and _has_another_unit(got, expected):
         raise DataError(
-            f"{who}: expected pictures with values from 0 to 255, got floats that all lie in [0, 1]. "
-            "Multiply them by 255, or fit on pictures like these."
+            f"{who}: expected pictures in {_unit(expected)}, got {_unit(got)}. {_conversion(got, expected)}"
         )
+
+
+def _has_another_unit(got: Schema, expected: Schema) -> bool:
+    if got.dtype == expected.dtype or got.value_range is None or expected.value_range is None:
+        return False
+    low, high = expected.value_range
+    fixed = expected.dtype in TYPE_RANGES or max(-low, high) <= 1.0
+    return got.dtype in TYPE_RANGES and fixed and got.value_range != expected.value_range
+
+
+def _unit(schema: Schema) -> str:
+    low, high = schema.value_range or (0.0, 0.0)
+    return f"{schema.dtype} from {low:g} to {high:g}"
+
+
+def _conversion(got: Schema, expected: Schema) -> str:
+    (_, top), (low, high) = got.value_range or (0.0, 1.0), expected.value_range or (0.0, 1.0)
+    if low != 0.0 or high <= 0.0:
+        return "Convert them as the rows were that the model is fitted on."
+    change = f"/ {top / high:g}" if top > high else f"* {high / top:g}"
+    return f"Convert them with rows.astype('float32') {change}, or fit on pictures like these."
 
 
 def check_rows(rows: NDArray[Any], who: str, first_row: int = 0) -> None:
