@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from isthmus.artifact import open_model
-from isthmus.config import Config
-from isthmus.errors import DataError, OutputError, SourceError, TrainingError
+from isthmus.config import Config, Data
+from isthmus.errors import DataError, OutputError, ParameterError, SourceError, TrainingError
 from isthmus.journal import read_journal
 from isthmus.preprocessing import Scaling
 from isthmus.sources import ArraySource
@@ -160,3 +160,13 @@ def test_pixels_fill_the_range_of_the_data() -> None:
     schema = Scaling.fit(rows, np.arange(2)).schema
     values = np.array([[[[0.0], [0.5]], [[1.0], [2.0]]]])
     np.testing.assert_array_equal(pixels_of(values, schema).ravel(), [0, 128, 255, 255])
+
+
+def test_only_files_of_images_are_resized(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.zeros((2, 5, 5), np.uint8))
+    for name in (str(tmp_path / "rows.npy"), "mnist-test", "mnist-test:3"):
+        with pytest.raises(
+            ParameterError, match=r"data\.resize: only files of images can be resized to 8 x 8"
+        ):
+            open_data(name, Data(resize=(8, 8)))
+    assert len(open_data(str(tmp_path / "rows.npy"), Data(resize=(5, 5)))) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from isthmus.workflows.outputs import check_file, check_folder
 MOST_ON_A_SHEET = 400
 """Pictures on one sheet; the first ones."""
 _GAP = 2
+_NUMBERED = re.compile(r"[0-9]{6,}\.png")
 
 
 def check_rows_output(path: Path, *, folder: bool, schema: Schema, force: bool = False) -> None:
@@ -88,12 +90,26 @@ def write_rows(path: Path, rows: NDArray[Any], schema: Schema, *, folder: bool) 
 
 
 def pixels_of(rows: NDArray[Any], schema: Schema) -> NDArray[Any]:
-    """Pictures as uint8 (or uint16 where they were), their value range stretched over it."""
-    if rows.dtype == np.uint8 or (rows.dtype == np.uint16 and rows.shape[-1] == 1):
+    """Pictures as uint8 (or uint16 where they were), from black to white over what is scaled to [0, 1].
+
+    Parameters
+    ----------
+    rows
+        ``(rows, *sample_shape)`` in data units.
+    schema
+        That of the fitted scaling.
+    """
+    if rows.dtype == np.uint16 and rows.shape[-1] == 1:
         return rows
-    low, high = schema.value_range or (float(rows.min()), float(rows.max()))
+    low, high = schema.value_range or _ends(rows)
     share = (rows.astype(np.float64) - low) / ((high - low) or 1.0)
     return np.rint(np.clip(share, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def _ends(rows: NDArray[Any]) -> tuple[float, float]:
+    """[0, 1] if no value leaves it, else the lowest and the highest."""
+    low, high = float(rows.min()), float(rows.max())
+    return (0.0, 1.0) if low >= 0.0 and high <= 1.0 else (low, high)
 
 
 def sheet(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -112,9 +128,13 @@ def sheet(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def _write_folder(path: Path, pixels: NDArray[Any]) -> None:
-    """Write beside the folder first; a new folder then takes its name in one step."""
+    """Write into a folder of its own first: a new one takes its name in one step, an old one is filled.
+
+    Pictures of an earlier writing, of which there may have been more, do not stay among the new ones.
+    """
+    place = path if path.is_dir() else path.absolute().parent
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as beside:
+        with tempfile.TemporaryDirectory(prefix=".isthmus-", dir=place) as beside:
             made = Path(beside) / "pictures"
             made.mkdir()
             for row, picture in enumerate(pixels):
@@ -122,10 +142,18 @@ def _write_folder(path: Path, pixels: NDArray[Any]) -> None:
             if path.is_dir():
                 for file in made.iterdir():
                     file.replace(path / file.name)
+                for file in _stale(path, len(pixels)):
+                    file.unlink()
             else:
                 made.rename(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}. Choose another place.") from None
+
+
+def _stale(folder: Path, n_written: int) -> list[Path]:
+    """Pictures that an earlier writing of more rows left."""
+    numbered = (file for file in folder.glob("*.png") if _NUMBERED.fullmatch(file.name))
+    return [file for file in numbered if int(file.stem) >= n_written and file.is_file()]
 
 
 def _png(picture: NDArray[Any]) -> bytes:

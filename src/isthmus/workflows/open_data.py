@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from isthmus.config import Data
-from isthmus.errors import DataError, SourceError
+from isthmus.errors import DataError, ParameterError, SourceError
+from isthmus.shapes import shape_text
 from isthmus.sources import ArraySource, Source, bundled, open_source
 from isthmus.sources.bundled import BUNDLED_NAMES
 from isthmus.sources.images import IMAGE_SUFFIXES
@@ -27,7 +28,7 @@ def open_data(name: str, data: Data | None = None, *, labels: Path | None = None
         A file or folder of data, ``mnist-train`` or ``mnist-test``, or any of these with ``:ROW``
         behind it for one row, counted from 0. A path that exists comes before a name.
     data
-        ``resize`` is for images alone; flat rows take ``sample_shape``.
+        ``resize`` is for files of images alone; flat rows take ``sample_shape``.
     labels
         A file with one label a row.
 
@@ -37,6 +38,8 @@ def open_data(name: str, data: Data | None = None, *, labels: Path | None = None
         Nothing there, nothing that can be read, or a model.
     DataError
         Rows that cannot be used, or a row that is not there.
+    ParameterError
+        ``resize`` for something other than files of images, unless it has that size already.
 
     Examples
     --------
@@ -46,6 +49,7 @@ def open_data(name: str, data: Data | None = None, *, labels: Path | None = None
     data = Data() if data is None else data
     one = None if Path(name).exists() else _ROW.fullmatch(name)
     source = _shaped(_opened(one["place"] if one else name, data, labels), data)
+    _check_size(source, data, name)
     return source if one is None else _row(source, int(one["row"]), name)
 
 
@@ -71,6 +75,15 @@ def _shaped(source: Source, data: Data) -> Source:
         return source
     rows = source.read(slice(0, len(source)))
     return ArraySource(rows, labels=source.labels, sample_shape=data.sample_shape, who="data.sample_shape")
+
+
+def _check_size(source: Source, data: Data, name: str) -> None:
+    """Rows that are not files of images cannot be resized; a model of resized images takes them as they are."""
+    if data.resize is not None and source.schema.sample_shape[:-1] != tuple(data.resize):
+        raise ParameterError(
+            f"data.resize: only files of images can be resized to {shape_text(data.resize)}, got {name} with "
+            f"{source.schema.describe()}. Leave data.resize out, or give images or rows of that size."
+        )
 
 
 def _row(source: Source, row: int, name: str) -> Source:
