@@ -84,6 +84,35 @@ def test_a_failed_run_leaves_the_model_that_was_there(rows: ArraySource) -> None
         assert Path("run/model.safetensors").read_bytes() == before
 
 
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_run_that_fails_over_an_older_one_leaves_all_of_it(rows: ArraySource, after: int) -> None:
+    folder = Path("run")
+    run_fit(rows, CONFIG, name="rows", folder=folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(TrainingError):
+        run_fit(rows, CONFIG.with_training(seed=1), name="rows", folder=folder, force=True,
+                callbacks=[Failing(after)])  # fmt: skip
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert read_journal(folder / "failed.jsonl")[-1]["event"] == "failed"
+    assert {name: held for name, held in found.items() if name != "failed.jsonl"} == before
+
+
+def test_a_run_takes_the_place_of_an_older_one(rows: ArraySource) -> None:
+    folder, changed = Path("run"), CONFIG.with_training(seed=1)
+    run_fit(rows, CONFIG, name="rows", folder=folder)
+    names, page = {path.name for path in folder.iterdir()}, (folder / "report.html").read_bytes()
+    with pytest.raises(TrainingError):
+        run_fit(rows, changed, name="rows", folder=folder, force=True, callbacks=[Failing(1)])
+    (folder / "unfinished").mkdir()
+    (folder / "unfinished" / "journal.jsonl").write_text("of a run that was killed", "utf-8")
+    run_fit(rows, changed, name="rows", folder=folder, force=True)
+    assert {path.name for path in folder.iterdir()} == names
+    assert open_model(folder).config.training.seed == 1
+    assert "seed = 1" in (folder / "config.toml").read_text("utf-8")
+    assert [event["event"] for event in read_journal(folder / "journal.jsonl")].count("begin") == 1
+    assert (folder / "report.html").read_bytes() != page
+
+
 def test_gaps_are_found_wherever_they_are(rows: ArraySource) -> None:
     """A gap among the rows that the split holds out is found before training too."""
     for row in range(0, 40, 5):

@@ -15,6 +15,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,12 @@ from isthmus.workflows.fit import Prepared, prepare, train
 from isthmus.workflows.outputs import check_file, check_folder
 
 RUNS = Path("runs")
+FILES = ("model.safetensors", "config.toml", "environment.json", "journal.jsonl", "report.html")
+"""What a run folder holds."""
+UNFINISHED = "unfinished"
+"""Where a run over an older one is written until its model is there."""
+FAILED = "failed.jsonl"
+"""The journal of a run over an older one that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,8 @@ def run_fit(
     """Fit a model and write it: to a file, to a run folder, or to both.
 
     Every place is checked before the first step, and nothing is written before the data have been
-    read and found good. A training that a person interrupts is saved like any other.
+    read and found good. A training that a person interrupts is saved like any other. An older run
+    in the folder stays as it was until the new model is there.
 
     Parameters
     ----------
@@ -182,24 +190,68 @@ def _fit_in_folder(
     ready: Prepared, folder: Path, output: Path | None, callbacks: Sequence[Callback], *, made: bool
 ) -> Run:
     config = ready.model.config
-    write_atomically(config.to_toml().encode(), folder / "config.toml")
-    write_atomically((json.dumps(environment(config), indent=2) + "\n").encode(), folder / "environment.json")
-    (folder / "journal.jsonl").unlink(missing_ok=True)
-    with Journal(folder / "journal.jsonl") as journal:
-        watcher = JournalCallback(journal)
-        try:
-            run = _fit(ready, [*callbacks, watcher], folder / "model.safetensors", folder)
-        except BaseException as error:
-            journal.write("failed", reason=str(error) or type(error).__name__)
-            if made and watcher.n_epochs == 0:
-                shutil.rmtree(folder, ignore_errors=True)
-            raise
-        save_model(run.model, run.model_path)
-        if output is not None:
-            save_model(run.model, output)
-        journal.write("measured", best_epoch=run.model.best_epoch, metrics=run.model.metrics)
+    over = any((folder / name).exists() for name in FILES)
+    place = _unfinished(folder) if over else folder
+    try:
+        write_atomically(config.to_toml().encode(), place / "config.toml")
+        about = json.dumps(environment(config), indent=2) + "\n"
+        write_atomically(about.encode(), place / "environment.json")
+        with Journal(place / "journal.jsonl") as journal:
+            watcher = JournalCallback(journal)
+            try:
+                run = _fit(ready, [*callbacks, watcher], folder / "model.safetensors", folder)
+                save_model(run.model, place / "model.safetensors")
+            except BaseException as error:
+                journal.write("failed", reason=str(error) or type(error).__name__)
+                made = made and watcher.n_epochs == 0
+                raise
+            journal.write("measured", best_epoch=run.model.best_epoch, metrics=run.model.metrics)
+    except BaseException:
+        if over:
+            _give_up(place, folder)
+        elif made:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if over:
+        _take_over(place, folder)
+    if output is not None:
+        save_model(run.model, output)
     _write_report(run.model, ready, folder / "report.html")
     return run
+
+
+def _unfinished(folder: Path) -> Path:
+    """An empty folder in the run folder, for the files of a run that is to take an older one's place."""
+    place = folder / UNFINISHED
+    try:
+        if place.exists():
+            shutil.rmtree(place)
+        place.mkdir()
+    except OSError as error:
+        raise _unwritable(place, error) from None
+    return place
+
+
+def _take_over(place: Path, folder: Path) -> None:
+    """Put the new run's files in the older one's place; its report and failures would tell of another model."""
+    try:
+        for name in ("report.html", FAILED):
+            (folder / name).unlink(missing_ok=True)
+        for name in FILES:
+            if (place / name).exists():
+                (place / name).replace(folder / name)
+        place.rmdir()
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: the older run cannot be replaced: {error.strerror}. What is new is in {place}."
+        ) from None
+
+
+def _give_up(place: Path, folder: Path) -> None:
+    """Leave the older run as it was, with the journal of the one that failed beside it."""
+    with suppress(OSError):
+        (place / "journal.jsonl").replace(folder / FAILED)
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def _fit(ready: Prepared, callbacks: Sequence[Callback], model_path: Path, folder: Path | None) -> Run:
