@@ -40,7 +40,8 @@ def test_json_is_the_only_thing_on_stdout(place: Path, isthmus: Command, quick: 
     found = done.json
     assert {"model", "run", "config", "metrics", "best_epoch", "epochs", "reason", "seconds", "notes"} == set(
         found
-    )
+    ) - set(found["metrics"])
+    assert {key: found[key] for key in found["metrics"]} == found["metrics"]
     assert (found["model"], found["run"]) == ("new.safetensors", None)
     assert found["metrics"]["rows"] == 4
     assert found["metrics"]["error"]["mse"] == pytest.approx(found["metrics"]["error"]["sse"] / 64)
@@ -136,7 +137,11 @@ def test_interrupted_before_the_training(
 
     monkeypatch.setattr("isthmus.workflows.run.prepare", interrupt)
     done = isthmus("fit", "pictures.npy")
-    assert (done.status, done.out, done.err) == (130, "", "isthmus: interrupted; nothing was written.\n")
+    assert (done.status, done.out, done.err) == (
+        130,
+        "",
+        "isthmus: interrupted; only what was complete by then is written.\n",
+    )
     assert not Path("runs").exists()
 
 

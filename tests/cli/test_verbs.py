@@ -124,8 +124,36 @@ def test_info_of_data(place: Path, isthmus: Command) -> None:
 def test_a_report(place: Path, isthmus: Command) -> None:
     done = isthmus("report", "model.safetensors", "labelled.npz", "-o", "page.html", "--json")
     assert done.status == 0, done.err
+    rebuilt = isthmus("reconstruct", "model.safetensors", "labelled.npz", "-o", "x.npy", "--json").json
+    assert done.json == {"output": "page.html", **rebuilt["metrics"]}
     assert done.json["rows"] == 20
+    assert done.json["error"] == rebuilt["error"]
+    assert set(done.json["baselines"]) == {"pca", "mean"}
     assert "<html" in Path("page.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("likelihood", "said"), [("squared_error", ""), ("bernoulli", "-loss - rate"),
+                                                  ("gaussian", "of x in model units")])  # fmt: skip
+def test_evidence_is_said_of_a_density_alone(
+    place: Path, isthmus: Command, quick: tuple[str, ...], likelihood: str, said: str
+) -> None:
+    data = "pictures.npy" if likelihood == "bernoulli" else "table.npy"
+    chosen = ("--kind", "variational", "--set", f"model.likelihood={likelihood}")
+    done = isthmus("fit", data, "-o", "v.safetensors", *quick, *chosen)
+    assert done.status == 0, done.err
+    assert ("evidence" in done.out) == (likelihood == "gaussian")
+    assert said in done.out
+    assert ("one draw of the code" in done.out) == bool(said)
+
+
+def test_a_likelihood_is_said_once(place: Path, isthmus: Command) -> None:
+    line = next(each for each in isthmus("info", "table.npy").out.splitlines() if "likelihood" in each)
+    assert line.split(maxsplit=1)[1] == "squared_error (not all values are exactly 0 or 1)"
+
+
+def test_labels_are_described_alike_for_codes_and_reports(isthmus: Command) -> None:
+    for verb in ("fit", "encode", "report"):
+        assert "report alone" not in " ".join(isthmus(verb, "--help").out.split())
 
 
 def test_a_quick_demo(place: Path, isthmus: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,8 @@ def check(data: ReportData, model: FittedModel, rows: ArraySource) -> str:
         np.testing.assert_allclose(examples.originals, original, rtol=1e-5)
         assert list(data.columns or ()) == COLUMNS
         training = rows.read(slice(0, n))
-        if len(model.epochs) and n > 2:
+        assert (data.column_scales is not None) == (model.scaling.method == "standardise")
+        if data.column_scales is not None and n > 2:
             np.testing.assert_allclose(data.column_scales, training.std(axis=0), rtol=1e-6)
     assert data.filters is not None
     assert data.filters.weights.shape[0] <= 64
@@ -122,7 +123,7 @@ def test_every_recipe_on_every_kind_of_rows(recipe: str, kind: str) -> None:
     data = report_data(model, rows, title="A & B", rows_are="training")
     page = check(data, model, rows)
     assert "A &amp; B" in page
-    assert (data.codes.rates is None) == (data.codes.scales is None) == (recipe != "variational")
+    assert (data.codes.rates is None) == (recipe != "variational")
     if recipe not in ("variational", "convolutional"):
         return
     reopened = FittedModel.from_bytes(model.to_bytes())
@@ -207,6 +208,16 @@ def test_the_baseline_may_be_missing() -> None:
     assert render_report(data)
 
 
+@pytest.mark.parametrize("scaling", ["range", "raw"])
+def test_scales_of_columns_are_known_where_they_were_standardised(scaling: str) -> None:
+    rows = source("vectors")
+    config = Config.from_dict({"data": {"scaling": scaling}, "training": {"epochs": 1, "seed": 0}})
+    data = report_data(fit(rows, config)[0], rows, title="")
+    assert data.column_scales is None
+    assert "standard deviations of the column" not in render_report(data)
+    assert "times the spread of the rows shown" in render_report(data)
+
+
 def test_numbers_of_a_density() -> None:
     rows = source("vectors")
     model = fitted("variational", rows, likelihood={"type": "gaussian", "scale": "learned"})
@@ -215,6 +226,14 @@ def test_numbers_of_a_density() -> None:
     values = [value for value, _ in data.numbers.values()]
     assert found["elbo_nats"] in values
     assert found["rate_nats"] in values
+    assert any(name.startswith("Evidence lower bound of x in model units") for name in data.numbers)
+
+
+def test_values_between_zero_and_one_are_no_draws() -> None:
+    rows = source("grey")
+    data = report_data(fitted("variational", rows, likelihood="bernoulli"), rows, title="")
+    assert "Minus loss minus rate, one draw of the code" in data.numbers
+    assert not [name for name in data.numbers if "vidence" in name]
 
 
 def test_pictures_as_they_are_are_shown_between_their_ends() -> None:

@@ -11,6 +11,7 @@ from isthmus.cli.options import Force, Json, Labels, Source
 from isthmus.cli.output import number, print_errors, print_json, print_lines
 
 if TYPE_CHECKING:
+    from isthmus.artifact import FittedModel
     from isthmus.sources import Source as Rows
     from isthmus.workflows.fit import Prepared
     from isthmus.workflows.run import Run
@@ -144,26 +145,35 @@ def _print_result(run: Run) -> None:
                 "trained",
                 f"{said} in {duration(run.seconds)}; the weights are those of epoch {model.best_epoch}",
             ),
-            *_code_lines(model.metrics),
+            *_code_lines(model),
             ("model", str(run.model_path)),
             *([("run", f"{run.folder} (report.html shows what was learned)")] if run.folder else []),
         ]
     )
 
 
-def _code_lines(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+def _code_lines(model: FittedModel) -> list[tuple[str, str]]:
+    from isthmus.config.catalogue import part_name
+
+    metrics = model.metrics
     lines: list[tuple[str, str]] = []
     if metrics["code"]["dead"]:
         lines.append(("code", f"{metrics['code']['dead']} of {metrics['code']['size']} units carry nothing"))
     if "rate_nats" in metrics:
         lines.append(("rate", f"{number(metrics['rate_nats'])} nats"))
     if "elbo_nats" in metrics:
-        lines.append(("evidence", f"at least {number(metrics['elbo_nats'])} nats"))
+        bound = number(metrics["elbo_nats"])
+        # Only the Gaussian is certainly a density of what it is given: Bernoulli's is one of zeros and ones.
+        if part_name(model.config.model.likelihood) == "gaussian":
+            lines.append(("evidence", f"at least {bound} nats, of x in model units (one draw of the code)"))
+        else:
+            lines.append(("-loss - rate", f"{bound} nats (one draw of the code)"))
     return lines
 
 
 def _document(run: Run) -> dict[str, Any]:
     return {
+        **run.model.metrics,
         "model": str(run.model_path),
         "run": None if run.folder is None else str(run.folder),
         "config": run.model.config.to_dict(),

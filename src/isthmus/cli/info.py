@@ -120,7 +120,7 @@ def _data_document(source: Source) -> dict[str, Any]:
 
 
 def _print_data(name: str, source: Source, found: dict[str, Any]) -> None:
-    from isthmus.cli.words import source_words
+    from isthmus.cli.words import likelihood_words, source_words
 
     lines = [("data", source_words(name, source))]
     if source.schema.value_range is not None:
@@ -132,6 +132,6 @@ def _print_data(name: str, source: Source, found: dict[str, Any]) -> None:
         lines.append(("labels", ", ".join(map(str, first)) + more))
     if found["likelihood"] is not None:
         chosen = found["likelihood"]
-        lines.append(("likelihood", f"{chosen['name']}: {chosen['reason']}".rstrip(".")))
+        lines.append(("likelihood", likelihood_words(chosen["name"], chosen["reason"])))
         lines.append(("scaling", found["scaling"]))
     print_lines([*lines, *(("note", note) for note in found["notes"])])

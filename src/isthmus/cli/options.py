@@ -15,7 +15,10 @@ Force = Annotated[
 ]
 Labels = Annotated[
     Path | None,
-    Parameter(help="File with one label a row, or filename,label lines; colours the report alone."),
+    Parameter(
+        help="File with one label a row, or filename,label lines; colours a report and goes along with codes, "
+        "never into training."
+    ),
 ]
 Model = Annotated[str, Parameter(help="A .safetensors file that fit wrote, or a run folder.")]
 Source = Annotated[

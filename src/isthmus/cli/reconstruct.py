@@ -31,6 +31,7 @@ def reconstruct(
         shape = list(rebuilt.shape)
         print_json(
             {
+                **metrics,
                 "output": output,
                 "rows": n_written,
                 "dtype": str(rebuilt.dtype),

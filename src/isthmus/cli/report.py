@@ -33,21 +33,19 @@ def report(
     check_file(output, force=force, suffixes=(".html", ".htm"))
     from isthmus.artifact import open_model
     from isthmus.evaluation.evaluate import report_data
+    from isthmus.evaluation.metrics import measure
     from isthmus.evaluation.report import write_report
+    from isthmus.inference import Inference
     from isthmus.workflows.open_data import open_data
     from isthmus.workflows.run import report_title
 
     fitted = open_model(model)
     rows = open_data(source, fitted.config.data, labels=labels)
-    data = report_data(fitted, rows, title=report_title(fitted), rows_are="measured")
+    measured = measure(Inference(fitted), rows)
+    title = report_title(fitted)
+    data = report_data(fitted, rows, title=title, rows_are="measured", measured=measured)
     write_report(data, output)
     if json:
-        print_json(
-            {
-                "output": str(output),
-                "rows": len(rows),
-                "error": {"sse": data.model.sse, "mse": data.model.mse},
-            }
-        )
+        print_json({"output": str(output), **measured.to_dict()})
     else:
         print_lines([("report", f"{output}: {len(rows):,} rows; open it in a browser")])

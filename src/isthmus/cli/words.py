@@ -58,12 +58,22 @@ def model_lines(model: FittedModel) -> list[tuple[str, str]]:
     lines.append(("kind", f"{described.kind}, {n_parameters(model):,} parameters"))
     lines.append(("network", part_words(described.network)))
     lines.append(("code", f"{model.module.code.size} units, {part_words(described.code)}"))
-    lines.append(("likelihood", ": ".join([part_words(described.likelihood), *reasons]).rstrip(".")))
+    lines.append(("likelihood", likelihood_words(part_words(described.likelihood), *reasons)))
     if described.corruption is not None:
         lines.append(("corruption", part_words(described.corruption)))
     lines.extend(("penalty", part_words(penalty)) for penalty in described.penalties)
     lines.extend(("note", note) for note in model.notes if not note.startswith(REASON))
     return lines
+
+
+def likelihood_words(name: str, reason: str = "") -> str:
+    """A likelihood and why it was chosen; the end of the reason, which names it again, is left out.
+
+    >>> likelihood_words("squared_error", "pictures of 3 channels: squared error.")
+    'squared_error (pictures of 3 channels)'
+    """
+    why, _, chosen = reason.rstrip(".").rpartition(": ")
+    return f"{name} ({why or chosen})" if reason else name
 
 
 def training_words(config: Config) -> str:

@@ -27,7 +27,14 @@ LIKELIHOODS = {
 ROLES: tuple[Role, Role, Role] = ("best", "typical", "worst")
 
 
-def report_data(model: FittedModel, source: Source, *, title: str, rows_are: str = "held-out", measured: Measured | None = None) -> ReportData:
+def report_data(
+    model: FittedModel,
+    source: Source,
+    *,
+    title: str,
+    rows_are: str = "held-out",
+    measured: Measured | None = None,
+) -> ReportData:
     """Measure a model on a source and gather what a report shows.
 
     Parameters

@@ -6,9 +6,7 @@ content policy forbids it) and holds no clock, host or path: the same data give 
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from isthmus.errors import OutputError
+from isthmus.artifact.file import write_atomically
 from isthmus.evaluation import figures
 from isthmus.evaluation.code_map import code_map
 from isthmus.evaluation.examples import column_tables, picture_groups, picture_side, trace_groups
@@ -33,9 +31,6 @@ _TEMPLATES = Path(__file__).with_name("templates")
 def write_report(data: ReportData, path: str | os.PathLike[str]) -> None:
     """Write the report to ``path``: wholly, or not at all.
 
-    The page goes to a temporary file beside ``path``, is flushed to the disk and takes its name, so
-    that a failure leaves whatever was there before.
-
     Parameters
     ----------
     data
@@ -48,22 +43,7 @@ def write_report(data: ReportData, path: str | os.PathLike[str]) -> None:
     OutputError
         When the file cannot be written.
     """
-    page, target = render_report(data).encode("utf-8"), Path(path)
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with beside.open("xb") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        reason = error.strerror or str(error)
-        raise OutputError(
-            f"report: expected a place to write, got {os.fspath(target)!r} ({reason.lower()}). "
-            "Choose a file in a folder that exists and may be written to."
-        ) from error
+    write_atomically(render_report(data).encode("utf-8"), Path(path))
 
 
 def render_report(data: ReportData) -> str:
@@ -178,9 +158,6 @@ def _units(data: ReportData) -> dict[str, Any]:
         )
     if codes.rates is not None:
         drawn.append(figures.unit_bars(codes.rates, dead, "rate in nats", "rates"))
-    if codes.scales is not None and codes.rates is None:
-        scales = np.asarray(codes.scales, dtype=np.float64).mean(axis=0)
-        drawn.append(figures.unit_bars(scales, dead, "mean scale of the code", "scales"))
     return {"svgs": drawn, "said": units_text(np.flatnonzero(dead).tolist(), len(dead))}
 
 

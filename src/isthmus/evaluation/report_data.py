@@ -118,8 +118,6 @@ class Codes:
         code has no notion of it.
     labels
         A class for each row, whole numbers or words, ``(n,)``; None where there are none.
-    scales
-        Standard deviations of a Gaussian code, ``(n, k)``.
     rates
         Rate of each unit in nats, mean over rows, ``(k,)``.
     """
@@ -130,7 +128,6 @@ class Codes:
     dead: npt.NDArray[np.bool_]
     active_shares: Numbers | None = None
     labels: Sequence[int] | Sequence[str] | npt.NDArray[Any] | None = None
-    scales: Numbers | None = None
     rates: Numbers | None = None
 
 
