@@ -1,3 +1,4 @@
+import os
 import re
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 from PIL import Image
 
 from isthmus.errors import DataError, ParameterError, SourceError
+from isthmus.sources import open_source
 from isthmus.sources.images import open_images
 
 
@@ -146,3 +148,19 @@ def test_four_gibibytes(tmp_path):
 def test_one_image_is_one_row(tmp_path):
     save(tmp_path / "a.png", 5)
     assert first_values(open_images(tmp_path / "a.png")) == [5]
+
+
+def test_a_folder_that_may_not_be_read_does_not_vanish(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        save(tmp_path / name / "0.png")
+    listed = os.scandir
+
+    def refused(path):
+        if str(path).endswith("b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(SourceError, match="may be read, got the answer 'Permission denied'") as caught:
+        open_source(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path / 'b'}: ")

@@ -1,9 +1,11 @@
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from isthmus.errors import DataError, SourceError
+from isthmus.sources import open_source
 from isthmus.sources.labels import as_labels, read_labels
 
 
@@ -41,6 +43,9 @@ def test_labels_from_idx_and_npy(tmp_path):
     ("content", "names", "error", "message"),
     [
         (b"1\n2\n3\n4\n", None, DataError, "expected 2 labels, one a row, got 4"),
+        (b"9\n1\n2\n", None, DataError, "expected 2 labels, one a row, got 3"),
+        (b"cat\ndog\ncat\n", None, DataError, "expected 2 labels, one a row, got 3"),
+        (b"label\n7\ncat\n", None, DataError, "expected 2 labels, one a row, got 3"),
         (b"1\n", None, DataError, "expected 2 labels, one a row, got 1"),
         (b"", None, DataError, "expected 2 labels, one a row, got 0"),
         (b"a,1\nb,2\n", None, DataError, "expected one label a line, got 'a,1'"),
@@ -68,3 +73,31 @@ def test_numbers_stay_what_people_wrote():
     assert as_labels(["10", "-3"]).dtype == np.int64
     assert as_labels(["1_0", "3"]).tolist() == ["1_0", "3"]
     assert as_labels(["9" * 30]).tolist() == ["9" * 30]
+
+
+def test_a_header_that_promises_too_much_is_told_before_memory_is_taken(tmp_path):
+    with (tmp_path / "y.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<i8", "fortran_order": False, "shape": (2**44,)}
+        )
+    with pytest.raises(SourceError, match="expected an array of labels, got a file NumPy cannot read"):
+        read_labels(tmp_path / "y.npy", 2)
+
+
+def test_labels_that_may_not_be_read_are_named(tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", np.zeros((2, 3)))
+    labels = tmp_path / "labels.txt"
+    labels.write_text("1\n2\n")
+    opened = Path.open
+
+    def refused(self, *args, **options):
+        if self == labels:
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *args, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(SourceError, match="may be read, got the answer 'Permission denied'") as caught:
+        open_source(tmp_path / "x.npy", labels=labels)
+    assert str(caught.value).startswith(f"{labels}: ")
+    with pytest.raises(SourceError, match="File name too long"):
+        read_labels(tmp_path / ("y" * 300), 2)

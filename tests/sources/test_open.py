@@ -10,6 +10,7 @@ from PIL import Image
 
 from isthmus.errors import DataError, ParameterError, SourceError
 from isthmus.sources import Source, open_source
+from isthmus.workflows.open_data import open_data
 
 PICTURES = np.arange(3 * 2 * 2, dtype=np.uint8).reshape(3, 2, 2)
 IDX = bytes([0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 2]) + PICTURES.tobytes()
@@ -94,3 +95,10 @@ def test_sources_and_preprocessing_need_no_torch():
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     code = "import sys, isthmus.sources, isthmus.preprocessing; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=env, check=False).returncode == 0
+
+
+def test_a_name_that_no_file_can_have(tmp_path):
+    name = str(tmp_path / ("x" * 300))
+    for opened in (open_source, open_data):
+        with pytest.raises(SourceError, match=r"\.\.\.: expected .*, got the answer 'File name too long'"):
+            opened(name)

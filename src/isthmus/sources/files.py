@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import SourceError
+from isthmus.sources.npz import Npz, open_npz
 
 DATA_NAMES = ("x", "X", "data", "images", "x_train", "arr_0")
 LABEL_NAMES = ("y", "labels", "y_train")
@@ -42,27 +40,25 @@ def read_npz(path: Path) -> _Pair:
     Raises
     ------
     SourceError
-        Damaged, or no array can be told to be the rows; the message lists what there is.
+        Damaged, encrypted, too large, or no array can be told to be the rows; the message lists what
+        there is.
     """
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return _rows_and_labels(path, cast("Mapping[str, NDArray[Any]]", file))
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as error:
-        raise SourceError(f"{path}: expected a whole .npz file of numbers, got one that NumPy cannot read "
-                          f"({error}); save the numbers again with numpy.savez.") from error  # fmt: skip
+    with open_npz(path) as file:
+        name = next((name for name in DATA_NAMES if name in file), None) or _only_wide(path, file)
+        rows = file.read(name)
+        labels = (key for key in LABEL_NAMES if key in file and key != name)
+        own = next((key for key in labels if file.shape(key) == rows.shape[:1]), None)
+        return rows, None if own is None else file.read(own)
 
 
-def _rows_and_labels(path: Path, file: Mapping[str, NDArray[Any]]) -> _Pair:
-    name = next((name for name in DATA_NAMES if name in file), None)
-    arrays = {key: file[key] for key in ([name] if name else file)}
-    wide = [key for key, array in arrays.items() if array.ndim >= 2]
-    if name is None and len(wide) == 1:
-        name = wide[0]
-    if name is None:
-        held = ", ".join(f"{key} {array.shape}" for key, array in arrays.items()) or "nothing"
+def _only_wide(path: Path, file: Npz) -> str:
+    """Name of the only array of two or more axes."""
+    shapes = {key: file.shape(key) for key in file}
+    wide = [key for key, shape in shapes.items() if len(shape) >= 2]
+    if len(wide) != 1:
+        held = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
         raise SourceError(
             f"{path}: expected an array named {', '.join(DATA_NAMES)}, or a single one of two or more axes, "
             f"got {held}; rename the rows to x."
         )
-    labels = (file[key] for key in LABEL_NAMES if key in file and key != name)
-    return arrays[name], next((found for found in labels if found.shape == arrays[name].shape[:1]), None)
+    return wide[0]

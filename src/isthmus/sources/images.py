@@ -75,7 +75,7 @@ def _image_names(path: Path) -> list[str]:
     if path.is_file():
         return [path.name]
     found: list[str] = []
-    for folder, inner, files in os.walk(path):
+    for folder, inner, files in os.walk(path, onerror=_refuse_unreadable):
         inner[:] = [name for name in inner if not name.startswith(".")]
         for name in files:
             if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES):
@@ -83,6 +83,13 @@ def _image_names(path: Path) -> list[str]:
     if not found:
         raise SourceError(_nothing_found(path))
     return sorted(found)
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    raise SourceError(
+        f"{error.filename}: expected a folder that may be read, got the answer {error.strerror!r}; "
+        f"change its mode, or move it away from the others."
+    ) from error
 
 
 def _nothing_found(path: Path) -> str:

@@ -21,7 +21,8 @@ def read_labels(path: Path, n_rows: int, names: Sequence[str] | None = None) -> 
     ----------
     path
         An IDX file, an ``.npy`` file, a text file with one label a line, or, for rows that have
-        names, a CSV file of ``filename,label`` lines in any order. A heading line is left out.
+        names, a CSV file of ``filename,label`` lines in any order. A heading above
+        integers is left out.
     n_rows
         How many rows there are to label.
     names
@@ -34,6 +35,18 @@ def read_labels(path: Path, n_rows: int, names: Sequence[str] | None = None) -> 
     DataError
         Too many or too few labels, or a row without one.
     """
+    try:
+        return _read(path, n_rows, names)
+    except (DataError, SourceError):
+        raise
+    except OSError as error:
+        raise SourceError(
+            f"{path}: expected a file of labels that may be read, got the answer {error.strerror!r}; "
+            f"check its name and its mode."
+        ) from error
+
+
+def _read(path: Path, n_rows: int, names: Sequence[str] | None) -> NDArray[Any]:
     if not path.is_file():
         raise SourceError(f"{path}: expected a file of labels, got nothing of that name; check the path.")
     with path.open("rb") as file:
@@ -71,7 +84,7 @@ def _one_a_row(path: Path, labels: NDArray[Any], n_rows: int) -> NDArray[Any]:
 
 def _read_npy(path: Path) -> NDArray[Any]:
     try:
-        return np.load(path, allow_pickle=False)
+        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
     except (ValueError, EOFError) as error:
         raise SourceError(f"{path}: expected an array of labels, got a file NumPy cannot read ({error}); "
                           f"save integers or strings.") from error  # fmt: skip
@@ -95,11 +108,21 @@ def _by_line(path: Path, lines: list[list[str]], n_rows: int) -> list[str]:
         raise DataError(
             f"{path}: expected one label a line, got {','.join(wide)!r}; keep the labels' column alone."
         )
-    if len(lines) == n_rows + 1:
-        lines = lines[1:]
-    if len(lines) != n_rows:
-        raise _wrong_count(path, n_rows, f"{len(lines)}")
-    return [line[0] for line in lines]
+    texts = [line[0] for line in lines]
+    if len(texts) == n_rows + 1 and _is_heading(texts[0], texts[1:]):
+        texts = texts[1:]
+    if len(texts) != n_rows:
+        raise _wrong_count(path, n_rows, f"{len(texts)}")
+    return texts
+
+
+def _is_heading(first: str, others: Sequence[str]) -> bool:
+    """Whether a line is of another kind than all others: no integer above integers.
+
+    >>> _is_heading("label", ["3", "7"]), _is_heading("5", ["3", "7"]), _is_heading("label", ["cat", "dog"])
+    (True, False, False)
+    """
+    return as_labels([first]).dtype.kind != "i" and as_labels(others).dtype.kind == "i"
 
 
 def _by_name(path: Path, lines: list[list[str]], names: Sequence[str]) -> list[str]:

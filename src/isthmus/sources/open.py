@@ -23,6 +23,9 @@ READABLE = (
     "a folder of images, one image (.png, .jpg, .bmp, .gif, .tif, .webp), .npy, .npz, or IDX (plain or .gz)"
 )  # fmt: skip
 
+_SHOWN = 80
+"""Characters of an impossible name that a message shows."""
+
 
 def open_source(
     path: str | os.PathLike[str],
@@ -53,7 +56,7 @@ def open_source(
         ``resize`` with something other than images.
     """
     place = Path(path)
-    if not place.exists():
+    if not is_there(place):
         raise SourceError(_missing(place))
     labels_path = None if labels is None else Path(labels)
     try:
@@ -67,6 +70,24 @@ def open_source(
     except PermissionError as error:
         raise SourceError(
             f"{place}: expected a file that may be read, got no permission; change its mode."
+        ) from error
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder of that name.
+
+    Raises
+    ------
+    SourceError
+        A name that no file can have, or a folder on the way that may not be entered.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        text = str(path)
+        name = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        raise SourceError(
+            f"{name}: expected a file or folder, got the answer {error.strerror!r}; check the path."
         ) from error
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from isthmus.artifact.file import write_atomically
 from isthmus.errors import DataError, ParameterError, SourceError
 from isthmus.sources.files import read_npy
+from isthmus.sources.npz import open_npz
 
 CODE_SUFFIXES = (".npy", ".npz", ".csv")
 
@@ -78,15 +79,10 @@ def read_codes(path: Path) -> NDArray[Any]:
 
 
 def _read_npz(path: Path) -> NDArray[Any]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if "codes" in file:
-                return file["codes"]
-            held = ", ".join(file)
-    except Exception as error:  # a damaged archive fails in many ways, all of them the file's
-        raise SourceError(
-            f"{path}: expected a whole .npz file, got one that cannot be read ({error})."
-        ) from None
+    with open_npz(path) as file:
+        if "codes" in file:
+            return file.read("codes")
+        held = ", ".join(file)
     raise SourceError(f"{path}: expected an array named codes, got {held}. Give what 'encode' wrote.")
 
 

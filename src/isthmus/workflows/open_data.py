@@ -13,6 +13,7 @@ from isthmus.shapes import shape_text
 from isthmus.sources import ArraySource, Source, bundled, open_source
 from isthmus.sources.bundled import BUNDLED_NAMES
 from isthmus.sources.images import IMAGE_SUFFIXES
+from isthmus.sources.open import is_there
 from isthmus.sources.subset import Subset
 
 _ROW = re.compile(r"(?P<place>.+):(?P<row>\d+)")
@@ -47,7 +48,7 @@ def open_data(name: str, data: Data | None = None, *, labels: Path | None = None
     (2000, 1)
     """
     data = Data() if data is None else data
-    one = None if Path(name).exists() else _ROW.fullmatch(name)
+    one = None if is_there(Path(name)) else _ROW.fullmatch(name)
     source = _shaped(_opened(one["place"] if one else name, data, labels), data)
     _check_size(source, data, name)
     return source if one is None else _row(source, int(one["row"]), name)
@@ -55,7 +56,7 @@ def open_data(name: str, data: Data | None = None, *, labels: Path | None = None
 
 def _opened(name: str, data: Data, labels: Path | None) -> Source:
     path = Path(name)
-    if not path.exists() and name in BUNDLED_NAMES:
+    if not is_there(path) and name in BUNDLED_NAMES:
         if labels is not None:
             raise DataError(f"{name}: brings its own labels, got {labels} too. Leave the labels out.")
         return bundled(name)
@@ -63,7 +64,7 @@ def _opened(name: str, data: Data, labels: Path | None) -> Source:
         raise SourceError(
             f"{name}: expected data, got a model. Give rows: a folder of images, .npy, .npz or IDX."
         )
-    if not path.exists():
+    if not is_there(path):
         return open_source(path)  # its error lists what is near
     images = path.is_dir() or path.name.lower().endswith(IMAGE_SUFFIXES)
     return open_source(path, labels=labels, resize=data.resize if images else None)

@@ -1,0 +1,132 @@
+"""Zip files of arrays, ``.npz``: what a member's header promises is held against the file first."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zipfile
+import zlib
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, final
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from isthmus.errors import SourceError
+from isthmus.shapes import Shape
+
+MAX_BYTES = 1 << 32
+"""An array that would take more memory than this (4 GiB) is refused: an ``.npy`` file needs none."""
+_ENCRYPTED = 0x1
+_LARGEST_RATIO = 1032
+"""No deflate stream unpacks to more than this many times its size."""
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+
+
+@final
+class Npz:
+    """The arrays of an open ``.npz`` file; only those that are asked for are unpacked.
+
+    Parameters
+    ----------
+    path
+        For messages.
+    archive
+        The open file.
+    """
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+        self._path, self._archive = path, archive
+        members = archive.infolist()
+        self._members = {
+            member.filename.removesuffix(".npy"): member
+            for member in members
+            if member.filename.endswith(".npy")
+        }
+        if not self._members:
+            held = ", ".join(member.filename for member in members[:3]) or "nothing"
+            raise SourceError(
+                f"{path}: expected a zip file of arrays as numpy.savez writes them, got one with "
+                f"{held}{' and more' if len(members) > 3 else ''}; unpack it and give what is inside."
+            )
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is an array of that name."""
+        return name in self._members
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the arrays."""
+        return iter(self._members)
+
+    def shape(self, name: str) -> Shape:
+        """The shape that an array's header promises."""
+        with self._opened(name) as file:
+            return _header(file)[0]
+
+    def read(self, name: str) -> NDArray[Any]:
+        """One array, whole; nothing is unpickled."""
+        with self._opened(name) as file:
+            shape, dtype = _header(file)
+            if not dtype.hasobject:
+                self._check_size(name, shape, math.prod(shape) * dtype.itemsize, file.tell())
+        with self._opened(name) as file:
+            return npy.read_array(file, allow_pickle=False)
+
+    def _opened(self, name: str) -> IO[bytes]:
+        if self._members[name].flag_bits & _ENCRYPTED:
+            raise SourceError(
+                f"{self._path}: expected arrays that can be read, got an encrypted zip file; "
+                f"unpack it with its password and save the numbers with numpy.savez."
+            )
+        if self._members[name].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError("a way of packing that NumPy does not use")  # told by open_npz
+        return self._archive.open(self._members[name])
+
+    def _check_size(self, name: str, shape: Shape, n_bytes: int, offset: int) -> None:
+        member = self._members[name]
+        possible = min(member.file_size, member.compress_size * _LARGEST_RATIO) - offset
+        if n_bytes > possible:
+            raise SourceError(
+                f"{self._path}: the header of {name} promises {n_bytes} bytes of values (shape {shape}), "
+                f"got {max(0, possible)} at most; save the numbers again with numpy.savez."
+            )
+        if n_bytes > MAX_BYTES:
+            raise SourceError(
+                f"{self._path}: arrays in an .npz file may take at most {MAX_BYTES / 2**30:.3g} GiB of "
+                f"memory, got {n_bytes / 2**30:.3g} GiB in {name}; save it as .npy, which is read in pieces."
+            )
+
+
+@contextmanager
+def open_npz(path: Path) -> Generator[Npz]:
+    """The arrays of an ``.npz`` file, while it is open.
+
+    Raises
+    ------
+    SourceError
+        Damaged, encrypted, no zip file of arrays, or an array that cannot be held in memory.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield Npz(path, archive)
+    except SourceError:
+        raise
+    except (
+        ValueError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, MemoryError, OSError
+    ) as error:  # fmt: skip
+        if isinstance(error, PermissionError):
+            raise
+        reason = " ".join(str(error).split())
+        raise SourceError(f"{path}: expected a whole .npz file of numbers, got one that NumPy cannot read "
+                          f"({reason}); save the numbers again with numpy.savez.") from error  # fmt: skip
+
+
+def _header(file: IO[bytes]) -> tuple[Shape, np.dtype[Any]]:
+    version = npy.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"version {version} of the .npy format")  # told by open_npz
+    shape, _, dtype = _HEADERS[version](file)
+    return shape, dtype
