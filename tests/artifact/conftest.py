@@ -42,8 +42,14 @@ def make(
         scaling=scaling,
         module=module.eval(),
         baseline=fit_baseline(lambda part: scaling.to_model(source.read(part)), 6, module.code.size),
-        metrics={"rows": 6, "error": {"sse": 0.1 + 0.2}},
-        epochs=[{"epoch": 1, "training": {"loss": 1 / 3}, "validation": None}],
+        metrics={
+            "rows": 6,
+            "error": {"sse": 0.1 + 0.2, "mse": 0.1},
+            "baselines": {},
+            "code": {"size": 2, "active": 2, "dead": 0},
+            "loss": 0.1 + 0.2,
+        },
+        epochs=[{"epoch": 1, "learning_rate": 1e-3, "training": {"loss": 1 / 3}, "validation": None}],
         best_epoch=1,
         notes=("Größe: 数据.",),
     )

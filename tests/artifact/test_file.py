@@ -324,6 +324,37 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, place: Calla
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_file_is_read_only_where_its_header_fits_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    entry = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+    for data in (b"", SMALL[:5], SMALL[:100], SMALL[:-1], SMALL + b"\0", b"PK\3\4" * 100,
+                 struct.pack("<Q", 2**62) + b"{}", forged("[]"), forged("[" * 9000), forged({"w": 1}),
+                 forged({"w": {**entry, "data_offsets": [0, True]}}, b"\0"),
+                 forged({"w": {**entry, "data_offsets": [0, 2**50]}}, b"\0" * 4)):  # fmt: skip
+        path.write_bytes(data)
+        with pytest.raises(ArtifactError, match=r"expected a model written by isthmus") as caught:
+            read(path)
+        assert "\n" not in str(caught.value)
+    path.unlink()
+    with path.open("wb") as sparse:
+        sparse.truncate(2**36)
+    with pytest.raises(ArtifactError, match="its header"):
+        read(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.safetensors")
+    with pytest.raises(ArtifactError, match="no regular file"):
+        read(tmp_path / "m.safetensors")
+
+
+def test_a_header_that_could_not_be_read_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file, "LARGEST_HEADER", 1000)
+    with pytest.raises(OutputError, match=r"more than the 1,000 .*\. Fit fewer epochs"):
+        to_bytes({"epochs": [0] * 1000}, {})
+
+
 def test_the_longest_name_that_a_folder_takes_is_written(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 255)
     write_atomically(b"new", path)

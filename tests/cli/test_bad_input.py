@@ -223,3 +223,15 @@ def test_mixed_sizes_are_resized_when_asked(
     assert done.json["config"]["data"]["resize"] == [8, 8]
     assert isthmus("encode", "out.safetensors", "mixed", "-o", "c.npy").status == 0
     assert np.load("c.npy").shape == (2, 3)
+
+
+def test_a_name_in_a_file_does_not_steer_the_terminal(place: Path, isthmus: Callable[..., Any]) -> None:
+    from isthmus.artifact import open_model, save_model
+
+    model = open_model("model.safetensors")
+    model.notes = ("\x1b]0;owned\x07 \x9b31m",)
+    save_model(model, "steers.safetensors")
+    done = isthmus("info", "steers.safetensors")
+    assert done.status == 0
+    assert "?]0;owned? ?31m" in done.out
+    assert not {"\x1b", "\x07", "\x9b"} & set(done.out + isthmus("info", "\x1b[31m").err)

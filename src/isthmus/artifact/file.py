@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 import struct
 from contextlib import suppress
 from pathlib import Path
@@ -29,7 +30,14 @@ def to_bytes(document: dict[str, Any], tensors: Tensors) -> bytes:
     """The file's bytes: a function of the contents alone."""
     tensors = {name: np.asarray(value, order="C") for name, value in sorted(tensors.items())}
     envelope = {"format": FORMAT, "digest": _digest(document, tensors), "document": document}
-    return save(tensors, metadata={KEY: json.dumps(envelope, sort_keys=True, ensure_ascii=True)})
+    data = save(tensors, metadata={KEY: json.dumps(envelope, sort_keys=True, ensure_ascii=True)})
+    (length,) = struct.unpack("<Q", data[:8])
+    if length > LARGEST_HEADER:
+        raise OutputError(
+            f"model: what it tells of itself takes {length:,} bytes, more than the {LARGEST_HEADER:,} that a "
+            "model file may have. Fit fewer epochs, or give columns shorter names."
+        )
+    return data
 
 
 def from_bytes(data: bytes, who: str) -> tuple[dict[str, Any], Tensors]:
@@ -74,19 +82,26 @@ def write_atomically(data: bytes, path: Path) -> None:
 
 
 def read(path: Path) -> bytes:
-    """All bytes of a model file."""
+    """All bytes of a model file: its header is checked against its size before the rest is read."""
     try:
-        return path.read_bytes()
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ArtifactError(f"{path}: cannot be read: it is no regular file. Give a model file.")
+        with path.open("rb") as file:
+            start = file.read(8)
+            n_header = _header_length(start, found.st_size, str(path))
+            header = file.read(n_header)
+            n_values = _n_value_bytes(header, str(path))
+            if found.st_size != 8 + n_header + n_values:
+                size = f"{found.st_size:,} bytes where its header tells of {8 + n_header + n_values:,}"
+                raise _damaged(str(path), f"it has {size}")
+            return start + header + file.read(n_values)
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path}: cannot be read: {_reason(error)}. Give a model file.") from None
 
 
 def _envelope(data: bytes, who: str) -> dict[str, Any]:
-    if len(data) < 8:
-        raise _damaged(who, f"it has {len(data)} bytes")
-    (length,) = struct.unpack("<Q", data[:8])
-    if length > min(LARGEST_HEADER, len(data) - 8):
-        raise _damaged(who, "its header is longer than the file, or no header at all")
+    length = _header_length(data[:8], len(data), who)
     try:
         metadata = _parse(data[8 : 8 + length].decode("utf-8"))["__metadata__"][KEY]
         envelope = _parse(metadata)
@@ -95,6 +110,28 @@ def _envelope(data: bytes, who: str) -> dict[str, Any]:
     if not isinstance(envelope, dict):
         raise _damaged(who, "it holds no isthmus model")
     return envelope  # pyright: ignore[reportUnknownVariableType]
+
+
+def _header_length(start: bytes, n_bytes: int, who: str) -> int:
+    """Bytes of the header, which the first eight of a file's ``n_bytes`` tell."""
+    if len(start) < 8:
+        raise _damaged(who, f"it has {len(start)} bytes")
+    (length,) = struct.unpack("<Q", start)
+    if length > min(LARGEST_HEADER, n_bytes - 8):
+        raise _damaged(who, "its header is longer than the file, or no header at all")
+    return length
+
+
+def _n_value_bytes(header: bytes, who: str) -> int:
+    """Bytes of all tensors, which the header tells."""
+    try:
+        entries = _parse(header.decode("utf-8")).items()
+        ends = [entry["data_offsets"][1] for name, entry in entries if name != "__metadata__"]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise _damaged(who, "its header tells of no tensors") from None
+    if not all(type(end) is int for end in ends):
+        raise _damaged(who, "its header tells of no tensors")
+    return max(ends, default=0)
 
 
 def _parse(text: str) -> Any:

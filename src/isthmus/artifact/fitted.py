@@ -12,11 +12,13 @@ import torch
 
 from isthmus.artifact.baseline import Baseline
 from isthmus.artifact.file import Tensors, from_bytes, read, to_bytes, write_atomically
+from isthmus.artifact.records import check_epochs, check_metrics
 from isthmus.config import Config
 from isthmus.errors import ArtifactError
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import Factory, build
 from isthmus.preprocessing import Scaling
+from isthmus.version import __version__
 
 
 @dataclass(slots=True)
@@ -52,10 +54,13 @@ class FittedModel:
     best_epoch: int = 0
     notes: tuple[str, ...] = ()
 
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers the model learned."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
     def to_bytes(self) -> bytes:
         """The model file's bytes: a function of the model alone, not of clock, host or path."""
-        from isthmus import __version__
-
         scaling, arrays = self.scaling.to_state()
         document = {
             "version": __version__,
@@ -168,8 +173,8 @@ def _check_types(document: dict[str, Any]) -> None:
     for name, kind in DOCUMENT.items():
         if not isinstance(document[name], kind):
             raise TypeError(f"{name} is {type(document[name]).__name__}, not {kind.__name__}")
-    if not all(isinstance(epoch, dict) for epoch in document["epochs"]):
-        raise TypeError("epochs holds more than tables")
+    check_metrics(document["metrics"])
+    check_epochs(document["epochs"])
     if not all(isinstance(note, str) for note in document["notes"]):
         raise TypeError("notes holds more than sentences")
 

@@ -45,14 +45,13 @@ def info(
 
 def _model_document(model: FittedModel, path: Path) -> dict[str, Any]:
     from isthmus.artifact.file import FORMAT
-    from isthmus.cli.words import n_parameters
 
     return {
         "what": "model",
         "model": str(path),
         "bytes": path.stat().st_size,
         "format": FORMAT,
-        "parameters": n_parameters(model),
+        "parameters": model.n_parameters,
         "schema": model.scaling.schema.to_dict(),
         "scaling": model.scaling.method,
         "config": model.config.to_dict(),

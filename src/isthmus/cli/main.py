@@ -16,6 +16,7 @@ from cyclopts import App, CycloptsError
 from cyclopts.exceptions import UnusedCliTokensError
 
 from isthmus import __version__
+from isthmus.cli.output import visible
 from isthmus.errors import IsthmusError
 
 # Threads of torch that wait for each other yield soon instead of spinning: as fast on an idle machine,
@@ -109,5 +110,5 @@ def _complain(message: str, status: int, *, traced: bool) -> int:
     """Say one line on stderr."""
     if traced:
         traceback.print_exc()
-    print("isthmus: " + " ".join(message.split()), file=sys.stderr, flush=True)
+    print("isthmus: " + visible(" ".join(message.split())), file=sys.stderr, flush=True)
     return status

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -28,11 +29,23 @@ def print_lines(lines: Iterable[tuple[str, str]]) -> None:
     likelihood    bernoulli
     """
     for about, said in lines:
-        first, *rest = textwrap.wrap(said, WIDTH - MARGIN, break_long_words=False) or [""]
+        first, *rest = textwrap.wrap(visible(said), WIDTH - MARGIN, break_long_words=False) or [""]
         print(f"{about:<{MARGIN}}{first}".rstrip())
         for line in rest:
             print(" " * MARGIN + line)
     sys.stdout.flush()
+
+
+def visible(text: str) -> str:
+    r"""A text whose control characters are question marks: names in a file do not steer a terminal.
+
+    >>> visible("a\x1b[31mb\nc")
+    'a?[31mb c'
+    """
+    return "".join(
+        " " if letter in "\n\t" else "?" if unicodedata.category(letter) in ("Cc", "Cf", "Cs") else letter
+        for letter in text
+    )
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

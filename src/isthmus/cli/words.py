@@ -55,7 +55,7 @@ def model_lines(model: FittedModel) -> list[tuple[str, str]]:
     """The parts of a model, one a line, then what a user should know."""
     described, lines = model.config.model, list[tuple[str, str]]()
     reasons = [note.removeprefix(REASON) for note in model.notes if note.startswith(REASON)]
-    lines.append(("kind", f"{described.kind}, {n_parameters(model):,} parameters"))
+    lines.append(("kind", f"{described.kind}, {model.n_parameters:,} parameters"))
     lines.append(("network", part_words(described.network)))
     lines.append(("code", f"{model.module.code.size} units, {part_words(described.code)}"))
     lines.append(("likelihood", likelihood_words(part_words(described.likelihood), *reasons)))
@@ -84,11 +84,6 @@ def training_words(config: Config) -> str:
         f"at most {many(int(plan.epochs), 'epoch')} in batches of {plan.batch_size}, "
         f"seed {plan.seed}, on {plan.device}{threads}"
     )
-
-
-def n_parameters(model: FittedModel) -> int:
-    """How many numbers a model learned."""
-    return sum(parameter.numel() for parameter in model.module.parameters())
 
 
 def noun(model: FittedModel) -> str:

@@ -78,7 +78,7 @@ def _facts(model: FittedModel, n_rows: int, schema: Schema, rows_are: str) -> Fa
     return Facts(
         kind=model.config.model.kind,
         code_size=model.module.code.size,
-        n_parameters=sum(parameter.numel() for parameter in model.module.parameters()),
+        n_parameters=model.n_parameters,
         n_rows=n_rows,
         likelihood=LIKELIHOODS.get(name, name),
         schema=schema.describe(),

@@ -31,6 +31,7 @@ from isthmus.journal import Journal
 from isthmus.sources import Source
 from isthmus.training.callbacks import Callback, Epoch
 from isthmus.training.loop import History
+from isthmus.version import __version__
 from isthmus.workflows.fit import Prepared, prepare, train
 from isthmus.workflows.outputs import check_file, check_folder
 
@@ -143,8 +144,6 @@ def make_run_folder(name: str, kind: str) -> Path:
 
 def environment(config: Config) -> dict[str, Any]:
     """What the numbers of a run depend on beside its config and data."""
-    from isthmus import __version__
-
     return {
         "isthmus": __version__,
         "python": platform.python_version(),

@@ -1,0 +1,66 @@
+"""What a model file tells of its training: figures and epochs, checked before anything uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+NUMBERS = ("sse", "mse")
+COUNTS = ("size", "active", "dead")
+
+
+def check_metrics(metrics: Mapping[str, Any]) -> None:
+    """Raise unless these are the documented keys of what was measured, or nothing was."""
+    if not metrics:
+        return
+    _count(metrics["rows"], "metrics.rows")
+    if not isinstance(metrics.get("rows_are", ""), str):
+        raise TypeError("metrics.rows_are is no word")
+    error, baselines, code = (
+        _table(metrics[name], f"metrics.{name}") for name in ("error", "baselines", "code")
+    )
+    for name in NUMBERS:
+        _number(error[name], f"metrics.error.{name}")
+    for which, found in baselines.items():
+        for name in NUMBERS:
+            _number(_table(found, f"metrics.baselines.{which}")[name], f"metrics.baselines.{which}.{name}")
+    for name in COUNTS:
+        _count(code[name], f"metrics.code.{name}")
+    _number(metrics["loss"], "metrics.loss")
+    for name in ("rate_nats", "elbo_nats"):
+        if name in metrics:
+            _number(metrics[name], f"metrics.{name}")
+
+
+def check_epochs(epochs: list[Any]) -> None:
+    """Raise unless each is the record of an epoch."""
+    for place, epoch in enumerate(epochs):
+        who = f"epochs[{place}]"
+        record = _table(epoch, who)
+        _count(record["epoch"], f"{who}.epoch")
+        _number(record["learning_rate"], f"{who}.learning_rate")
+        _losses(record["training"], f"{who}.training")
+        if record["validation"] is not None:
+            _losses(record["validation"], f"{who}.validation")
+
+
+def _losses(value: Any, who: str) -> None:
+    losses = _table(value, who)
+    for name in ("loss", *losses):
+        _number(losses[name], f"{who}.{name}")
+
+
+def _table(value: Any, who: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{who} is no table")
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def _number(value: Any, who: str) -> None:
+    if type(value) not in (int, float):
+        raise TypeError(f"{who} is no number")
+
+
+def _count(value: Any, who: str) -> None:
+    if type(value) is not int or value < 0:
+        raise TypeError(f"{who} is no count")
