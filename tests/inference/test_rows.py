@@ -24,6 +24,7 @@ from isthmus.inference.rows import BATCH
 from isthmus.model.build import build
 from isthmus.preprocessing import Scaling
 from isthmus.sources import ArraySource
+from isthmus.sources.subset import Subset
 
 torch.set_num_threads(1)
 
@@ -262,3 +263,13 @@ def test_a_module_left_in_training_mode_is_put_right() -> None:
     model = inference(vectors(7)).model
     model.module.train()
     assert not Inference(model).module.training
+
+
+@pytest.mark.parametrize(("value", "what"), [(np.nan, "NaN"), (-np.inf, "infinity")])
+def test_a_row_that_is_not_finite_is_named_by_its_source_and_its_own_number(value: float, what: str) -> None:
+    rows = vectors(4)
+    told = inference(rows)
+    rows[BATCH + 104, 2] = value
+    for source in (ArraySource(rows, who="x.npy"), Subset(ArraySource(rows, who="x.npy"), np.arange(ROWS))):
+        with pytest.raises(DataError, match=rf"^x\.npy: .* got {what} in row {BATCH + 104}; remove"):
+            told.encode(source)

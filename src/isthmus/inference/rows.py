@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from isthmus.artifact import FittedModel
 from isthmus.errors import DataError
 from isthmus.sources import Source, check_alike
+from isthmus.sources.check import check_block
 
 BATCH = 128
 """Rows a batch, always: a shorter batch would compute other last bits. The last one is padded."""
@@ -107,7 +108,9 @@ class Inference:
         self.check_source(source)
 
         def read(rows: slice) -> Array:
-            return self.model.scaling.to_model(source.read(rows))
+            block = source.read(rows)
+            check_block(block, source.name, rows.start)
+            return self.model.scaling.to_model(block)
 
         return self._blocks(len(source), read, function, shape)
 

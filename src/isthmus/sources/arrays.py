@@ -73,6 +73,7 @@ class ArraySource(Source):
         values = _numbers(array, who)
         shape = _sample_shape(values.shape, sample_shape, who)
         kind: Literal["vectors", "pictures"] = "vectors" if len(shape) == 1 else "pictures"
+        self.name = who
         self._array = values
         self._dtype = values.dtype.newbyteorder("=")
         self.labels = None if labels is None else _labels(labels, len(values), who)

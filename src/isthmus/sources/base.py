@@ -20,6 +20,8 @@ class Source(ABC):
     A source may be larger than memory: whoever reads it asks for a block at a time.
     """
 
+    name: str = "rows"
+    """What messages about the rows begin with: a file, or what was given."""
     schema: Schema
     """What a row is."""
     labels: NDArray[Any] | None

@@ -98,6 +98,30 @@ remove these rows or fill their gaps first.
             raise _complaint(rows, who, first_row, step)
 
 
+def check_block(block: NDArray[Any], who: str, first_row: int) -> None:
+    """As :func:`check_rows`, for a block of rows whose source is not looked at as a whole.
+
+    Examples
+    --------
+    >>> check_block(np.array([[1.0], [np.nan]]), "x.npy", 128)
+    Traceback (most recent call last):
+        ...
+    isthmus.errors.DataError: x.npy: values must be finite, got NaN in row 129; \
+remove such rows or fill their gaps first.
+    """
+    if block.dtype.kind != "f" or np.isfinite(block).all():
+        return
+    infinite, gaps = _rows_with(block, max(1, len(block)))
+    what, bad, advice = (
+        ("infinity", infinite, "remove or clip such rows")
+        if len(infinite)
+        else ("NaN", gaps, "remove such rows or fill their gaps")
+    )
+    raise DataError(
+        f"{who}: values must be finite, got {what} in row {first_row + int(bad[0])}; {advice} first."
+    )
+
+
 def _complaint(rows: NDArray[Any], who: str, first_row: int, step: int) -> DataError:
     infinite, gaps = _rows_with(rows, step)
     what, bad, advice = ("infinity", infinite, "remove or clip") if len(infinite) else ("NaN", gaps, "remove")

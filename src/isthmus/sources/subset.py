@@ -28,7 +28,7 @@ class Subset(Source):
     """
 
     def __init__(self, source: Source, rows: Indices) -> None:
-        self.schema = source.schema
+        self.name, self.schema = source.name, source.schema
         self.labels = None if source.labels is None else source.labels[rows]
         self._source, self._rows = source, rows
 

@@ -75,7 +75,9 @@ def _shaped(source: Source, data: Data) -> Source:
     if data.sample_shape is None or source.schema.kind == "pictures":
         return source
     rows = source.read(slice(0, len(source)))
-    return ArraySource(rows, labels=source.labels, sample_shape=data.sample_shape, who="data.sample_shape")
+    shaped = ArraySource(rows, labels=source.labels, sample_shape=data.sample_shape, who="data.sample_shape")
+    shaped.name = source.name
+    return shaped
 
 
 def _check_size(source: Source, data: Data, name: str) -> None:
