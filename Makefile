@@ -14,6 +14,7 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 WORKERS ?= auto
 VENV := .venv
+BENCH_DATA := benchmarks/linear.py benchmarks/mnist.py
 WHEEL_VENV := build/wheel-venv
 
 ifeq ($(OS),Windows_NT)
@@ -86,8 +87,9 @@ format: $(VENV)/.dev ## format, and mend what ruff can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.core ## run benchmarks/*.py: ratios, each against its rival in one run
-	@for script in $(sort $(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python "$$script"; done
+bench: $(VENV)/.core ## run the benchmarks that need no data of your own: ratios, each against its rival
+	@for script in $(filter-out $(BENCH_DATA),$(sort $(wildcard benchmarks/*.py))); do echo "== $$script"; $(BIN)/python "$$script"; done
+	@echo "Left out, for they need the MNIST files: $(patsubst %,$(BIN)/python % --data FOLDER;,$(BENCH_DATA))"
 
 wheel: $(VENV)/.dev ## build dist/*, and run the wheel in an empty environment
 	@rm -rf dist $(WHEEL_VENV)

@@ -45,7 +45,7 @@ def compare(name: str, train: NDArray, test: NDArray, unit: float, model: Autoen
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/mnist"))
+    parser.add_argument("--data", type=Path, required=True, help="folder of the four MNIST files")
     options = parser.parse_args()
     linear = {
         "hidden_sizes": (),

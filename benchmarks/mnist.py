@@ -23,7 +23,7 @@ def isthmus(*arguments: str) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/mnist"))
+    parser.add_argument("--data", type=Path, required=True, help="folder of the four MNIST files")
     parser.add_argument("--kind", default="basic")
     parser.add_argument("--runs", type=int, default=2)
     options = parser.parse_args()

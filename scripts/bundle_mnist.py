@@ -1,4 +1,4 @@
-"""Draws the digits that ship with isthmus. Run by hand: python scripts/bundle_mnist.py ../shared/data/mnist.
+"""Draws the digits that ship with isthmus. By hand: python scripts/bundle_mnist.py FOLDER-OF-THE-MNIST-FILES.
 
 800 training and 200 test images of each digit, disjoint, all from MNIST's training images. The
 draw has a fixed seed and the gzip headers have neither time nor name, so the bytes repeat.
@@ -67,4 +67,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python scripts/bundle_mnist.py FOLDER-OF-THE-MNIST-FILES")
     main(Path(sys.argv[1]))

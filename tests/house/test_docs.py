@@ -82,9 +82,22 @@ def test_the_readme_shows_both_uses() -> None:
     assert {language for language, _ in blocks(PAGES[0].read_text("utf-8"))} == {"python", "bash"}
 
 
+def test_the_readme_shows_a_picture() -> None:
+    pictures = re.findall(r'!\[[^\]]*\]\(([^)\s]+)\)|<img[^>]*src="([^"]+)"', PAGES[0].read_text("utf-8"))
+    assert pictures
+
+
 def test_marked_blocks_are_left_out() -> None:
     page = "```python\na\n```\n\n<!-- not run: it fetches -->\n```bash\nb\n```\n\n```bash\nc\n```\n"
     assert blocks(page) == [Block("python", "a\n"), Block("bash", "c\n")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_links_and_pictures_of_html_lead_somewhere(page: Path) -> None:
+    targets = re.findall(
+        r'(?:href|src|srcset)="(?!https?://|#|mailto:|data:)([^"#\s]+)', page.read_text("utf-8")
+    )
+    assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
