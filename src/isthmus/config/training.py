@@ -34,11 +34,13 @@ class Training(Description):
     gradient_clip
         Largest norm of the gradient of a step, above 0, or None.
     validation_share
-        Share of the rows held out to choose the best epoch, in [0, 1); 0 trains on all rows for
-        all epochs.
+        Share of the rows held out to stop by and to choose the weights by, in [0, 1); 0 trains on
+        all rows for all epochs and keeps the last weights.
     patience
-        Share of all epochs without a better validation loss after which training stops, in (0, 1];
-        None never stops early. The best weights are returned either way.
+        Share of all epochs, in (0, 1], after which training stops if so many in a row had a
+        validation loss above the lowest by more than two standard errors of the difference; None
+        never stops early. Either way the last weights stand, unless those of the lowest validation
+        loss are better by as much.
     seed
         From which every random number derives; None draws one from the system and records it.
     start

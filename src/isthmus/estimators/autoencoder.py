@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,16 +21,16 @@ from isthmus.artifact import FittedModel, open_model, save_model
 from isthmus.artifact.fitted import Factory
 from isthmus.config import Config
 from isthmus.config.catalogue import part_from
-from isthmus.errors import OutputError, ParameterError
+from isthmus.errors import DataError, OutputError, ParameterError
 from isthmus.estimators.parameters import FAMILIES, Copies, from_config, penalty_names, seed_from, to_config
-from isthmus.evaluation.metrics import measure
+from isthmus.evaluation.metrics import squared_errors
 from isthmus.inference import Inference
 from isthmus.model.autoencoder import AutoencoderModule
-from isthmus.shapes import n_values
+from isthmus.shapes import n_values, shape_text
 from isthmus.sources import ArraySource
 from isthmus.training.callbacks import Callback
 from isthmus.training.loop import History, Trainer
-from isthmus.workflows.fit import fit, one_pass, prepare, train_further
+from isthmus.workflows.fit import fit, further_trainer, one_pass, prepare, train_further
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -69,7 +70,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     validation_share
         Share of the rows held out to stop by and to measure on, in [0, 1).
     patience
-        Share of all epochs without a better validation loss after which training stops; None never.
+        Share of all epochs after which training stops if so many in a row had a validation loss
+        above the lowest by more than two standard errors; None never.
     start
         ``"pca"``, ``"random"`` or ``"auto"``: where the weights begin.
     scaling
@@ -181,8 +183,17 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Returns
         -------
         Autoencoder
-            Itself. After Ctrl-C the best weights so far are kept before KeyboardInterrupt goes on.
+            Itself, with the last weights, or those of the epoch of lowest validation loss where they
+            are better by more than two standard errors. After Ctrl-C the weights of lowest validation
+            loss are kept before KeyboardInterrupt goes on.
         """
+        with self._schema_kept_on_failure():
+            history = self._fit(X, sample_weight)
+        if history.reason == "interrupted":
+            raise KeyboardInterrupt
+        return self
+
+    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> History:
         config, own = to_config(self.get_params(deep=False), self._draw_seed())
         source = self._source(X, reset=True)
         weights = self._weights(sample_weight, source)
@@ -201,32 +212,36 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             self._own = own
             self._asked = config
         self._trainer = None
-        self._keep(history)
-        if history.reason == "interrupted":
-            raise KeyboardInterrupt
-        return self
+        self._keep()
+        return history
 
     def partial_fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Make one pass over more rows: no split, preprocessing frozen at the first call.
 
         The first call decides everything that ``"auto"`` leaves open. Needs at least two different
-        rows then.
+        rows then. ``sample_weight`` compares the rows of one call alone: the weights of each call
+        are brought to mean 1. A call that fails leaves everything as it was.
         """
+        with self._schema_kept_on_failure():
+            self._partial_fit(X, sample_weight)
+        self._keep()
+        return self
+
+    def _partial_fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
         first = not hasattr(self, "_model")
         config, own = to_config(self.get_params(deep=False), self._draw_seed() if first else None)
         source = self._source(X, reset=first)
         weights = self._weights(sample_weight, source)
         if first:
             alone = config.with_training(validation_share=0.0)
-            self._model = prepare(source, alone, sample_weight=weights, parts=own).model
-            self._own = own
-            self._asked = config
-            self._trainer: Trainer | None = None
-        trainer = getattr(self, "_trainer", None) or Trainer(self._model.module, self._model.config.training)
-        one_pass(self._model, trainer, source, sample_weight=weights)
-        self._trainer = trainer
-        self._keep()
-        return self
+            model = prepare(source, alone, sample_weight=weights, parts=own).model
+        else:
+            model = self._model
+        trainer = getattr(self, "_trainer", None) or further_trainer(model, config.training.device)
+        one_pass(model, trainer, source, sample_weight=weights)
+        self._trainer: Trainer | None = trainer
+        if first:
+            self._model, self._own, self._asked = model, own, config
 
     # Using
 
@@ -263,7 +278,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Minus the mean squared error a value, in model units: larger is better, 0 is perfect."""
         check_is_fitted(self)
         source = self._source(X, reset=False)
-        errors = measure(Inference(self._model), source).errors.astype(np.float64)
+        errors = squared_errors(Inference(self._model), source).astype(np.float64)
         weights = self._weights(sample_weight, source)
         return -float(np.average(errors, weights=weights)) / source.schema.n_values
 
@@ -295,6 +310,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         estimator = cls(**from_config(model.config, parts))
         estimator._model = model
         estimator._own = {name: Copies(factory()) for name, factory in parts.items()}
+        estimator._asked, _ = to_config(estimator.get_params(deep=False), model.config.training.seed)
         estimator.n_features_in_ = model.scaling.schema.n_values  # pyright: ignore[reportAttributeAccessIssue]
         if model.scaling.schema.columns is not None:
             names = np.array(model.scaling.schema.columns, dtype=object)
@@ -374,7 +390,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 "preprocessing were changed since. Set warm_start=False to begin anew."
             )
 
-    def _keep(self, history: History | None = None) -> None:
+    def _keep(self) -> None:
         """Set the attributes that a fit leaves."""
         model = self._model
         self.config_ = model.config
@@ -389,6 +405,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         shape, flat = self.sample_shape, X
         if not reset:
             shape = self._model.scaling.schema.sample_shape
+            _check_shape(X, shape)
         elif getattr(X, "ndim", 2) > 2:
             shape = tuple(X.shape[1:])
         if getattr(X, "ndim", 2) > 2:
@@ -398,6 +415,19 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         picture = shape is not None and len(shape) > 1
         columns = None if names is None or picture else [str(name) for name in names]
         return ArraySource(rows, columns=columns, sample_shape=shape if picture else None, who="Autoencoder")
+
+    @contextmanager
+    def _schema_kept_on_failure(self) -> Generator[None]:
+        """Whatever ends a fit early, the estimator stays as usable as it was."""
+        names = ("n_features_in_", "feature_names_in_")
+        before = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        try:
+            yield
+        except BaseException:
+            for name in names:
+                self.__dict__.pop(name, None)
+            self.__dict__.update(before)
+            raise
 
     def _weights(self, sample_weight: ArrayLike | None, source: ArraySource) -> NDArray[np.float64] | None:
         if sample_weight is None:
@@ -411,6 +441,17 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         kind = np.dtype(schema.dtype)
         wanted = kind if kind.kind == "f" or kind == np.uint8 else np.dtype(np.float64)
         return self._model.scaling.to_data(model_units, dtype=wanted).reshape(len(model_units), -1)
+
+
+def _check_shape(X: Any, shape: tuple[int, ...]) -> None:
+    """Rows that have axes must have those of the fit; a single channel may be left out."""
+    axes: Any = getattr(X, "shape", ())
+    got = tuple(int(side) for side in axes)[1:]
+    if len(got) > 1 and shape not in (got, (*got, 1)):
+        raise DataError(
+            f"Autoencoder: expected rows of shape {shape_text(shape)}, got {shape_text(got)}. "
+            "Give them as they were given to fit, or flat."
+        )
 
 
 def _float_type(source: ArraySource) -> np.dtype[Any]:

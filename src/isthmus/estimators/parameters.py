@@ -72,7 +72,10 @@ def _to_config(params: Mapping[str, Any], seed: int | None) -> tuple[Config, dic
 
 
 def from_config(config: Config, own: Mapping[str, Factory]) -> dict[str, Any]:
-    """An estimator's parameters that spell out a config; the user's own parts from their factories."""
+    """An estimator's parameters that spell out a config; the user's own parts from their factories.
+
+    Where a model was trained binds nobody who opens it: its device is "auto" again.
+    """
     model, training = config.model, config.training
 
     def part(value: Any) -> Any:
@@ -85,6 +88,7 @@ def from_config(config: Config, own: Mapping[str, Factory]) -> dict[str, Any]:
         "max_epochs": training.epochs,
         "random_state": training.seed,
         **{name: getattr(training, name) for name in TRAINING},
+        "device": "auto",
         "scaling": config.data.scaling,
         "sample_shape": config.data.sample_shape,
     }

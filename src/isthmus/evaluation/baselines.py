@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 from sklearn.decomposition import IncrementalPCA
+from threadpoolctl import threadpool_limits
 
 from isthmus.artifact import Baseline
 
@@ -27,19 +28,26 @@ def fit_baseline(read: Read, n_rows: int, size: int, sample_weight: Array | None
 
     Exact, through the covariance or the Gram matrix, where one of their sides is at most 4,096;
     incremental beyond (Ross et al. 2008, by scikit-learn), which leaves weights out. The sign of
-    each axis is such that its largest entry is positive.
+    each axis is such that its largest entry is positive. One BLAS thread, so that the bytes do not
+    depend on how many there are.
     """
-    n_values = read(slice(0, 1)).size
-    k = min(size, n_values, n_rows - 1)
-    if n_values <= LARGEST_EXACT:
-        mean, axes = _through_covariance(read, n_rows, n_values, k, sample_weight)
-    elif n_rows <= LARGEST_EXACT:
-        mean, axes = _through_gram(read, n_rows, k, sample_weight)
-    else:
-        mean, axes = _incremental(read, n_rows, k)
+    with threadpool_limits(1, user_api="blas"):
+        mean, axes = _principal(read, n_rows, size, sample_weight)
     largest = np.abs(axes).argmax(axis=1)
     axes = axes * np.sign(axes[np.arange(len(axes)), largest])[:, None]
     return Baseline(mean.astype(np.float32), np.ascontiguousarray(axes, np.float32))
+
+
+def _principal(
+    read: Read, n_rows: int, size: int, sample_weight: Array | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    n_values = read(slice(0, 1)).size
+    k = min(size, n_values, n_rows - 1)
+    if n_values <= LARGEST_EXACT:
+        return _through_covariance(read, n_rows, n_values, k, sample_weight)
+    if n_rows <= LARGEST_EXACT:
+        return _through_gram(read, n_rows, k, sample_weight)
+    return _incremental(read, n_rows, k)
 
 
 def _blocks(read: Read, n_rows: int) -> Iterator[tuple[slice, Array]]:

@@ -44,12 +44,16 @@ class Measured:
     """Evidence lower bound in nats, one draw of the code a row, mean over rows; None without one."""
     n_values: int
     """Values a row."""
+    n_given: int
+    """Rows as given, where equal ones were merged into one row of their total weight."""
+    weights: Array | None = None
+    """What each row counts in every mean, ``(rows,)``; None if all count the same."""
 
     def to_dict(self) -> dict[str, Any]:
         """The documented keys; see ``docs/metrics.md``."""
-        sse = _mean(self.errors)
+        sse = self._mean(self.errors)
         values: dict[str, Any] = {
-            "rows": len(self.errors),
+            "rows": self.n_given,
             "error": {"sse": sse, "mse": sse / self.n_values},
             "baselines": {},
             "code": {
@@ -57,26 +61,45 @@ class Measured:
                 "active": int((~self.dead).sum()),
                 "dead": int(self.dead.sum()),
             },
-            "loss": _mean(self.losses),
+            "loss": self._mean(self.losses),
         }
         for name, errors in (("pca", self.pca_errors), ("mean", self.mean_errors)):
             if errors is not None:
-                values["baselines"][name] = {"sse": _mean(errors), "mse": _mean(errors) / self.n_values}
+                mean = self._mean(errors)
+                values["baselines"][name] = {"sse": mean, "mse": mean / self.n_values}
         if self.rates is not None:
-            values["rate_nats"] = _mean(self.rates.sum(axis=1))
+            values["rate_nats"] = self._mean(self.rates.sum(axis=1))
         if self.elbo is not None:
             values["elbo_nats"] = self.elbo
         return values
 
+    def _mean(self, values: Array) -> float:
+        return _mean(values, self.weights)
 
-def measure(inference: Inference, source: Source) -> Measured:
-    """Run a model over all rows of a source and compare it with its baselines."""
+
+def squared_errors(inference: Inference, source: Source) -> Array:
+    """Squared error of each row in model units, summed over its values, ``(rows,)``: nothing else."""
+
+    def errors(x: torch.Tensor) -> torch.Tensor:
+        return _squared_error(x, inference.module.reconstruct(x)).unsqueeze(1)
+
+    return inference.over(source, errors, (1,))[:, 0]
+
+
+def measure(
+    inference: Inference, source: Source, weights: Array | None = None, *, n_given: int | None = None
+) -> Measured:
+    """Run a model over all rows of a source and compare it with its baselines.
+
+    ``weights``, ``(rows,)``, is what each row counts in every mean; ``n_given`` the number of rows
+    before equal ones were merged.
+    """
     module, scaling, baseline = inference.module, inference.model.scaling, inference.model.baseline
     codes = inference.encode(source)
 
     def errors_and_losses(x: torch.Tensor) -> torch.Tensor:
         outputs = module.decoder(module.encode(x))
-        error = (x - module.likelihood.mean(outputs)).square().flatten(1).sum(dim=1)
+        error = _squared_error(x, module.likelihood.mean(outputs))
         return torch.stack([error, module.likelihood(outputs, x)], dim=1)
 
     both = inference.over(source, errors_and_losses, (2,))
@@ -92,15 +115,21 @@ def measure(inference: Inference, source: Source) -> Measured:
         pca_errors=pca_errors,
         mean_errors=mean_errors,
         codes=codes,
-        dead=dead_units(codes, has_distribution=rates is not None),
+        dead=dead_units(codes, weights, has_distribution=rates is not None),
         losses=both[:, 1],
         rates=rates,
-        elbo=None if rates is None else _elbo(inference, source, rates),
+        elbo=None if rates is None else _elbo(inference, source, rates, weights),
         n_values=scaling.schema.n_values,
+        n_given=len(source) if n_given is None else n_given,
+        weights=weights,
     )
 
 
-def _elbo(inference: Inference, source: Source, rates: Array) -> float | None:
+def _squared_error(x: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tensor:
+    return (x - reconstruction).square().flatten(1).sum(dim=1)
+
+
+def _elbo(inference: Inference, source: Source, rates: Array, weights: Array | None) -> float | None:
     """``E ln p(x given h) - KL``, one draw of h a row; None where L is no density."""
     module = inference.module
     if module.likelihood.unit != "nats":
@@ -113,19 +142,22 @@ def _elbo(inference: Inference, source: Source, rates: Array) -> float | None:
         drawn = module.code(pre_code, randomness(next(block)))
         return module.likelihood(module.decoder(drawn.value, context), x).unsqueeze(1)
 
-    return -_mean(inference.over(source, distortion, (1,))) - _mean(rates.sum(axis=1))
+    distortions = inference.over(source, distortion, (1,))[:, 0]
+    return -_mean(distortions, weights) - _mean(rates.sum(axis=1), weights)
 
 
-def dead_units(codes: Array, *, has_distribution: bool) -> NDArray[np.bool_]:
+def dead_units(codes: Array, weights: Array | None = None, *, has_distribution: bool) -> NDArray[np.bool_]:
     """Units that carry nothing: they hardly vary over the rows, ``(code_size,)``.
 
     Of a Gaussian code by the variance of the means, against 0.01; of others against the other units.
     """
-    variance = codes.astype(np.float64).var(axis=0)
+    values = codes.astype(np.float64)
+    mean = np.average(values, axis=0, weights=weights)
+    variance = np.average(np.square(values - mean), axis=0, weights=weights)
     if has_distribution:
         return variance <= ACTIVE_VARIANCE
     return variance <= DEAD_VARIANCE * variance.mean()
 
 
-def _mean(values: Array) -> float:
-    return float(values.astype(np.float64).mean())
+def _mean(values: Array, weights: Array | None) -> float:
+    return float(np.average(values.astype(np.float64), weights=weights))

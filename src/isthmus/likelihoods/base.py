@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
@@ -15,6 +16,8 @@ class Likelihood(nn.Module, ABC):
 
     unit: ClassVar[Literal["nats", "squared error"]]
     """Unit of an example's loss. Nats: a full negative log density; squared error: none."""
+    support: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    """Lowest and highest value of x, in model units, that L is meant for."""
 
     @staticmethod
     @abstractmethod

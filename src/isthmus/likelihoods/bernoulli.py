@@ -19,6 +19,7 @@ class Bernoulli(Likelihood):
     """``L = -sum_i x_i ln p_i + (1 - x_i) ln(1 - p_i)``, ``p = sigmoid(outputs)``, in nats."""
 
     unit: ClassVar[Literal["nats", "squared error"]] = "nats"
+    support: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     @staticmethod
     def output_shape(sample_shape: Shape) -> Shape:

@@ -62,10 +62,7 @@ def build(
             "build: code_size and likelihood must be chosen first, got 'auto'. Resolve the config."
         )
     own = parts or {}
-    code_class: Any = _custom(model.code, own) or _class(model.code)
-    code: Code = (
-        code_class(size) if isinstance(model.code, Custom) else code_class(size, **model.code.get_params())
-    )
+    code = _code(model.code, size, own)
     likelihood: Likelihood = _part(model.likelihood, own)
     ends = Ends(sample_shape, code.n_inputs(size), size, likelihood.output_shape(sample_shape))
     module = AutoencoderModule(
@@ -81,6 +78,19 @@ def build(
         _check_weights(module, weights)
         module.load_state_dict(weights)
     return module
+
+
+def _code(description: Description, size: int, own: Mapping[str, Factory]) -> Code:
+    factory = _custom(description, own)
+    if factory is None:
+        return _class(description)(size, **description.get_params())
+    code: Code = factory()
+    if code.size != size:
+        raise ParameterError(
+            f"code: expected your own code to have the model's code size, {size}, got {code.size}. "
+            f"Set the size of the model (n_components) to {code.size}."
+        )
+    return code
 
 
 def _network(

@@ -1,4 +1,7 @@
-"""The loop: the only place that steps an optimiser or averages over a batch."""
+"""The loop: the only place that steps an optimiser or averages over batches.
+
+The mean over the examples of one batch is the objective's own.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,10 @@ class History:
 
 
 class Trainer:
-    """Fits a module: fused AdamW, warm-up, clipping, early stopping with the best weights back.
+    """Fits a module: fused AdamW, warm-up, clipping, early stopping by validation loss.
+
+    The last weights stand, unless those of the epoch of lowest validation loss are better by more
+    than two standard errors; only epochs that are worse by so much count for patience.
 
     Everything random is a function of the seed, the epoch and the step.
 
@@ -48,12 +54,16 @@ class Trainer:
         Trained in place, on the device of ``plan``.
     plan
         Every ``"auto"`` already replaced.
+    n_epochs_done
+        Epochs that the module was trained before: orders and noise go on after theirs, the
+        schedule begins anew.
     """
 
-    def __init__(self, module: AutoencoderModule, plan: Training) -> None:
+    def __init__(self, module: AutoencoderModule, plan: Training, *, n_epochs_done: int = 0) -> None:
         self.module = module
         self.plan = plan
         self.device = torch.device(plan.device)
+        self.n_epochs_done = n_epochs_done
         self.n_steps_done = 0
         module.to(self.device)
         parameters = [p for p in module.parameters() if p.requires_grad]
@@ -73,9 +83,16 @@ class Trainer:
         validation_weight: Tensor | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> History:
-        """Train for all epochs or until patience ends; leave the best weights in the module."""
+        """Train for all epochs or until patience ends.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is no longer finite; the module then holds the best measured weights.
+        """
         n_epochs = int(_number(self.plan.epochs))
-        batches_an_epoch = math.ceil(len(rows) / int(_number(self.plan.batch_size)))
+        batches_an_epoch = self._n_batches(len(rows))
+        first, n_steps = self._begin(batches_an_epoch), n_epochs * batches_an_epoch
         patience = n_epochs if self.plan.patience is None else _number(self.plan.patience) * n_epochs
         history, best = History(), _Best()
         for callback in callbacks:
@@ -83,7 +100,8 @@ class Trainer:
         with training_threads(int(_number(self.plan.threads))):
             try:
                 for epoch in range(1, n_epochs + 1):
-                    training = self._pass(rows, n_epochs * batches_an_epoch, epoch, sample_weight, callbacks)
+                    order = epoch + self.n_epochs_done
+                    training = self._pass(rows, (first, n_steps), order, sample_weight, callbacks)
                     _check_finite(training["loss"], f"epoch {epoch}")
                     held_out, losses = None, None
                     if validation is not None:
@@ -99,6 +117,10 @@ class Trainer:
                         break
             except KeyboardInterrupt:
                 history.reason = "interrupted"
+            except TrainingError:
+                best.restore(self.module, interrupted=True)
+                self.module.eval()
+                raise
         history.best_epoch = best.restore(self.module, interrupted=history.reason == "interrupted")
         for callback in callbacks:
             callback.end(history.reason)
@@ -108,27 +130,41 @@ class Trainer:
     def one_pass(self, rows: Rows, sample_weight: Tensor | None = None) -> Epoch:
         """One pass over the rows at the highest rate, without validation: for data that comes in parts."""
         self.module.to(self.device)
+        self._begin(self._n_batches(len(rows)))
         with training_threads(int(_number(self.plan.threads))):
             terms = self._pass(rows, None, self.n_steps_done, sample_weight, ())
         self.module.eval()
         _check_finite(terms["loss"], "this pass")
         return Epoch(self.n_steps_done, _number(self.plan.learning_rate), terms, None)
 
+    def _begin(self, batches_an_epoch: int) -> int:
+        """The step to begin at: after those of the epochs done, so that chance is not replayed."""
+        self.n_steps_done = max(self.n_steps_done, self.n_epochs_done * batches_an_epoch)
+        return self.n_steps_done
+
+    def _n_batches(self, n_rows: int) -> int:
+        return math.ceil(n_rows / int(_number(self.plan.batch_size)))
+
     def _pass(
         self,
         rows: Rows,
-        n_steps: int | None,
+        schedule: tuple[int, int] | None,
         order: int,
         sample_weight: Tensor | None,
         callbacks: Sequence[Callback],
     ) -> dict[str, float]:
-        """Every row once, in an order that is a function of the seed and ``order``."""
+        """Every row once, in an order that is a function of the seed and ``order``.
+
+        ``schedule`` is the first step of the training and how many there are; None stays at the
+        highest rate.
+        """
         self.module.train()
         means = _Means()
         for indices in self._batches(len(rows), order):
             rate = _number(self.plan.learning_rate)
-            if n_steps is not None:
-                rate *= rate_factor(self.n_steps_done, n_steps, self.plan.warm_up_share, self.plan.schedule)
+            if schedule is not None:
+                step = self.n_steps_done - schedule[0]
+                rate *= rate_factor(step, schedule[1], self.plan.warm_up_share, self.plan.schedule)
             weight = None if sample_weight is None else sample_weight[indices].to(self.device)
             batch = rows.gather(indices).to(self.device, non_blocking=True)
             means.add(self._step(batch, weight, rate), len(indices))
@@ -151,7 +187,7 @@ class Trainer:
     def _batches(self, n: int, order: int) -> Iterator[Tensor]:
         """Batches of nearly equal size, so that no last one is left with a row or two."""
         permutation = Randomness(int(self.plan.seed or 0), "order", order).permutation(n)
-        return iter(permutation.tensor_split(math.ceil(n / int(_number(self.plan.batch_size)))))
+        return iter(permutation.tensor_split(self._n_batches(n)))
 
     @torch.no_grad()
     def validate(self, rows: Rows, sample_weight: Tensor | None = None) -> tuple[dict[str, float], Tensor]:
@@ -176,7 +212,8 @@ class _Best:
 
     A validation set of ten rows has a lowest epoch by luck alone. So the present weights stand
     unless the best ones are better by more than two standard errors of the paired difference; only
-    such epochs count for patience. With many rows this is the lowest validation loss.
+    such epochs count for patience. With many rows this is the lowest validation loss. A loss that is
+    not finite is worse than any.
     """
 
     def __init__(self) -> None:
@@ -190,6 +227,9 @@ class _Best:
         """Take note of an epoch; without validation the last one is the best."""
         self._present = epoch
         if losses is None:
+            return
+        if not torch.isfinite(losses).all():
+            self.n_worse += 1
             return
         if self._losses is None or losses.mean() < self._losses.mean():
             self._epoch, self._losses = epoch, losses

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from isthmus.model.autoencoder import AutoencoderModule
 
-WORK_A_THREAD = 3e8
+WORK_A_THREAD = 1e9
 """Floating-point operations a step under which another thread costs more than it brings."""
 
 
@@ -27,8 +27,15 @@ def training_threads(n: int) -> Generator[None]:
 
 
 def choose_threads(module: AutoencoderModule, batch_size: int) -> int:
-    """One thread for small steps, which more would only slow down; never more than there are cores."""
+    """One thread for small steps, which more would only slow down; never more than the process has cores."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module.eval()(torch.zeros(1, *module.sample_shape))
     work = 3 * batch_size * counter.get_total_flops()
-    return max(1, min(int(work / WORK_A_THREAD), os.cpu_count() or 1))
+    return max(1, min(int(work / WORK_A_THREAD), n_cores()))
+
+
+def n_cores() -> int:
+    """Cores that this process may use: a container or a scheduler may lend fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,10 +18,12 @@ from isthmus.artifact import Baseline, FittedModel
 from isthmus.config import Config, Training
 from isthmus.config.catalogue import part_name
 from isthmus.config.defaults import Facts, learning_rate, resolve
-from isthmus.errors import ParameterError, TrainingError
+from isthmus.config.parts.likelihoods import Bernoulli
+from isthmus.errors import DataError, ParameterError
 from isthmus.evaluation.baselines import fit_baseline
 from isthmus.evaluation.metrics import measure
 from isthmus.inference import Inference
+from isthmus.likelihoods.base import Likelihood
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import Factory, build
 from isthmus.model.start import can_start_at_pca, start_at_pca
@@ -28,8 +32,10 @@ from isthmus.sources import Source, check_alike
 from isthmus.training.callbacks import Callback
 from isthmus.training.loop import History, Trainer
 from isthmus.training.rows import SourceRows
-from isthmus.training.threads import choose_threads
+from isthmus.training.threads import choose_threads, training_threads
 from isthmus.workflows.row_order import Part, Weights, all_rows, split_rows
+
+BLOCK = 4096
 
 
 @dataclass(slots=True)
@@ -60,7 +66,7 @@ def fit(
     config
         ``"auto"`` anywhere is replaced by what the data say.
     validation
-        Rows to choose the best epoch by, instead of a share of ``source``.
+        Rows to stop by and to choose the weights by, instead of a share of ``source``.
     sample_weight
         ``(rows,)``, at least 0; a row of weight 2 counts as two rows.
     parts
@@ -71,7 +77,8 @@ def fit(
     Returns
     -------
     FittedModel, History
-        The model holds the best weights, its metrics are of the validation rows (of the training
+        The model holds the last weights, or those of the lowest validation loss where they are better
+        by more than two standard errors; its metrics are of the validation rows (of the training
         rows where there are none).
     """
     prepared = prepare(source, config, validation=validation, sample_weight=sample_weight, parts=parts)
@@ -91,15 +98,18 @@ def prepare(
     """Split, fit the preprocessing, replace every ``"auto"``, build and set the weights to begin with."""
     seed = secrets.randbits(32) if config.training.seed is None else config.training.seed
     training, held_out = _split(source, config, sample_weight, validation, seed, who)
+    config = _within_support(config)
     scaling = fit_scaling(training, config)
     suggested = infer_likelihood(training.source, scaling)
     facts = Facts(source.schema.sample_shape, len(training.source), suggested.name)
     config = resolve(config, facts).with_training(seed=seed, device=_device(config.training.device))
     module = build(config.model, scaling.model_shape, seed=seed, parts=parts)
+    _check_support(module, scaling, training, held_out)
     baseline = fit_baseline(
         _reader(training, scaling), len(training.source), module.code.size, training.weights
     )
-    start = _start(module, baseline, config.training.start)
+    with training_threads(1):
+        start = _start(module, baseline, config.training.start)
     config = _settled(config.with_training(start=start), module, facts)
     as_suggested = part_name(config.model.likelihood) == suggested.name
     notes = (*scaling.notes, *([f"Likelihood: {suggested.reason}"] if as_suggested else []))
@@ -109,7 +119,7 @@ def prepare(
 def train(prepared: Prepared, callbacks: Sequence[Callback] = ()) -> History:
     """Train what was prepared, and measure it on held-out rows."""
     model, training, validation = prepared.model, prepared.training, prepared.validation
-    trainer = Trainer(model.module, model.config.training)
+    trainer = Trainer(model.module, model.config.training, n_epochs_done=len(model.epochs))
     history = trainer.fit(
         SourceRows(training.source, model.scaling),
         None if validation is None else SourceRows(validation.source, model.scaling),
@@ -123,11 +133,15 @@ def train(prepared: Prepared, callbacks: Sequence[Callback] = ()) -> History:
     model.epochs = [*model.epochs, *records]
     model.best_epoch = before + history.best_epoch
     seen = training if validation is None else validation
-    model.metrics = {
-        "rows_are": "training" if validation is None else "validation",
-        **measure(Inference(model), seen.source).to_dict(),
-    }
+    model.metrics = _metrics(model, seen, "training" if validation is None else "validation")
     return history
+
+
+def _metrics(model: FittedModel, part: Part, rows_are: str) -> dict[str, Any]:
+    threads = model.config.training.threads
+    with training_threads(threads if isinstance(threads, int) else 1):
+        measured = measure(Inference(model), part.source, part.weights, n_given=part.n_given)
+    return {"rows_are": rows_are, **measured.to_dict()}
 
 
 def train_further(
@@ -151,9 +165,16 @@ def train_further(
     start = model.config.training.start
     config = resolve(replace(model.config, training=wanted), facts)
     config = config.with_training(seed=seed, start=start, device=_device(wanted.device))
+    _check_support(model.module, model.scaling, None, part, validation)
     with _restored_on_failure(model):
         model.config = _settled(config, model.module, facts)
         return train(Prepared(model, part, validation), callbacks)
+
+
+def further_trainer(model: FittedModel, device: str) -> Trainer:
+    """A trainer for passes over more rows, on ``device``, which is kept in the model's config."""
+    model.config = model.config.with_training(device=_device(device))
+    return Trainer(model.module, model.config.training, n_epochs_done=len(model.epochs))
 
 
 def one_pass(
@@ -165,31 +186,35 @@ def one_pass(
 ) -> None:
     """One pass of a trainer over rows, without a split: for data that come in parts.
 
-    A pass that fails leaves the model as it was.
+    A pass that fails leaves the model and the trainer as they were.
     """
     _check_fits(model, source)
     part = all_rows(source, sample_weight)
-    with _restored_on_failure(model):
+    _check_support(model.module, model.scaling, None, part)
+    with _restored_on_failure(model, trainer):
         epoch = trainer.one_pass(SourceRows(part.source, model.scaling), _tensor(part.weights))
         model.module.to("cpu")
-    record = {**epoch.to_dict(), "epoch": len(model.epochs) + 1}
-    model.epochs = [*model.epochs, record]
-    model.best_epoch = len(model.epochs)
-    measured = measure(Inference(model), part.source).to_dict()
-    model.metrics = {"rows_are": "training", **measured}
+        model.epochs = [*model.epochs, {**epoch.to_dict(), "epoch": len(model.epochs) + 1}]
+        model.best_epoch = len(model.epochs)
+        model.metrics = _metrics(model, part, "training")
 
 
 @contextmanager
-def _restored_on_failure(model: FittedModel) -> Generator[None]:
-    """Give a model its config and weights back if training it fails."""
-    config = model.config
+def _restored_on_failure(model: FittedModel, trainer: Trainer | None = None) -> Generator[None]:
+    """Give a model, and its trainer, their state back whatever ends the training early."""
+    records = model.config, model.epochs, model.best_epoch, model.metrics
+    moments = None if trainer is None else copy.deepcopy(trainer.optimiser.state_dict())
+    n_steps_done = 0 if trainer is None else trainer.n_steps_done
     weights = {name: value.clone() for name, value in model.module.state_dict().items()}
     try:
         yield
-    except TrainingError:
-        model.config = config
+    except BaseException:
+        model.config, model.epochs, model.best_epoch, model.metrics = records
         model.module.to("cpu").load_state_dict(weights)
         model.module.eval()
+        if trainer is not None and moments is not None:
+            trainer.optimiser.load_state_dict(moments)
+            trainer.n_steps_done = n_steps_done
         raise
 
 
@@ -205,6 +230,43 @@ def _settled(config: Config, module: AutoencoderModule, facts: Facts) -> Config:
 
 def _check_fits(model: FittedModel, source: Source) -> None:
     Inference(model).check_source(source)
+
+
+def _within_support(config: Config) -> Config:
+    """Log loss wants values in [0, 1]: where the scaling is free, it brings them there."""
+    if config.data.scaling == "auto" and isinstance(config.model.likelihood, Bernoulli):
+        return replace(config, data=config.data.replace(scaling="range"))
+    return config
+
+
+def _check_support(
+    module: AutoencoderModule, scaling: Scaling, training: Part | None, *others: Part | None
+) -> None:
+    """Refuse rows that the likelihood is not meant for.
+
+    Where the range was found from training rows, others may leave it, by its width at most.
+    """
+    likelihood = module.likelihood
+    if likelihood.support == (-math.inf, math.inf):
+        return
+    width = likelihood.support[1] - likelihood.support[0] if scaling.method == "range" else 0.0
+    for part, beyond in [(training, 0.0), *((other, width) for other in others)]:
+        if part is None:
+            continue
+        for start in range(0, len(part.source), BLOCK):
+            block = part.source.read(slice(start, min(start + BLOCK, len(part.source))))
+            _check_block(likelihood, scaling.to_model(block), beyond)
+
+
+def _check_block(likelihood: Likelihood, values: NDArray[np.float32], beyond: float) -> None:
+    low, high = likelihood.support
+    lowest, highest = float(values.min()), float(values.max())
+    if lowest < low - beyond or highest > high + beyond:
+        worst = lowest if lowest < low - beyond else highest
+        raise DataError(
+            f"{type(likelihood).__name__}: expected values in [{low:g}, {high:g}] in model units, "
+            f"got {worst:.4g}. Set scaling='range', or take squared_error."
+        )
 
 
 def fit_scaling(training: Part, config: Config) -> Scaling:

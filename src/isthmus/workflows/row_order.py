@@ -1,8 +1,9 @@
 """Rows as a weighted set: in a canonical order, equal ones merged, weightless ones left out.
 
 A fit then is a function of *which* rows there are and how much they weigh, not of how a file
-lists them: a row given twice and a row of weight 2 give the same model, bit for bit, and no copy
-of a training row can sit among the validation rows.
+lists them: a row given twice and a row of weight 2 give the same model, bit for bit (only its
+metrics say how many rows were given), and no copy of a training row can sit among the validation
+rows.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Part:
     source: Source
     weights: Weights | None
     """Of mean 1; None if all weigh the same."""
+    n_given: int
+    """Rows as they were given, of positive weight: each of several equal ones counts."""
 
 
 def split_rows(
@@ -41,7 +44,7 @@ def split_rows(
     who: str = "fit",
 ) -> tuple[Part, Part | None]:
     """Training and validation rows of a source; the choice is a function of the rows and the seed."""
-    rows, weights = weighted_set(source, sample_weight, who)
+    rows, weights, counts = weighted_set(source, sample_weight, who)
     if len(rows) < 2:
         raise DataError(
             f"fit: expected at least 2 different rows, got {len(rows)} (n_samples = {len(source)}). "
@@ -52,31 +55,38 @@ def split_rows(
     held_out = np.sort(order[:n_validation])
     training = np.sort(order[n_validation:])
     if n_validation == 0:
-        return _part(source, rows, weights, training), None
-    return _part(source, rows, weights, training), _part(source, rows, weights, held_out)
+        return _part(source, rows, weights, counts, training), None
+    held = _part(source, rows, weights, counts, held_out)
+    return _part(source, rows, weights, counts, training), held
 
 
 def weighted_set(
     source: Source, sample_weight: NDArray[np.float64] | None, who: str = "fit"
-) -> tuple[Indices, NDArray[np.float64]]:
-    """One position for each different row of positive weight, in canonical order, and total weights."""
+) -> tuple[Indices, NDArray[np.float64], Indices]:
+    """Different rows of positive weight in canonical order: a position, total weight and count of each."""
     digests = _digests(source, who)
     _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
-    weights = np.bincount(inverse.ravel(), weights=sample_weight, minlength=len(first)).astype(np.float64)
+    inverse = inverse.ravel()
+    weights = np.bincount(inverse, weights=sample_weight, minlength=len(first)).astype(np.float64)
+    given = inverse if sample_weight is None else inverse[sample_weight > 0]
+    counts = np.bincount(given, minlength=len(first))
     kept = weights > 0
-    return first[kept].astype(np.int64), weights[kept]
+    return first[kept].astype(np.int64), weights[kept], counts[kept]
 
 
 def all_rows(source: Source, sample_weight: NDArray[np.float64] | None = None, who: str = "fit") -> Part:
     """Every row of a source as one part, as the weighted set that it is."""
-    rows, weights = weighted_set(source, sample_weight, who)
-    return _part(source, rows, weights, np.arange(len(rows)))
+    rows, weights, counts = weighted_set(source, sample_weight, who)
+    return _part(source, rows, weights, counts, np.arange(len(rows)))
 
 
-def _part(source: Source, rows: Indices, weights: NDArray[np.float64], chosen: Indices) -> Part:
+def _part(
+    source: Source, rows: Indices, weights: NDArray[np.float64], counts: Indices, chosen: Indices
+) -> Part:
     own = weights[chosen]
     equal = bool((own == own[0]).all()) if len(own) else True
-    return Part(Subset(source, rows[chosen]), None if equal else (own / own.mean()).astype(np.float32))
+    normalised = None if equal else (own / own.mean()).astype(np.float32)
+    return Part(Subset(source, rows[chosen]), normalised, int(counts[chosen].sum()))
 
 
 def _digests(source: Source, who: str) -> NDArray[np.void]:
