@@ -179,10 +179,17 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         result.loss.backward()
         if self.plan.gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.module.parameters(), _number(self.plan.gradient_clip))
+            self._clip(_number(self.plan.gradient_clip))
         self.optimiser.step()
         self.n_steps_done += 1
         return result
+
+    def _clip(self, largest: float) -> None:
+        """Scale the gradient down to a norm of ``largest``; on the CPU touch it only if it is larger."""
+        parameters = [p for p in self.module.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if self.device.type != "cpu" or norm.item() > largest:
+            torch.nn.utils.clip_grads_with_norm_(parameters, largest, norm)
 
     def _batches(self, n: int, order: int) -> Iterator[Tensor]:
         """Batches of nearly equal size, so that no last one is left with a row or two."""
