@@ -345,6 +345,16 @@ def test_a_single_validation_row_decides_by_itself() -> None:
     assert best.restore(module) == 1
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_is_worse(value: float) -> None:
+    best, module, states = offered([2.0, 2.0], [1.0, 1.0], [1.0, value], [value, value])
+    assert best.n_worse == 2
+    assert best.restore(module) == 2
+    assert_same(state(module), states[1])
+    best, _, _ = offered([value, 1.0], [1.0, 1.0])
+    assert best.n_worse == 0
+
+
 def test_only_epochs_in_a_row_count_for_patience() -> None:
     best, _, _ = offered([1.0, 1.0], [2.0, 2.0], [2.0, 2.0])
     assert best.n_worse == 2
@@ -465,6 +475,41 @@ def test_a_loss_that_is_not_finite_ends_the_training(value: float) -> None:
         Trainer(made(), plan()).fit(TensorRows(x))
     with pytest.raises(TrainingError, match="no longer finite in this pass"):
         Trainer(made(), plan()).one_pass(TensorRows(x))
+
+
+def test_a_training_that_diverges_leaves_the_best_measured_weights() -> None:
+    class Poison(Recorder):
+        def epoch(self, epoch: Epoch) -> None:
+            super().epoch(epoch)
+            if epoch.epoch == 2:
+                with torch.no_grad():
+                    next(self.module.parameters()).fill_(math.nan)
+
+    module = made()
+    poison = Poison(module)
+    with pytest.raises(TrainingError, match="no longer finite in epoch 3"):
+        Trainer(module, plan()).fit(TensorRows(X), TensorRows(X), callbacks=[poison])
+    assert_same(state(module), poison.states[1])
+    assert not module.training
+
+
+# Trained before
+
+
+def test_chance_goes_on_after_the_epochs_done_and_the_schedule_begins_anew() -> None:
+    rows = Watched(X)
+    first = Trainer(made(), plan(epochs=2))
+    first.fit(rows)
+    further = Watched(X)
+    trainer = Trainer(made(), plan(epochs=2), n_epochs_done=2)
+    history = trainer.fit(further)
+    assert [*rows.batches, *further.batches] == order_of(epochs=4)
+    assert (first.n_steps_done, trainer.n_steps_done) == (8, 16)
+    rates = [epoch.learning_rate for epoch in Trainer(made(), plan(epochs=2)).fit(TensorRows(X)).epochs]
+    assert [epoch.learning_rate for epoch in history.epochs] == rates
+    passes = Trainer(made(), plan(), n_epochs_done=3)
+    passes.one_pass(TensorRows(X))
+    assert passes.n_steps_done == 16
 
 
 def test_auto_must_have_been_replaced() -> None:

@@ -7,13 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from isthmus.artifact import FittedModel
 from isthmus.config import Config, Data, Model, Training
 from isthmus.config.parts.networks import Conv2d, Dense
-from isthmus.errors import DataError, ParameterError
+from isthmus.errors import DataError, ParameterError, TrainingError
+from isthmus.evaluation.metrics import measure
+from isthmus.inference import Inference
+from isthmus.likelihoods.squared_error import SquaredError
 from isthmus.sources import ArraySource
+from isthmus.training.callbacks import Callback, Epoch
 from isthmus.training.loop import Trainer
+from isthmus.training.threads import training_threads
 from isthmus.workflows.fit import fit, one_pass, prepare, train_further
 from isthmus.workflows.row_order import split_rows
 
@@ -241,3 +247,149 @@ def test_one_pass_uses_every_row_and_no_split() -> None:
     assert model.metrics["rows_are"] == "training"
     assert model.metrics["rows"] == 60
     assert model.best_epoch == 2
+
+
+# A likelihood and the values that it is meant for
+
+
+def test_log_loss_brings_free_columns_to_its_support_and_refuses_others() -> None:
+    free = prepare(ArraySource(X), config(model={"likelihood": "bernoulli"}))
+    assert free.model.config.data.scaling == free.model.scaling.method == "range"
+    units = free.model.scaling.to_model(free.training.source.read(slice(0, 60)))
+    assert (units.min(), units.max()) == (0.0, 1.0)
+    for scaling in ("standardise", "raw"):
+        settings = config(model={"likelihood": "bernoulli"}, data={"scaling": scaling})
+        with pytest.raises(
+            DataError, match=r"^Bernoulli: expected values in \[0, 1\].*got -?\d.*Set scaling"
+        ):
+            prepare(ArraySource(X), settings)
+    for likelihood in ("squared_error", "gaussian"):
+        assert (
+            prepare(ArraySource(X), config(model={"likelihood": likelihood})).model.config.data.scaling
+            == "auto"
+        )
+
+
+@pytest.mark.parametrize("row", [0, 4999])
+def test_every_block_of_rows_is_looked_at(row: int) -> None:
+    rows = RANDOM.random((5000, 2))
+    rows[row, 1] = 1.5
+    settings = config(model={"likelihood": "bernoulli"}, data={"scaling": "raw"}, validation_share=0.0)
+    with pytest.raises(DataError, match=r"got 1\.5\."):
+        prepare(ArraySource(rows), settings)
+
+
+def test_held_out_rows_may_leave_a_range_that_was_found_but_not_by_far() -> None:
+    settings = config(model={"likelihood": "bernoulli"})
+    rows = np.linspace(0.0, 10.0, 40).reshape(20, 2)
+    prepare(ArraySource(rows), settings, validation=ArraySource(rows + 1.0))
+    with pytest.raises(DataError, match="Bernoulli: expected values"):
+        prepare(ArraySource(rows), settings, validation=ArraySource(rows * 255))
+    model = prepare(ArraySource(rows), settings).model
+    with pytest.raises(DataError, match="Bernoulli: expected values"):
+        train_further(model, ArraySource(rows * 255))
+    with pytest.raises(DataError, match="Bernoulli: expected values"):
+        one_pass(model, Trainer(model.module, model.config.training), ArraySource(rows * 255))
+
+
+# Metrics count rows as the loss does
+
+
+@pytest.mark.parametrize("parts", [{}, {"code": "gaussian", "likelihood": "gaussian"}], ids=["plain", "vae"])
+def test_metrics_weigh_rows_and_count_copies(parts: dict[str, Any]) -> None:
+    """On training rows alone: a weighted mean by hand, for every mean there is."""
+    counts = RANDOM.integers(1, 5, 60)
+    settings = config(model=parts, validation_share=0.0)
+    model, _ = fit(ArraySource(np.repeat(X, counts, axis=0)), settings)
+    assert model.metrics["rows"] == counts.sum()
+    known = measure(Inference(model), ArraySource(X))
+    found = model.metrics
+    pairs = [
+        (found["error"]["sse"], known.errors),
+        (found["loss"], known.losses),
+        (found["baselines"]["pca"]["sse"], known.pca_errors),
+        (found["baselines"]["mean"]["sse"], known.mean_errors),
+    ]
+    if known.rates is not None:
+        pairs.append((found["rate_nats"], known.rates.sum(axis=1)))
+    for value, rows in pairs:
+        assert value == pytest.approx(np.average(rows, weights=counts), rel=1e-4)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        assert value != pytest.approx(rows.mean(), rel=1e-3)  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def test_rows_of_weight_are_counted_as_given() -> None:
+    weights = RANDOM.uniform(0.5, 3.0, 60)
+    weights[:5] = 0.0
+    model, _ = fit(ArraySource(X), config(), sample_weight=weights)
+    whole, _ = fit(ArraySource(X), config(validation_share=0.0), sample_weight=weights)
+    assert (model.metrics["rows"], whole.metrics["rows"]) == (5, 55)
+
+
+# A training that ends early
+
+
+class Raising(Callback):
+    def epoch(self, epoch: Epoch) -> None:
+        raise LookupError("mine")
+
+
+def test_whatever_a_callback_raises_leaves_the_model_as_it_was() -> None:
+    model, _ = fit(ArraySource(X), config())
+    before = model.to_bytes()
+    with pytest.raises(LookupError, match="mine"):
+        train_further(model, ArraySource(X + 1), callbacks=[Raising()])
+    assert model.to_bytes() == before
+    assert not model.module.training
+
+
+def test_a_failed_pass_leaves_the_trainer_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poisoned in the middle: then the next pass is the one that it would have been."""
+    results = list[bytes]()
+    for poisoned in (False, True):
+        model = prepare(ArraySource(X), config(validation_share=0.0, batch_size=10)).model
+        trainer = Trainer(model.module, model.config.training)
+        one_pass(model, trainer, ArraySource(X))
+        if poisoned:
+            with monkeypatch.context() as patch:
+                patch.setattr(
+                    SquaredError,
+                    "forward",
+                    lambda self, outputs, x, weight=None, trainer=trainer: (
+                        outputs.sum(1) * (np.nan if trainer.n_steps_done > 8 else 1.0)
+                    ),
+                )
+                with pytest.raises(TrainingError, match="no longer finite"):
+                    one_pass(model, trainer, ArraySource(X))
+            assert trainer.n_steps_done == 6
+        one_pass(model, trainer, ArraySource(X))
+        results.append(model.to_bytes())
+    assert results[0] == results[1]
+
+
+def test_training_further_draws_other_orders_and_noise() -> None:
+    steps = list[list[int]]()
+
+    class Steps(Trainer):
+        def fit(self, *args: Any, **kwargs: Any) -> Any:
+            steps.append([])
+            return super().fit(*args, **kwargs)
+
+        def _step(self, batch: Any, weight: Any, rate: float) -> Any:
+            steps[-1].append(self.n_steps_done)
+            return super()._step(batch, weight, rate)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("isthmus.workflows.fit.Trainer", Steps)
+        model, _ = fit(ArraySource(X), config(patience=None))
+        train_further(model, ArraySource(X))
+    n = len(steps[0])
+    assert [*steps[0], *steps[1]] == list(range(2 * n))
+
+
+def test_the_weights_to_begin_with_do_not_depend_on_threads() -> None:
+    rows = RANDOM.normal(size=(500, 90)).astype(np.float32)
+    found = set[bytes]()
+    for threads in (1, 2):
+        with threadpool_limits(threads), training_threads(threads):
+            found.add(prepare(ArraySource(rows), config()).model.to_bytes())
+    assert len(found) == 1
