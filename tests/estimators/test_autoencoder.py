@@ -15,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -22,8 +23,13 @@ from torch import nn
 
 import isthmus
 from isthmus import L1, L2, Autoencoder, Contractive, Conv2d, Dense, GaussianCode, IsthmusError, Masking
+from isthmus.artifact import Baseline
+from isthmus.codes.base import Code, CodeOutput
+from isthmus.corruptions.base import Corruption
 from isthmus.errors import ArtifactError, DataError, OutputError, ParameterError, TrainingError
+from isthmus.inference import Inference
 from isthmus.likelihoods.squared_error import SquaredError
+from isthmus.numerics.randomness import Randomness
 from isthmus.penalties.base import Penalty, View
 from isthmus.training.callbacks import Callback, Epoch
 
@@ -468,6 +474,88 @@ def test_own_parts_are_saved_opened_and_pickled(tmp_path: Path) -> None:
     assert isinstance(isthmus.open(tmp_path / "own.safetensors", parts=parts), nn.Module)
 
 
+class Halved(Code):
+    """h = pre_code / 2."""
+
+    @staticmethod
+    def n_inputs(size: int) -> int:
+        return size
+
+    def forward(self, pre_code: torch.Tensor, randomness: Randomness) -> CodeOutput:
+        return CodeOutput(self.mean(pre_code), None)
+
+    def mean(self, pre_code: torch.Tensor) -> torch.Tensor:
+        return pre_code / 2
+
+    def slope(self, pre_code: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(pre_code, 0.5)
+
+
+class ShiftedError(SquaredError):
+    """A likelihood with a weight of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(()))
+
+    def forward(
+        self, outputs: torch.Tensor, x: torch.Tensor, value_weight: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        return super().forward(outputs + self.shift, x, value_weight)
+
+    def mean(self, outputs: torch.Tensor) -> torch.Tensor:
+        return outputs + self.shift
+
+
+class Dimmed(Corruption):
+    """Values at nine tenths."""
+
+    def forward(self, x: torch.Tensor, randomness: Randomness) -> torch.Tensor:
+        return 0.9 * x
+
+
+OWN: dict[str, Any] = {
+    "network": own_pair,
+    "code": lambda: Halved(2),
+    "likelihood": ShiftedError,
+    "corruption": Dimmed,
+    "penalties": Spread,
+}
+
+
+@pytest.mark.parametrize("families", [*([family] for family in OWN), list(OWN)], ids="-".join)
+def test_a_part_of_ones_own_of_each_family(families: list[str], tmp_path: Path) -> None:
+    model = small(**{family: OWN[family]() for family in families}).fit(X)
+    model.save(tmp_path / "own.safetensors")
+    parts = {"penalty_1" if family == "penalties" else family: OWN[family] for family in families}
+    for missing in parts:
+        with pytest.raises(ArtifactError, match=r"part of its author's own.*Hand it in"):
+            Autoencoder.open(
+                tmp_path / "own.safetensors", {name: parts[name] for name in parts if name != missing}
+            )
+    opened = Autoencoder.open(tmp_path / "own.safetensors", parts)
+    for one in (opened, pickle.loads(pickle.dumps(model)), pickle.loads(pickle.dumps(opened))):
+        assert bits(one) == bits(model)
+        np.testing.assert_array_equal(one.reconstruct(X), model.reconstruct(X))
+    assert opened.fit(X).transform(X).shape == (40, 2)
+    assert opened.partial_fit(X).transform(X).shape == (40, 2)
+
+
+def test_own_parts_take_part() -> None:
+    plain = small().fit(X)
+    for family, make in OWN.items():
+        assert not np.array_equal(small(**{family: make()}).fit(X).reconstruct(X), plain.reconstruct(X)), (
+            family
+        )
+
+
+def test_an_own_code_of_another_size_is_refused() -> None:
+    with pytest.raises(
+        ParameterError, match=r"^code: expected .* size, 3, got 2\. Set .*n_components.* to 2\."
+    ):
+        small(n_components=3, code=Halved(2)).fit(X)
+
+
 def test_a_pickle_opens_whatever_was_set_after_the_fit() -> None:
     model = small(network=own_pair()).fit(X)
     codes = model.transform(X)
@@ -607,3 +695,90 @@ def test_units_of_pictures_are_told_by_types_and_not_by_values() -> None:
         model.transform(pictures.astype(np.uint16) * 257)
     with pytest.raises(DataError, match="expected pictures in float64 from 0 to 1, got uint8"):
         small(max_epochs=1).fit(pictures / 255).transform(pictures)
+
+
+def test_rows_with_axes_must_have_those_of_the_fit() -> None:
+    pictures = RANDOM.integers(0, 256, (30, 6, 5), np.uint8)
+    model = small(max_epochs=1).fit(pictures)
+    codes = model.transform(pictures)
+    np.testing.assert_array_equal(model.transform(pictures[..., None]), codes)
+    np.testing.assert_array_equal(model.transform(pictures.reshape(30, 30)), codes)
+    with pytest.raises(DataError, match=r"expected rows of shape 6 x 5.*, got 5 x 6"):
+        model.transform(pictures.transpose(0, 2, 1))
+    with pytest.raises(DataError, match="got 2 x 6 x 5"):
+        small(max_epochs=1).fit(PICTURES).transform(PICTURES.transpose(0, 3, 1, 2))
+
+
+def test_the_score_on_the_training_rows_is_the_error_of_the_metrics() -> None:
+    weights = RANDOM.uniform(0.0, 4.0, 80)
+    rows = np.concatenate([X, X])
+    for weight in (None, weights):
+        model = small(validation_share=0.0).fit(rows, sample_weight=weight)
+        assert -model.score(rows, sample_weight=weight) == pytest.approx(
+            model.metrics_["error"]["mse"], rel=1e-6
+        )
+
+
+def test_a_score_pays_for_errors_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = DENSE.score(X)
+
+    def refused(*_: Any) -> None:
+        raise LookupError("not asked for")
+
+    for owner, name in ((Baseline, "squared_errors"), (Inference, "rate_per_unit"), (Inference, "encode")):
+        monkeypatch.setattr(owner, name, refused)
+    assert DENSE.score(X) == known
+
+
+def test_a_first_fit_that_fails_leaves_no_trace() -> None:
+    for again in ("fit", "partial_fit"):
+        model = small(likelihood="bernoulli", scaling="raw")
+        with pytest.raises(DataError, match="Bernoulli: expected"):
+            getattr(model, again)(X)
+        with pytest.raises(NotFittedError):
+            model.transform(X)
+        model.set_params(likelihood="auto")
+        assert getattr(model, again)(X[:, :4]).transform(X[:, :4]).shape == (40, 2)
+
+
+def test_a_fit_on_other_rows_that_fails_leaves_the_last_one_usable() -> None:
+    model = small().fit(X)
+    codes = model.transform(X)
+    with pytest.raises(DataError, match="1 sample"):
+        model.fit(X[:1, :3])
+    np.testing.assert_array_equal(model.transform(X), codes)
+
+
+def test_a_bad_part_poisons_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, twin = (small().partial_fit(X) for _ in range(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(SquaredError, "forward", lambda self, outputs, x, weight=None: outputs.sum(1) * np.nan)
+        with pytest.raises(TrainingError, match="no longer finite"):
+            model.partial_fit(X)
+    assert bits(model.partial_fit(X)) == bits(twin.partial_fit(X))
+
+
+# After opening
+
+
+def test_an_opened_model_refuses_to_go_on_with_other_parts(tmp_path: Path) -> None:
+    small().fit(X).save(tmp_path / "m.safetensors")
+    opened = Autoencoder.open(tmp_path / "m.safetensors").set_params(warm_start=True)
+    with pytest.raises(ParameterError, match="warm_start goes on with the model of the last fit"):
+        opened.set_params(n_components=3).fit(X)
+    assert len(opened.set_params(n_components=2, patience=None).fit(X).history_) == 6
+
+
+def test_the_device_of_a_fit_binds_nobody_who_opens_it(tmp_path: Path) -> None:
+    model = small().fit(X)
+    model._model.config = model._model.config.with_training(device="abacus")
+    model.save(tmp_path / "m.safetensors")
+    opened = Autoencoder.open(tmp_path / "m.safetensors")
+    assert opened.device == "auto"
+    opened.partial_fit(X).set_params(warm_start=True).fit(X)
+    assert opened.config_.training.device != "abacus"
+    asked = Autoencoder.open(tmp_path / "m.safetensors").set_params(device="abacus")
+    before = bits(asked)
+    with pytest.raises(ParameterError, match=r"device 'abacus' cannot be used here.*Try 'cpu'"):
+        asked.partial_fit(X)
+    assert bits(asked) == before

@@ -16,7 +16,7 @@ from isthmus.config.parts.codes import GaussianCode
 from isthmus.config.parts.likelihoods import Bernoulli, Gaussian, SquaredError
 from isthmus.config.parts.networks import Dense
 from isthmus.evaluation.baselines import fit_baseline
-from isthmus.evaluation.metrics import Measured, dead_units, measure
+from isthmus.evaluation.metrics import Measured, dead_units, measure, squared_errors
 from isthmus.inference import Inference
 from isthmus.model.build import build
 from isthmus.preprocessing import Scaling
@@ -216,3 +216,33 @@ def test_dead_units_are_counted() -> None:
     assert found.dead.tolist() == [False, True, False]
     assert found.to_dict()["code"] == {"size": 3, "active": 2, "dead": 1}
     assert isinstance(found, Measured)
+
+
+def test_a_weight_is_as_many_copies_in_every_figure() -> None:
+    counts = np.random.default_rng(2).integers(1, 4, N)
+    for model in (linear(), linear(code=GaussianCode(), likelihood=Gaussian())):
+        many = measure(model, ArraySource(np.repeat(ROWS, counts, axis=0))).to_dict()
+        found = measure(model, SOURCE, counts.astype(np.float32), n_given=int(counts.sum())).to_dict()
+        for drawn in ("elbo_nats",):
+            assert found.pop(drawn, 0.0) == pytest.approx(many.pop(drawn, 0.0), rel=0.05)
+        assert found.keys() == many.keys()
+        assert (found["rows"], found["code"]) == (many["rows"], many["code"])
+        assert found["error"] == pytest.approx(many["error"], rel=1e-6)
+        assert found["loss"] == pytest.approx(many["loss"], rel=1e-6)
+        assert found.get("rate_nats", 0.0) == pytest.approx(many.get("rate_nats", 0.0), rel=1e-6)
+        for name in ("pca", "mean"):
+            assert found["baselines"][name] == pytest.approx(many["baselines"][name], rel=1e-6)
+
+
+def test_a_unit_that_varies_in_rows_of_no_weight_is_dead() -> None:
+    codes = np.zeros((4, 2), np.float32)
+    codes[:, 0] = [0.0, 1.0, 2.0, 3.0]
+    codes[3, 1] = 1.0
+    weights = np.array([1.0, 1.0, 1.0, 0.0], np.float32)
+    assert dead_units(codes, weights, has_distribution=False).tolist() == [False, True]
+    assert dead_units(codes, has_distribution=False).tolist() == [False, False]
+
+
+def test_squared_errors_are_those_of_all_metrics() -> None:
+    for model in (linear(), linear(code=GaussianCode(), likelihood=Gaussian())):
+        np.testing.assert_array_equal(squared_errors(model, SOURCE), measure(model, SOURCE).errors)

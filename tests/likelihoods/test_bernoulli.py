@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.distributions import Bernoulli as Reference
 
 from isthmus.likelihoods.bernoulli import Bernoulli
+from isthmus.likelihoods.gaussian import Gaussian
+from isthmus.likelihoods.squared_error import SquaredError
 from isthmus.numerics.randomness import Randomness
 from isthmus.testing import check_likelihood
 
@@ -52,3 +56,9 @@ def test_a_constant_decoder_costs_the_entropy_of_the_means() -> None:
 def test_means_at_the_ends_begin_inside() -> None:
     logits = Bernoulli().outputs_at(torch.tensor([0.0, 1.0]))
     torch.testing.assert_close(torch.sigmoid(logits), torch.tensor([0.001, 0.999]))
+
+
+def test_only_log_loss_bounds_its_values() -> None:
+    assert Bernoulli.support == (0.0, 1.0)
+    for unbounded in (SquaredError, Gaussian):
+        assert unbounded.support == (-math.inf, math.inf)

@@ -18,7 +18,8 @@ class Data(Description):
     scaling
         ``"standardise"``: each column to mean 0 and deviation 1; ``"range"``: all columns jointly,
         or pixels, to [0, 1]; ``"raw"``: as they are; ``"auto"``: pictures, bytes and columns that
-        share one bounded unit by range, other columns standardised.
+        share one bounded unit by range, other columns standardised; all columns by range where
+        the likelihood is chosen to be Bernoulli, which wants [0, 1].
     sample_shape
         Shape of one row, ``(height, width)`` or ``(height, width, channels)``, where flat rows are
         pictures; None takes rows as they come.

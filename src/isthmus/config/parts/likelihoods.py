@@ -16,7 +16,8 @@ class Bernoulli(Likelihood):
     """Log loss for black-and-white values: ``L = -sum_i x_i ln p_i + (1 - x_i) ln(1 - p_i)``.
 
     The decoder gives logits; the reconstruction is ``p = sigmoid(logits)``. Nats. Values must lie
-    in [0, 1]; for grey ones L cannot fall below their entropy (Vincent et al. 2010, section 2.2).
+    in [0, 1] in model units, where scaling "auto" or "range" brings them; for grey ones L cannot
+    fall below their entropy (Vincent et al. 2010, section 2.2).
 
     Examples
     --------
