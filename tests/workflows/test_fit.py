@@ -264,10 +264,8 @@ def test_log_loss_brings_free_columns_to_its_support_and_refuses_others() -> Non
         ):
             prepare(ArraySource(X), settings)
     for likelihood in ("squared_error", "gaussian"):
-        assert (
-            prepare(ArraySource(X), config(model={"likelihood": likelihood})).model.config.data.scaling
-            == "auto"
-        )
+        other = prepare(ArraySource(X), config(model={"likelihood": likelihood}))
+        assert other.model.scaling.method == "standardise"
 
 
 @pytest.mark.parametrize("row", [0, 4999])
