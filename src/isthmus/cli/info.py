@@ -22,9 +22,12 @@ def info(
     json: Json = False,
 ) -> None:
     """Tell what a model, a run or data are."""
+    from isthmus.sources.open import is_there
+
     path = Path(file)
-    model_path = path / "model.safetensors" if path.is_dir() else path
-    if path.suffix == ".safetensors" or (path.is_dir() and model_path.is_file()):
+    is_folder = is_there(path) and path.is_dir()
+    model_path = path / "model.safetensors" if is_folder else path
+    if path.suffix == ".safetensors" or (is_folder and model_path.is_file()):
         from isthmus.artifact import open_model
 
         model = open_model(model_path)
