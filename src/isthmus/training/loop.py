@@ -66,9 +66,9 @@ class Trainer:
         self.n_epochs_done = n_epochs_done
         self.n_steps_done = 0
         module.to(self.device)
-        parameters = [p for p in module.parameters() if p.requires_grad]
+        self._parameters = [p for p in module.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
-            parameters,
+            self._parameters,
             lr=_number(plan.learning_rate),
             weight_decay=plan.weight_decay,
             fused=self.device.type in ("cpu", "cuda"),
@@ -186,10 +186,9 @@ class Trainer:
 
     def _clip(self, largest: float) -> None:
         """Scale the gradient down to a norm of ``largest``; on the CPU touch it only if it is larger."""
-        parameters = [p for p in self.module.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         if self.device.type != "cpu" or norm.item() > largest:
-            torch.nn.utils.clip_grads_with_norm_(parameters, largest, norm)
+            torch.nn.utils.clip_grads_with_norm_(self._parameters, largest, norm)
 
     def _batches(self, n: int, order: int) -> Iterator[Tensor]:
         """Batches of nearly equal size, so that no last one is left with a row or two."""
