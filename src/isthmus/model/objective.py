@@ -49,19 +49,16 @@ def evaluate(
     code = model.code(pre_code, randomness.at("code"))
     outputs = model.decoder(code.value, context)
 
-    terms: dict[str, Tensor] = {}
-    shared = outputs.new_zeros(())
-    per_example = outputs.new_zeros(len(x))
+    def weighed(values: Tensor) -> Tensor:
+        return values if sample_weight is None else values * sample_weight
 
-    def add(name: str, weight: float, values: Tensor) -> None:
-        nonlocal per_example
-        weighted = values if sample_weight is None else values * sample_weight
-        terms[name] = weighted.mean()
-        per_example = per_example + weight * weighted
-
-    add("distortion", 1.0, model.likelihood(outputs, x, value_weight))
+    per_example = weighed(model.likelihood(outputs, x, value_weight))
+    terms = {"distortion": per_example.mean()}
+    shared: list[Tensor] = []
     if code.rate is not None:
-        add("rate", model.code.rate_weight, code.rate)
+        rate = weighed(code.rate)
+        terms["rate"] = rate.mean()
+        per_example = per_example + model.code.rate_weight * rate
     for name, penalty in model.named_penalties():
         view = View(
             shown,
@@ -73,8 +70,9 @@ def evaluate(
         )
         omega = penalty(view)
         if penalty.scope == "example":
-            add(name, penalty.weight, omega)
+            omega = weighed(omega)
+            per_example = per_example + penalty.weight * omega
         else:
-            terms[name] = omega
-            shared = shared + penalty.weight * omega
-    return Objective(per_example.mean() + shared, terms, per_example)
+            shared.append(penalty.weight * omega)
+        terms[name] = omega.mean()
+    return Objective(sum(shared, start=per_example.mean()), terms, per_example)

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from isthmus.model.autoencoder import AutoencoderModule
 
-WORK_A_THREAD = 6e8
+WORK_A_THREAD = 2e8
 """Floating-point operations a step under which another thread costs more than it brings."""
 
 
