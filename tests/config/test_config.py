@@ -77,7 +77,7 @@ TRAININGS = st.builds(
     schedule=st.sampled_from(["cosine", "constant"]),
     warm_up_share=SHARES,
     weight_decay=WEIGHTS,
-    gradient_clip=st.none() | auto(ABOVE_0),
+    gradient_clip=st.none() | ABOVE_0,
     validation_share=SHARES,
     patience=st.none() | auto(st.floats(0, 1, exclude_min=True)),
     seed=st.none() | st.integers(0, 2**32 - 1),

@@ -84,12 +84,6 @@ def test_a_learning_rate_from_pca_is_never_zero(n_values: int) -> None:
     assert rules.learning_rate((n_values,), "pca") > 0
 
 
-@given(VALUES, VALUES)
-def test_gradient_clip(a: int, b: int) -> None:
-    assert 1 <= rules.gradient_clip((min(a, b),)) <= rules.gradient_clip((max(a, b),))
-    assert rules.gradient_clip((a,)) == pytest.approx(math.sqrt(a), abs=1e-3)
-
-
 @given(st.integers(1, 2000), st.integers(1, 2000), st.integers(1, 5))
 def test_channels(height: int, width: int, stride: int) -> None:
     found = rules.channels((height, width, 3), stride)
@@ -117,10 +111,8 @@ def test_chosen_values_stay_and_auto_goes() -> None:
     assert found.training.batch_size == rules.batch_size(5000)
     assert found.training.epochs == rules.epochs(5000, 64)
     assert found.training.patience == 0.3
-    assert found.training.gradient_clip == 28.0
-    none = Config(training=Training(patience=None, gradient_clip=None))
+    none = Config(training=Training(patience=None))
     assert rules.resolve(none, facts).training.patience is None
-    assert rules.resolve(none, facts).training.gradient_clip is None
     picture = rules.resolve(Config(model=Model(network=Conv2d())), facts)
     assert picture.model.network.channels == (32, 64)
 

@@ -32,19 +32,28 @@ def test_bytes_equal_the_same_values_as_floats() -> None:
     assert torch.equal(rows_of(BYTES).gather(INDICES), floats.gather(INDICES))
 
 
+@pytest.mark.parametrize("shape", [(12, 4, 3, 2), (12, 5)])
+@pytest.mark.parametrize("method", ["auto", "range"])
+@pytest.mark.parametrize("most_bytes", [0, 2**20])
+def test_bytes_are_gathered_as_scaling_would_bring_them_to_model_units(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], method: str, most_bytes: int
+) -> None:
+    """Bit for bit, held as one tensor of bytes or read from the source by batch."""
+    monkeypatch.setattr("isthmus.training.rows.MOST_HELD_BYTES", most_bytes)
+    source = ArraySource(np.random.default_rng(2).integers(3, 250, shape, np.uint8))
+    for kind in {method, "standardise" if len(shape) == 2 else method}:
+        scaling = Scaling.fit(source, np.arange(len(source)), method=kind)
+        expected = torch.from_numpy(scaling.to_model(source.read(INDICES.numpy())))
+        assert torch.equal(SourceRows(source, scaling).gather(INDICES), expected)
+
+
 def test_bytes_stay_bytes_until_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    whole = Scaling.to_model
-
-    def watched(self: Scaling, rows: np.ndarray) -> np.ndarray:
-        asked.append(len(rows))
-        return whole(self, rows)
-
-    monkeypatch.setattr(Scaling, "to_model", watched)
-    rows = rows_of(BYTES)
-    assert asked == []
-    rows.gather(INDICES)
-    assert asked == [4]
+    source = ArraySource(BYTES)
+    scaling = Scaling.fit(source, np.arange(len(source)))
+    monkeypatch.delattr(Scaling, "to_model")
+    held = SourceRows(source, scaling)._bytes
+    assert held is not None
+    assert held.dtype == torch.uint8
 
 
 def test_floats_are_scaled_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,8 +60,6 @@ def resolve(config: Config, facts: Facts) -> Config:
         training = training.replace(epochs=epochs(facts.n_rows, int(training.batch_size)))
     if training.patience == "auto":
         training = training.replace(patience=PATIENCE)
-    if training.gradient_clip == "auto":
-        training = training.replace(gradient_clip=gradient_clip(facts.sample_shape))
     return replace(config, model=model, training=training)
 
 
@@ -121,11 +119,6 @@ def learning_rate(sample_shape: Shape, start: str) -> float:
     if start == "random":
         return LEARNING_RATE
     return min(LEARNING_RATE_FROM_PCA, float(f"{LARGEST_MOVE / n_values(sample_shape):.2g}"))
-
-
-def gradient_clip(sample_shape: Shape) -> float:
-    """Square root of the number of values: the loss is a sum over them."""
-    return round(math.sqrt(n_values(sample_shape)), 3)
 
 
 def _power_of_two(value: float, low: int, high: int) -> int:

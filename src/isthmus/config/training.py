@@ -32,7 +32,8 @@ class Training(Description):
         AdamW's decoupled decay, at least 0. It is part of the optimiser; the penalty
         :class:`WeightDecay` is part of the objective.
     gradient_clip
-        Largest norm of the gradient of a step, above 0, or None.
+        Largest norm of the gradient of a step, above 0, or None; the loss is a sum over a row's values,
+        so that its gradient grows with their number.
     validation_share
         Share of the rows held out to stop by and to choose the weights by, in [0, 1); 0 trains on
         all rows for all epochs and keeps the last weights.
@@ -70,9 +71,7 @@ class Training(Description):
     weight_decay: Annotated[float, numpy_scalars, within("[0, inf)", "It is a rate of decay; try 0.01.")] = (
         0.0
     )
-    gradient_clip: (
-        Annotated[float, numpy_scalars, within("(0, inf)", "It is a norm; try 1.0.")] | Auto | None
-    ) = "auto"
+    gradient_clip: Annotated[float, numpy_scalars, within("(0, inf)", "It is a norm; try 1.0.")] | None = None
     validation_share: Annotated[
         float, numpy_scalars, within("[0, 1)", "It is a share of the rows; try 0.1.")
     ] = 0.1

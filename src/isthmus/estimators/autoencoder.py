@@ -128,7 +128,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         schedule: str = "cosine",
         warm_up_share: float = 0.1,
         weight_decay: float = 0.0,
-        gradient_clip: float | str | None = "auto",
+        gradient_clip: float | None = None,
         validation_share: float = 0.1,
         patience: float | str | None = "auto",
         start: str = "auto",

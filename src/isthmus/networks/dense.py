@@ -85,20 +85,22 @@ class DenseEncoder(Encoder):
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         """pre_code of ``(rows, ...)``, flattened; no context."""
         a = x.flatten(1)
-        for layer in self.layers[:-1]:
+        *hidden, last = self.layers
+        for layer in hidden:
             a = self.activation(layer(a))
-        return self.layers[-1](a), None
+        return last(a), None
 
     def dense_trace(self, x: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor], Tensor]:
         """Weights, slopes of the hidden layers, and pre_code."""
         a = x.flatten(1)
         slopes: list[Tensor] = []
-        for layer in self.layers[:-1]:
+        *hidden, last = self.layers
+        for layer in hidden:
             before = layer(a)
             slopes.append(self.activation.derivative(before))
             a = self.activation(before)
         weights = [layer.get_parameter("weight") for layer in self.layers]
-        return weights, slopes, self.layers[-1](a)
+        return weights, slopes, last(a)
 
     def filters(self) -> tuple[str, Tensor]:
         """Weights of the first layer, a row a unit."""
@@ -117,9 +119,10 @@ class DenseDecoder(Decoder):
     def forward(self, h: Tensor, context: object = None) -> Tensor:
         """Outputs of ``(rows, code_size)``; a context is not used."""
         a = h
-        for layer in self.layers[:-1]:
+        *hidden, last = self.layers
+        for layer in hidden:
             a = self.activation(layer(a))
-        return self.layers[-1](a).unflatten(1, self.output_shape)
+        return last(a).unflatten(1, self.output_shape)
 
     def start_at(self, outputs: Tensor) -> None:
         """Put ``outputs`` into the last bias."""

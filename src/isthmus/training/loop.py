@@ -27,6 +27,8 @@ STANDARD_ERRORS = 2.0
 """How far beyond its standard error a difference in validation loss must be to count."""
 VALIDATION_BATCH = 256
 """Fixed, so that the noise of a validation row is a function of the seed and its position."""
+MOST_HELD_STEPS = 256
+"""Steps whose log values wait on the device until they are fetched together."""
 
 
 @dataclass(slots=True)
@@ -176,7 +178,8 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         result = self.module.objective(batch, self.n_steps_done, sample_weight=weight)
-        self.optimiser.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.grad = None
         result.loss.backward()
         if self.plan.gradient_clip is not None:
             self._clip(_number(self.plan.gradient_clip))
@@ -256,20 +259,34 @@ class _Best:
 
 
 class _Means:
-    """Weighted means of an objective's terms, fetched from the device once."""
+    """Weighted means of an objective's terms, fetched from the device rarely."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
+        self._values: dict[str, list[Tensor]] = {}
+        self._sizes: list[int] = []
+        self._sums: dict[str, float] = {}
         self._n = 0
 
     def add(self, result: Objective, n: int) -> None:
         for name, value in (("loss", result.loss), *result.terms.items()):
-            part = value.detach() * n
-            self._sums[name] = part if name not in self._sums else self._sums[name] + part
-        self._n += n
+            self._values.setdefault(name, []).append(value.detach())
+        self._sizes.append(n)
+        if len(self._sizes) == MOST_HELD_STEPS:
+            self._add_up()
 
     def fetch(self) -> dict[str, float]:
-        return {name: value.item() / self._n for name, value in self._sums.items()}
+        self._add_up()
+        return {name: value / self._n for name, value in self._sums.items()}
+
+    def _add_up(self) -> None:
+        sizes = torch.tensor(self._sizes, dtype=torch.float64)
+        for name, values in self._values.items():
+            self._sums[name] = (
+                self._sums.get(name, 0.0) + torch.stack(values).cpu().double().dot(sizes).item()
+            )
+        self._n += sum(self._sizes)
+        self._values.clear()
+        self._sizes.clear()
 
 
 def _check_finite(loss: float, when: str) -> None:
