@@ -25,7 +25,7 @@ def test_laws(name: Activation, size: int) -> None:
 def test_h_is_the_activation_without_chance_or_rate() -> None:
     code, pre_code = Deterministic(3, "sigmoid"), Randomness(0).normal((4, 3))
     output = code(pre_code, Randomness(0))
-    assert output.rate is None
+    assert output.rates is None
     assert code.rate_per_unit(pre_code) is None
     assert code.scale(pre_code) is None
     assert torch.equal(output.value, ACTIVATIONS["sigmoid"].function(pre_code))

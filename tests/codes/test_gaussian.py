@@ -26,7 +26,7 @@ def test_the_rate_is_the_divergence_summed_over_units() -> None:
     mean, log_variance = pre_code[:, :4], pre_code[:, 4:]
     code = Gaussian(4, beta=3.0)
     expected = kl_divergence(Normal(mean, torch.exp(log_variance / 2)), Normal(torch.zeros_like(mean), 1.0))
-    torch.testing.assert_close(code(pre_code, Randomness(0)).rate, expected.sum(dim=1))
+    torch.testing.assert_close(code(pre_code, Randomness(0)).rates, expected)
     torch.testing.assert_close(code.rate_per_unit(pre_code), expected)
     torch.testing.assert_close(code.scale(pre_code), torch.exp(log_variance / 2))
     assert code.rate_weight == 3.0
@@ -50,7 +50,7 @@ def test_extreme_log_variances_stay_finite() -> None:
     pre_code = torch.tensor([[0.0, 1e6], [0.0, -1e6]])
     output = Gaussian(1, 1.0)(pre_code, Randomness(0))
     assert output.value.isfinite().all()
-    assert output.rate.isfinite().all()
+    assert output.rates.isfinite().all()
     torch.testing.assert_close(
         Gaussian(1, 1.0).scale(pre_code).flatten(), torch.exp(torch.tensor(LOG_VARIANCE_RANGE[::-1]) / 2)
     )

@@ -132,7 +132,9 @@ def test_parameters_of_parts_are_within_reach() -> None:
 def test_parameters_of_several_penalties_go_by_name() -> None:
     model = Autoencoder(penalties=[L1(0.1), L2(0.2), L1(0.3), L1(0.4), Contractive(0.5)])
     named = {key: value for key, value in model.get_params().items() if key.startswith("penalties__")}
-    assert named == {
+    warm_ups = {key for key in named if key.endswith("__warm_up_share")}
+    assert len(warm_ups) == 5
+    assert {key: value for key, value in named.items() if key not in warm_ups} == {
         "penalties__l1__weight": 0.1, "penalties__l2__weight": 0.2, "penalties__l1_2__weight": 0.3,
         "penalties__l1_3__weight": 0.4, "penalties__contractive__weight": 0.5,
         "penalties__contractive__method": "auto",
@@ -481,7 +483,9 @@ class Halved(Code):
     def n_inputs(size: int) -> int:
         return size
 
-    def forward(self, pre_code: torch.Tensor, randomness: Randomness) -> CodeOutput:
+    def forward(
+        self, pre_code: torch.Tensor, randomness: Randomness, progress: float = 1.0
+    ) -> CodeOutput:
         return CodeOutput(self.mean(pre_code), None)
 
     def mean(self, pre_code: torch.Tensor) -> torch.Tensor:
@@ -510,7 +514,7 @@ class ShiftedError(SquaredError):
 class Dimmed(Corruption):
     """Values at nine tenths."""
 
-    def forward(self, x: torch.Tensor, randomness: Randomness) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, randomness: Randomness, progress: float = 1.0) -> torch.Tensor:
         return 0.9 * x
 
 

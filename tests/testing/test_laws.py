@@ -45,7 +45,7 @@ class Broken(Corruption):
         super().__init__()
         self.rule = rule
 
-    def forward(self, x: Tensor, randomness: Randomness) -> Tensor:
+    def forward(self, x: Tensor, randomness: Randomness, progress: float = 1.0) -> Tensor:
         return self.rule(x, randomness)
 
 
@@ -73,21 +73,21 @@ def test_corruptions(rule: Any, law: str) -> None:
 
 
 class HalfRate(Gaussian):
-    def forward(self, pre_code: Tensor, randomness: Randomness) -> CodeOutput:
-        value, rate = super().forward(pre_code, randomness)
-        return CodeOutput(value, rate / 2)
+    def forward(self, pre_code: Tensor, randomness: Randomness, progress: float = 1.0) -> CodeOutput:
+        output = super().forward(pre_code, randomness)
+        return CodeOutput(output.value, output.rates / 2)
 
 
 class Louder(Gaussian):
-    def forward(self, pre_code: Tensor, randomness: Randomness) -> CodeOutput:
-        mean, rate = self.mean(pre_code), super().forward(pre_code, randomness).rate
-        return CodeOutput(mean + 1.2 * self.scale(pre_code) * randomness.normal(mean.shape, like=mean), rate)
+    def forward(self, pre_code: Tensor, randomness: Randomness, progress: float = 1.0) -> CodeOutput:
+        mean, rates = self.mean(pre_code), super().forward(pre_code, randomness).rates
+        return CodeOutput(mean + 1.2 * self.scale(pre_code) * randomness.normal(mean.shape, like=mean), rates)
 
 
 class Biased(Gaussian):
-    def forward(self, pre_code: Tensor, randomness: Randomness) -> CodeOutput:
-        value, rate = super().forward(pre_code, randomness)
-        return CodeOutput(value + 0.2 * self.scale(pre_code), rate)
+    def forward(self, pre_code: Tensor, randomness: Randomness, progress: float = 1.0) -> CodeOutput:
+        output = super().forward(pre_code, randomness)
+        return CodeOutput(output.value + 0.2 * self.scale(pre_code), output.rates)
 
 
 class WrongSlope(Deterministic):
@@ -108,7 +108,7 @@ class Rateless(Gaussian):
 @pytest.mark.parametrize(
     ("code", "law"),
     [
-        (HalfRate(3, 1.0), "the rate must be the sum of its units' rates"),
+        (HalfRate(3, 1.0), "the rates must be those of rate_per_unit"),
         (Louder(3, 1.0), "the scale that the code states"),
         (Biased(3, 1.0), "the mean that the code states"),
         (WrongSlope(3, "tanh"), "slope must be the mean's derivative"),

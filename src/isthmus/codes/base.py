@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
@@ -15,15 +15,21 @@ class CodeOutput(NamedTuple):
 
     value: Tensor
     """h, ``(rows, size)``: what the decoder is given."""
-    rate: Tensor | None
-    """Nats that h costs under its prior, ``(rows,)``; None where h has no distribution."""
+    rates: Tensor | None
+    """Nats that each unit costs under its prior, ``(rows, size)``; None where h has no distribution."""
+    log_ratio: Tensor | None = None
+    """``ln q(h given x) - ln p(h)`` of each draw, one a row of ``value``, where a code draws several."""
 
 
 class Code(nn.Module, ABC):
     """Turns the encoder's output into h."""
 
     rate_weight: float = 0.0
-    """Weight of the rate in the objective."""
+    """Weight of the rate in the objective, once any warm-up is over."""
+    n_draws: int = 1
+    """How many h a row has in training: more than one is the importance-weighted bound."""
+    scope: Literal["example", "batch"] = "example"
+    """``"batch"``: in training h or its cost depends on the rows beside it; evaluation never does."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -35,8 +41,19 @@ class Code(nn.Module, ABC):
         """How many numbers the encoder must give for a code of ``size`` units."""
 
     @abstractmethod
-    def forward(self, pre_code: Tensor, randomness: Randomness) -> CodeOutput:
-        """h for training, from ``pre_code`` ``(rows, n_inputs)``; all chance from ``randomness``."""
+    def forward(self, pre_code: Tensor, randomness: Randomness, progress: float = 1.0) -> CodeOutput:
+        """h for training, from ``pre_code`` ``(rows, n_inputs)``; all chance from ``randomness``.
+
+        ``progress`` is the share of the training done, in [0, 1]. The draws of a row stand together:
+        ``value`` is ``(rows * n_draws, size)``.
+        """
+
+    def cost(self, rates: Tensor, progress: float = 1.0) -> Tensor:
+        """What the rate adds to the loss: ``(rows,)``, or one number if it is of the whole batch.
+
+        ``rates`` is ``(rows, size)``, nats, weighted by the rows' weights.
+        """
+        return self.rate_weight * rates.sum(dim=1)
 
     @abstractmethod
     def mean(self, pre_code: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ class Deterministic(Code):
         """One number a unit."""
         return size
 
-    def forward(self, pre_code: Tensor, randomness: Randomness) -> CodeOutput:
+    def forward(self, pre_code: Tensor, randomness: Randomness, progress: float = 1.0) -> CodeOutput:
         """h, without a rate."""
         return CodeOutput(self.mean(pre_code), None)
 

@@ -28,12 +28,12 @@ class Gaussian(Code):
         """A mean and a log variance a unit."""
         return 2 * size
 
-    def forward(self, pre_code: Tensor, randomness: Randomness) -> CodeOutput:
+    def forward(self, pre_code: Tensor, randomness: Randomness, progress: float = 1.0) -> CodeOutput:
         """A draw of h by reparameterisation, and its rate."""
         mean, log_variance = self._split(pre_code)
         noise = randomness.normal(mean.shape, like=mean)
-        rate = kl_from_standard_normal(mean, log_variance).sum(dim=1)
-        return CodeOutput(mean + torch.exp(log_variance / 2) * noise, rate)
+        rates = kl_from_standard_normal(mean, log_variance)
+        return CodeOutput(mean + torch.exp(log_variance / 2) * noise, rates)
 
     def mean(self, pre_code: Tensor) -> Tensor:
         """Mean of each unit, laid out as a stored code is, so that it decodes to the same bits."""

@@ -104,7 +104,7 @@ def part_to_dict(part: Description | None) -> dict[str, Any]:
     """A part as plain values, its name under ``type``; no part at all is ``type = "none"``.
 
     >>> part_to_dict(penalties.L1(0.1))
-    {'type': 'l1', 'weight': 0.1}
+    {'type': 'l1', 'weight': 0.1, 'warm_up_share': 0.0}
     """
     return {"type": "none"} if part is None else {"type": part_name(part), **part.to_dict()}
 

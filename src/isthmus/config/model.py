@@ -42,7 +42,7 @@ class Model(Description):
     --------
     >>> from isthmus.config.parts.penalties import L1
     >>> Model(code_size=8, penalties=(L1(0.01),)).to_dict()["penalties"]
-    [{'type': 'l1', 'weight': 0.01}]
+    [{'type': 'l1', 'weight': 0.01, 'warm_up_share': 0.0}]
     """
 
     kind: str = "basic"

@@ -15,6 +15,6 @@ class GaussianNoise(Corruption):
         super().__init__()
         self.scale = scale
 
-    def forward(self, x: Tensor, randomness: Randomness) -> Tensor:
+    def forward(self, x: Tensor, randomness: Randomness, progress: float = 1.0) -> Tensor:
         """Add noise to ``x``, in model units."""
         return x + self.scale * randomness.normal(x.shape, like=x)

@@ -15,6 +15,6 @@ class Masking(Corruption):
         super().__init__()
         self.hidden_share = hidden_share
 
-    def forward(self, x: Tensor, randomness: Randomness) -> Tensor:
+    def forward(self, x: Tensor, randomness: Randomness, progress: float = 1.0) -> Tensor:
         """Hide values of ``x``; kept ones are not rescaled."""
         return x * (randomness.uniform(x.shape, like=x) >= self.hidden_share)

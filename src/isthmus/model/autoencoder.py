@@ -109,14 +109,16 @@ class AutoencoderModule(nn.Module):
         *,
         sample_weight: Tensor | None = None,
         value_weight: Tensor | None = None,
+        progress: float = 1.0,
     ) -> Objective:
         """Loss and terms of a batch in training, a function of the seed, the batch and the step.
 
         ``batch`` is ``(rows, *sample_shape)``; ``objective(batch, step).loss.backward()`` is all
-        that a loop of your own needs.
+        that a loop of your own needs. ``progress``, the share of the training done, in [0, 1],
+        matters to parts that warm up or fall.
         """
         randomness = Randomness(self.seed, "training", step)
-        return evaluate(self, batch, randomness, sample_weight, value_weight)
+        return evaluate(self, batch, randomness, sample_weight, value_weight, progress)
 
     def start_at(self, mean: Tensor) -> None:
         """Let the untrained decoder begin at the data's mean, ``sample_shape`` in model units."""

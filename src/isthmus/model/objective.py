@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from torch import Tensor
 
+from isthmus.corruptions.base import Corruption
+from isthmus.errors import ParameterError
 from isthmus.numerics.randomness import Randomness
 from isthmus.penalties.base import View
 
@@ -30,6 +34,7 @@ def evaluate(
     randomness: Randomness,
     sample_weight: Tensor | None = None,
     value_weight: Tensor | None = None,
+    progress: float = 1.0,
 ) -> Objective:
     """Cost of a batch.
 
@@ -43,26 +48,43 @@ def evaluate(
         ``(rows,)``, of mean 1 over the training rows; weighs whole examples.
     value_weight
         Of x's shape or broadcast to it; weighs each value's loss.
+    progress
+        Share of the training done, in [0, 1]: for whatever warms up or falls.
     """
-    shown = x if model.corruption is None else model.corruption(x, randomness.at("corruption"))
+    shown = x
+    if model.corruption is not None:
+        chance = randomness.at("corruption")
+        shown = model.corruption(x, chance, progress)
+        value_weight = _emphasised(model.corruption, x, chance, progress, value_weight)
     pre_code, context = model.encoder(shown)
-    code = model.code(pre_code, randomness.at("code"))
-    outputs = model.decoder(code.value, context)
+    code = model.code(pre_code, randomness.at("code"), progress)
 
     def weighed(values: Tensor) -> Tensor:
-        return values if sample_weight is None else values * sample_weight
+        if sample_weight is None:
+            return values
+        return values * sample_weight.reshape(-1, *[1] * (values.ndim - 1))
 
-    per_example = weighed(model.likelihood(outputs, x, value_weight))
-    terms = {"distortion": per_example.mean()}
+    if code.log_ratio is None:
+        distortion = model.likelihood(model.decoder(code.value, context), x, value_weight)
+        per_example = weighed(distortion)
+    else:
+        distortion, bound = _importance_weighted(model, code.value, code.log_ratio, context, x, value_weight)
+        per_example = weighed(bound)
+    terms = {"distortion": weighed(distortion).mean()}
     shared: list[Tensor] = []
-    if code.rate is not None:
-        rate = weighed(code.rate)
-        terms["rate"] = rate.mean()
-        per_example = per_example + model.code.rate_weight * rate
+    if code.rates is not None:
+        rates = weighed(code.rates)
+        terms["rate"] = rates.sum(dim=1).mean()
+        if code.log_ratio is None:
+            cost = model.code.cost(rates, progress)
+            if cost.ndim:
+                per_example = per_example + cost
+            else:
+                shared.append(cost)
     for name, penalty in model.named_penalties():
         view = View(
             shown,
-            code.value,
+            code.value if model.code.n_draws == 1 else code.value[:: model.code.n_draws],
             model.encode,
             model.dense_trace,
             model.weights(),
@@ -71,8 +93,48 @@ def evaluate(
         omega = penalty(view)
         if penalty.scope == "example":
             omega = weighed(omega)
-            per_example = per_example + penalty.weight * omega
+            per_example = per_example + penalty.weight_at(progress) * omega
         else:
-            shared.append(penalty.weight * omega)
+            shared.append(penalty.weight_at(progress) * omega)
         terms[name] = omega.mean()
     return Objective(sum(shared, start=per_example.mean()), terms, per_example)
+
+
+def _emphasised(
+    corruption: Corruption, x: Tensor, randomness: Randomness, progress: float, value_weight: Tensor | None
+) -> Tensor | None:
+    """Values that the corruption left alone count less (Vincent et al. 2010, section 5.2)."""
+    if corruption.emphasis == 0:
+        return value_weight
+    touched = corruption.touched(x, randomness, progress)
+    if touched is None:
+        return value_weight
+    emphasis = 1 - corruption.emphasis * (~touched).to(x.dtype)
+    return emphasis if value_weight is None else emphasis * value_weight
+
+
+def _importance_weighted(
+    model: AutoencoderModule,
+    h: Tensor,
+    log_ratio: Tensor,
+    context: Any,
+    x: Tensor,
+    value_weight: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Mean distortion of a row's draws and ``-ln mean exp(-L - log_ratio)``, each ``(rows,)``.
+
+    Source: Burda et al. (2016), equation 8; its gradient is that of equation 13.
+    """
+    n = model.code.n_draws
+    if context is not None:
+        raise ParameterError(
+            f"objective: several draws a row ({n}) cannot be decoded with what the encoder hands over beside "
+            "the code (pooling switches), which it does once a row. Set switches=False, or draw once."
+        )
+    targets = x.repeat_interleave(n, dim=0)
+    weight = value_weight
+    if weight is not None and len(weight) == len(x):
+        weight = weight.repeat_interleave(n, dim=0)
+    losses = model.likelihood(model.decoder(h), targets, weight)
+    bound = math.log(n) - torch.logsumexp(-(losses + log_ratio).unflatten(0, (-1, n)), dim=1)
+    return losses.unflatten(0, (-1, n)).mean(dim=1), bound

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from isthmus.numerics.ramp import ramp
 from isthmus.numerics.randomness import Randomness
 
 Scope = Literal["example", "batch", "weights"]
@@ -41,9 +42,14 @@ class Penalty(nn.Module, ABC):
     scope: ClassVar[Scope]
     """``"example"``: Omega is ``(rows,)``; ``"batch"``, ``"weights"``: it is one number."""
 
-    def __init__(self, weight: float) -> None:
+    def __init__(self, weight: float, warm_up_share: float = 0.0) -> None:
         super().__init__()
         self.weight = weight
+        self.warm_up_share = warm_up_share
+
+    def weight_at(self, progress: float) -> float:
+        """The weight when the share ``progress`` of the training is done: it rises over the warm-up."""
+        return self.weight * ramp(progress, self.warm_up_share)
 
     @abstractmethod
     def forward(self, view: View) -> Tensor:

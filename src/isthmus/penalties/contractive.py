@@ -19,8 +19,10 @@ class Contractive(Penalty):
 
     scope: ClassVar[Scope] = "example"
 
-    def __init__(self, weight: float, method: Literal["auto", "exact", "estimate"]) -> None:
-        super().__init__(weight)
+    def __init__(
+        self, weight: float, method: Literal["auto", "exact", "estimate"], warm_up_share: float = 0.0
+    ) -> None:
+        super().__init__(weight, warm_up_share)
         self.method = method
 
     def forward(self, view: View) -> Tensor:

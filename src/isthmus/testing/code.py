@@ -25,8 +25,8 @@ def check_code(code: Code, rows: int = 5) -> None:
     """Check that ``code`` obeys the laws of ``h = code(f(x~))``.
 
     Shapes; all chance from ``randomness``; the mean is the same at every call; rows stand apart;
-    ``slope`` is the mean's derivative and the mean reads the first ``size`` inputs; the rate is the
-    sum of its units' and not negative; draws have the mean and scale that the code states (4
+    ``slope`` is the mean's derivative and the mean reads the first ``size`` inputs; the rates are
+    those of ``rate_per_unit`` and not negative; draws have the mean and scale that the code states (4
     standard errors); gradients reach every input.
 
     Parameters
@@ -77,17 +77,16 @@ def _check_slope(code: Code, pre_code: Tensor) -> None:
 
 
 def _check_rate(code: Code, pre_code: Tensor) -> None:
-    rate, per_unit = code(pre_code, CHANCE.at("one")).rate, code.rate_per_unit(pre_code)
+    rates, per_unit = code(pre_code, CHANCE.at("one")).rates, code.rate_per_unit(pre_code)
     require(
-        (rate is None) == (per_unit is None), code, "rate and rate_per_unit must both be there, or neither."
+        (rates is None) == (per_unit is None), code, "rates and rate_per_unit must both be there, or neither."
     )
-    if rate is None or per_unit is None:
+    if rates is None or per_unit is None:
         return
-    require_shape(code, "the rate", rate, (len(pre_code),))
     require_shape(code, "rate_per_unit", per_unit, (len(pre_code), code.size))
-    require_close(code, "the rate must be the sum of its units' rates.", rate, per_unit.sum(dim=1))
+    require_close(code, "the rates must be those of rate_per_unit.", rates, per_unit)
     require(bool((per_unit >= 0).all()), code, "a rate must not be negative.")
-    check_rows_apart(code, "the rate", lambda batch: code(batch, CHANCE.at("one")).rate, pre_code)  # type: ignore[arg-type, return-value]
+    check_rows_apart(code, "the rates", lambda batch: code(batch, CHANCE.at("one")).rates, pre_code)  # type: ignore[arg-type, return-value]
 
 
 def _check_scale(code: Code, pre_code: Tensor) -> None:
@@ -115,7 +114,7 @@ def _check_scale(code: Code, pre_code: Tensor) -> None:
 def _check_reach(code: Code, pre_code: Tensor) -> None:
     x = pre_code.clone().requires_grad_()
     output = code(x, CHANCE.at("one"))
-    total = output.value.square().sum() + (0 if output.rate is None else output.rate.sum())
+    total = output.value.square().sum() + (0 if output.rates is None else output.rates.sum())
     (gradient,) = torch.autograd.grad(total, x)
     dead = (gradient == 0).all(dim=0).nonzero().flatten().tolist()
     require(len(dead) < x.shape[1], code, "gradients must reach the encoder through h.")

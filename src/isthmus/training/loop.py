@@ -158,26 +158,27 @@ class Trainer:
         """Every row once, in an order that is a function of the seed and ``order``.
 
         ``schedule`` is the first step of the training and how many there are; None stays at the
-        highest rate.
+        highest rate, with whatever warms up at its full strength.
         """
         self.module.train()
         means = _Means()
         for indices in self._batches(len(rows), order):
-            rate = _number(self.plan.learning_rate)
+            rate, progress = _number(self.plan.learning_rate), 1.0
             if schedule is not None:
                 step = self.n_steps_done - schedule[0]
                 rate *= rate_factor(step, schedule[1], self.plan.warm_up_share, self.plan.schedule)
+                progress = step / schedule[1]
             weight = None if sample_weight is None else sample_weight[indices].to(self.device)
             batch = rows.gather(indices).to(self.device, non_blocking=True)
-            means.add(self._step(batch, weight, rate), len(indices))
+            means.add(self._step(batch, weight, rate, progress), len(indices))
             for callback in callbacks:
                 callback.step(len(indices))
         return means.fetch()
 
-    def _step(self, batch: Tensor, weight: Tensor | None, rate: float) -> Objective:
+    def _step(self, batch: Tensor, weight: Tensor | None, rate: float, progress: float) -> Objective:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        result = self.module.objective(batch, self.n_steps_done, sample_weight=weight)
+        result = self.module.objective(batch, self.n_steps_done, sample_weight=weight, progress=progress)
         for parameter in self._parameters:
             parameter.grad = None
         result.loss.backward()

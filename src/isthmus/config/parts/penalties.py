@@ -9,6 +9,9 @@ from isthmus.config.description import Description, description, numpy_scalars, 
 Weight = Annotated[
     float, numpy_scalars, within("[0, inf)", "It weighs the penalty against the loss; try 0.001.")
 ]
+WarmUp = Annotated[
+    float, numpy_scalars, within("[0, 1]", "It is a share of all steps; try 0.2, or 0 for none.")
+]
 
 
 class Penalty(Description):
@@ -23,6 +26,8 @@ class L1(Penalty):
     ----------
     weight
         At least 0.
+    warm_up_share
+        Share of all steps over which the weight rises from 0, in [0, 1].
 
     Examples
     --------
@@ -31,6 +36,7 @@ class L1(Penalty):
     """
 
     weight: Weight = 1e-3
+    warm_up_share: WarmUp = 0.0
 
 
 @description
@@ -41,6 +47,8 @@ class L2(Penalty):
     ----------
     weight
         At least 0.
+    warm_up_share
+        Share of all steps over which the weight rises from 0, in [0, 1].
 
     Examples
     --------
@@ -49,6 +57,7 @@ class L2(Penalty):
     """
 
     weight: Weight = 1e-3
+    warm_up_share: WarmUp = 0.0
 
 
 @description
@@ -62,6 +71,8 @@ class WeightDecay(Penalty):
     ----------
     weight
         At least 0.
+    warm_up_share
+        Share of all steps over which the weight rises from 0, in [0, 1].
 
     Examples
     --------
@@ -70,6 +81,7 @@ class WeightDecay(Penalty):
     """
 
     weight: Weight = 1e-4
+    warm_up_share: WarmUp = 0.0
 
 
 @description
@@ -87,6 +99,8 @@ class Contractive(Penalty):
         ``"exact"``: for dense encoders of any depth in closed form, for others one backward pass
         a code unit. ``"estimate"``: one random projection a row (Hutchinson), unbiased, one
         backward pass. ``"auto"``: exact for dense encoders, the estimate for others.
+    warm_up_share
+        Share of all steps over which the weight rises from 0, in [0, 1].
 
     Examples
     --------
@@ -96,3 +110,4 @@ class Contractive(Penalty):
 
     weight: Weight = 0.1
     method: Literal["auto", "exact", "estimate"] = "auto"
+    warm_up_share: WarmUp = 0.0
