@@ -38,10 +38,11 @@ def test_a_pair_of_units_is_linear_where_it_is_said_to_be(name: Activation) -> N
         assert not torch.allclose(pair, pair[-1] / 6 * a, rtol=1e-3)
 
 
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
 @pytest.mark.parametrize("name", LINEAR_GAIN)
 @pytest.mark.parametrize("hidden", [(), (2 * K,), (2 * K, 2 * K)], ids=str)
-def test_with_pairs_alone_it_is_pca_exactly(name: Activation, hidden: tuple[int, ...]) -> None:
-    module = made(hidden, name)
+def test_with_pairs_alone_it_is_pca_exactly(name: Activation, hidden: tuple[int, ...], tied: bool) -> None:
+    module = made(hidden, name, network=Dense(hidden, name, tied))
     assert can_start_at_pca(module)
     start_at_pca(module, MEAN, AXES[:K])
     scores = (X - MEAN) @ AXES[:K].T
@@ -49,16 +50,18 @@ def test_with_pairs_alone_it_is_pca_exactly(name: Activation, hidden: tuple[int,
     torch.testing.assert_close(module.reconstruct(X), MEAN + scores @ AXES[:K], rtol=1e-4, atol=1e-4)
 
 
-def test_wider_layers_begin_near_it() -> None:
-    module = made((64, 32))
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+def test_wider_layers_begin_near_it(tied: bool) -> None:
+    module = made((), network=Dense((64, 32), tied=tied))
     start_at_pca(module, MEAN, AXES[:K])
     pca = (X - MEAN - (X - MEAN) @ AXES[:K].T @ AXES[:K]).square().sum(dim=1).mean()
     assert module.objective(X, 0).loss < 1.1 * pca + 0.1
 
 
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
 @pytest.mark.parametrize("hidden", [(), (16,)], ids=str)
-def test_units_beyond_the_axes_can_still_learn(hidden: tuple[int, ...]) -> None:
-    module = made(hidden)
+def test_units_beyond_the_axes_can_still_learn(hidden: tuple[int, ...], tied: bool) -> None:
+    module = made((), network=Dense(hidden, tied=tied))
     start_at_pca(module, MEAN, AXES[: K - 1])
     before = module.objective(X, 0).loss.item()
     optimiser = torch.optim.Adam(module.parameters(), lr=1e-2)

@@ -18,7 +18,7 @@ from isthmus.config.model import Model
 from isthmus.errors import ArtifactError, ParameterError
 from isthmus.likelihoods.base import Likelihood
 from isthmus.model.autoencoder import AutoencoderModule
-from isthmus.networks.base import Ends, Network
+from isthmus.networks.base import Ends, Layer, Network
 from isthmus.networks.custom import Custom as CustomNetwork
 from isthmus.numerics.randomness import Randomness
 from isthmus.penalties.base import Penalty
@@ -176,16 +176,23 @@ def _class(description: Description) -> Any:
 def _initialise(network: nn.Module, seed: int) -> None:
     """Uniform within ``1 / sqrt(fan in)``, weights and biases (LeCun et al. 1998; torch's default).
 
-    Each tensor draws from its own name, so that changing one layer leaves the others as they were.
+    A weight of one axis scales what was normalised: it begins at 1, its bias at 0. A
+    :class:`Layer` sets its own. A weight that is another layer's is left to that one. Each tensor
+    draws from its own name, so that changing one layer leaves the others as they were.
     """
     randomness = Randomness(seed, "initialise")
     with torch.no_grad():
         for name, module in network.named_modules():
-            weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+            if isinstance(module, Layer):
+                module.initialise(randomness.at(name))
+                continue
+            weight = getattr(module, "weight", None)
             if weight is None:
                 continue
             bound = 1 / math.sqrt(max(1, math.prod(weight.shape[1:])))
-            for kind, parameter in (("weight", weight), ("bias", bias)):
-                if parameter is not None:
-                    numbers = randomness.at(name, kind).uniform(parameter.shape)
-                    parameter.copy_((2 * numbers - 1) * bound)
+            for kind, parameter in module.named_parameters(recurse=False):
+                if weight.ndim == 1:
+                    parameter.fill_(1.0 if kind == "weight" else 0.0)
+                    continue
+                numbers = randomness.at(name, kind).uniform(parameter.shape)
+                parameter.copy_((2 * numbers - 1) * bound)

@@ -39,12 +39,13 @@ class DecoderModule(nn.Module):
     Parameters
     ----------
     whole
-        The model whose decoder and likelihood are taken.
+        The model whose decoder and likelihood are taken. Tied weights are copied: training the half
+        does not train the encoder that they came from.
     """
 
     def __init__(self, whole: AutoencoderModule) -> None:
         super().__init__()
-        self.decoder = whole.decoder
+        self.decoder = whole.decoder.alone()
         self.likelihood = whole.likelihood
         self.code_size = whole.code.size
         self.training = whole.training

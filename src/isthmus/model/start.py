@@ -9,7 +9,13 @@ from isthmus.codes.deterministic import Deterministic
 from isthmus.likelihoods.gaussian import Gaussian
 from isthmus.likelihoods.squared_error import SquaredError
 from isthmus.model.autoencoder import AutoencoderModule
-from isthmus.networks.dense import DenseDecoder, DenseEncoder, can_start_linear, start_linear
+from isthmus.networks.dense import (
+    AROUND_LINEAR,
+    DenseDecoder,
+    DenseEncoder,
+    can_start_linear,
+    start_linear,
+)
 
 
 def can_start_at_pca(module: AutoencoderModule) -> bool:
@@ -34,7 +40,8 @@ def start_at_pca(module: AutoencoderModule, mean: Tensor, components: Tensor) ->
     """Let the untrained model begin near PCA's reconstruction; the code begins as PCA's scores.
 
     Training can only leave PCA for something better, and what PCA would need thousands of steps to
-    find is there at the first.
+    find is there at the first. Tied weights can begin there too, at any depth: the components are
+    orthonormal, so that the encoder's transpose undoes it, and a pair of units is its own mirror.
 
     Parameters
     ----------
@@ -53,7 +60,14 @@ def start_at_pca(module: AutoencoderModule, mean: Tensor, components: Tensor) ->
     spare = last[k:].detach().clone()
     start_linear(encoder.layers, encoder.activation.name, components, axes, axes @ -(components @ flat))
     if len(encoder.layers) == 1:
-        # Units at 0 on both sides would stay there: no gradient would reach them.
+        # Units at 0 on both sides would stay there: no gradient would reach them. Tied, they enter the
+        # reconstruction at once, and so begin small.
         with torch.no_grad():
-            last[k:] = spare
-    start_linear(decoder.layers, decoder.activation.name, axes.T, components.T, flat)
+            last[k:] = spare * (AROUND_LINEAR if decoder.is_tied else 1)
+    if not decoder.is_tied:
+        start_linear(decoder.layers, decoder.activation.name, axes.T, components.T, flat)
+        return
+    with torch.no_grad():
+        for layer in decoder.layers:
+            layer.get_parameter("bias").zero_()
+    decoder.start_at(flat)

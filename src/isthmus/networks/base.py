@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from isthmus.config.parts.activations import Activation
 from isthmus.numerics.activations import ACTIVATIONS
+from isthmus.numerics.randomness import Randomness
 from isthmus.shapes import Shape
 
 
@@ -56,12 +57,46 @@ class Decoder(nn.Module, ABC):
         """Set the last bias so that the untrained decoder gives about ``outputs`` for one example."""
         return
 
+    def alone(self) -> Decoder:
+        """A decoder that needs no encoder beside it: itself, unless it reads the encoder's weights."""
+        return self
+
+
+class StageFacts(NamedTuple):
+    """What one stage of a network does to the shape of a row, torch side."""
+
+    half: Literal["encoder", "decoder"]
+    layers: str
+    """What it is made of, in words."""
+    kernel: Shape
+    stride: Shape
+    output: Shape
+    """``(channels, *size)`` after it."""
+    receptive_field: Shape | None
+    """Of the encoder: how many inputs, padding among them, one unit sees along each axis."""
+
 
 class Network(nn.Module, ABC):
     """Encoder and decoder, mirrored, in one file."""
 
     encoder: nn.Module
     decoder: nn.Module
+
+    def stages(self) -> Sequence[StageFacts]:
+        """Stages of encoder and decoder in their order, where a network has them; see :class:`StageFacts`."""
+        return ()
+
+
+class Layer(nn.Module, ABC):
+    """A module with parameters of its own, which says itself how they begin.
+
+    Where a network is built from a description, every ``weight`` and ``bias`` of torch's own layers
+    is set by their sizes; what else holds parameters must be one of these.
+    """
+
+    @abstractmethod
+    def initialise(self, randomness: Randomness) -> None:
+        """Set every parameter that is the module's own, in place, without recording gradients."""
 
 
 class Activated(nn.Module):

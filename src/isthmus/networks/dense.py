@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from isthmus.config.parts.activations import Activation
-from isthmus.networks.base import Activated, Decoder, Encoder, Ends, Network
+from isthmus.errors import ParameterError
+from isthmus.networks.base import Activated, Decoder, Encoder, Ends, Layer, Network
+from isthmus.numerics.randomness import Randomness
 from isthmus.shapes import n_values
 
 LINEAR_GAIN: dict[Activation, float] = {
@@ -74,12 +78,47 @@ def start_linear(
         last.bias.copy_(bias)
 
 
+class TiedLinear(Layer):
+    """``a W + b``: another layer's weight transposed, and a bias of its own.
+
+    The weight stays the other layer's alone, so that it is moved, counted and stored once; its
+    gradient is the sum of what both layers ask for.
+
+    Parameters
+    ----------
+    mirror
+        The layer whose weight W, ``(n_out, n_in)``, maps the other way.
+    size
+        How many of its outputs, the first ones, are this layer's inputs.
+    """
+
+    def __init__(self, mirror: nn.Linear, size: int) -> None:
+        super().__init__()
+        self._mirror = (mirror,)  # in a tuple, torch does not register it here a second time
+        self.in_features, self.out_features = size, mirror.in_features
+        self.bias = nn.Parameter(torch.empty(mirror.in_features))
+
+    @property
+    def weight(self) -> Tensor:
+        """A view of the mirror's weight, ``(out_features, in_features)``."""
+        return self._mirror[0].weight[: self.in_features].T
+
+    def initialise(self, randomness: Randomness) -> None:
+        """Only the bias, as that of a layer of its own: uniform within ``1 / sqrt(in_features)``."""
+        numbers = randomness.at("bias").uniform(self.bias.shape)
+        self.bias.copy_((2 * numbers - 1) * (1 / math.sqrt(self.in_features)))
+
+    def forward(self, a: Tensor) -> Tensor:
+        """``(rows, out_features)`` of ``(rows, in_features)``."""
+        return F.linear(a, self.weight, self.bias)
+
+
 class DenseEncoder(Encoder):
     """``f(x) = W_L act(... act(W_1 x + b_1) ...) + b_L``."""
 
-    def __init__(self, sizes: Sequence[int], activation: Activation) -> None:
+    def __init__(self, layers: nn.ModuleList, activation: Activation) -> None:
         super().__init__()
-        self.layers = _layers(sizes)
+        self.layers = layers
         self.activation = Activated(activation)
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
@@ -110,9 +149,9 @@ class DenseEncoder(Encoder):
 class DenseDecoder(Decoder):
     """The encoder's widths in reverse."""
 
-    def __init__(self, sizes: Sequence[int], output_shape: tuple[int, ...], activation: Activation) -> None:
+    def __init__(self, layers: nn.ModuleList, output_shape: tuple[int, ...], activation: Activation) -> None:
         super().__init__()
-        self.layers = _layers(sizes)
+        self.layers = layers
         self.activation = Activated(activation)
         self.output_shape = output_shape
 
@@ -129,15 +168,68 @@ class DenseDecoder(Decoder):
         with torch.no_grad():
             self.layers[-1].get_parameter("bias").copy_(outputs.flatten())
 
+    @property
+    def is_tied(self) -> bool:
+        """Whether the weights are the encoder's."""
+        return any(isinstance(layer, TiedLinear) for layer in self.layers)
+
+    def alone(self) -> Decoder:
+        """Itself; of a tied one a copy whose weights are its own."""
+        if not self.is_tied:
+            return self
+        copy = DenseDecoder(
+            nn.ModuleList(_with_own_weight(layer) for layer in self.layers),
+            self.output_shape,
+            self.activation.name,
+        )
+        return copy.train(self.training)
+
+
+def _with_own_weight(layer: nn.Module) -> nn.Module:
+    if not isinstance(layer, TiedLinear):
+        return layer
+    weight = layer.weight.detach()
+    own = nn.Linear(layer.in_features, layer.out_features, device="meta", dtype=weight.dtype)
+    own.weight = nn.Parameter(weight.clone(memory_format=torch.contiguous_format))
+    own.bias = nn.Parameter(layer.bias.detach().clone())
+    return own
+
 
 class Dense(Network):
-    """``d - hidden_sizes - code - reversed(hidden_sizes) - outputs``; ``()`` is linear."""
+    """``d - hidden_sizes - code - reversed(hidden_sizes) - outputs``; ``()`` is linear.
 
-    def __init__(self, ends: Ends, hidden_sizes: Sequence[int], activation: Activation) -> None:
+    Tied, the decoder's layer l has the weight ``W_l^T`` of the encoder's, and a bias of its own.
+    """
+
+    encoder: DenseEncoder
+    decoder: DenseDecoder
+
+    def __init__(
+        self, ends: Ends, hidden_sizes: Sequence[int], activation: Activation, tied: bool = False
+    ) -> None:
         super().__init__()
         inputs, outputs = n_values(ends.sample_shape), n_values(ends.output_shape)
         hidden = list(hidden_sizes)
-        self.encoder = DenseEncoder([inputs, *hidden, ends.pre_code_size], activation)
-        self.decoder = DenseDecoder(
-            [ends.code_size, *reversed(hidden), outputs], ends.output_shape, activation
+        downwards = _layers([inputs, *hidden, ends.pre_code_size])
+        if tied:
+            _check_can_tie(ends)
+            sizes = [*hidden, ends.code_size]
+            upwards = nn.ModuleList(map(TiedLinear, reversed(_linears(downwards)), reversed(sizes)))
+        else:
+            upwards = _layers([ends.code_size, *reversed(hidden), outputs])
+        self.encoder = DenseEncoder(downwards, activation)
+        self.decoder = DenseDecoder(upwards, ends.output_shape, activation)
+
+
+def _check_can_tie(ends: Ends) -> None:
+    inputs, outputs = n_values(ends.sample_shape), n_values(ends.output_shape)
+    if inputs != outputs:
+        raise ParameterError(
+            f"Dense: tied weights need as many outputs as inputs, got {outputs} outputs for the likelihood "
+            f"and {inputs} inputs. Set tied=False, or choose a likelihood with one output a value."
+        )
+    if ends.pre_code_size < ends.code_size:
+        raise ParameterError(
+            f"Dense: tied weights need an encoder output for each of the {ends.code_size} code units, got "
+            f"{ends.pre_code_size}. Set tied=False."
         )

@@ -26,6 +26,11 @@ class Dense(Network):
         ``"auto"`` chooses from the data (see ``isthmus.config.defaults``).
     activation
         Of the hidden layers. Code and outputs have their own.
+    tied
+        Whether each decoder layer's weight is its mirror's in the encoder, transposed: one parameter,
+        learned, counted and stored once (Vincent et al. 2010, section 2.2); biases stay apart. Of an
+        encoder that gives more numbers than the code has units (mean and variance) the decoder's
+        first layer takes the rows of the first ones, the means. Outputs must be as many as inputs.
 
     Examples
     --------
@@ -35,6 +40,7 @@ class Dense(Network):
 
     hidden_sizes: tuple[Width, ...] | Literal["auto"] = "auto"
     activation: Activation = "silu"
+    tied: bool = False
 
 
 @description
