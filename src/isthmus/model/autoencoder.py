@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from isthmus.codes.base import Code
 from isthmus.corruptions.base import Corruption
 from isthmus.likelihoods.base import Likelihood
-from isthmus.model.objective import Objective, evaluate
+from isthmus.model.objective import Objective, Trainable, evaluate
 from isthmus.networks.base import Decoder, Encoder, Network
 from isthmus.numerics.randomness import Randomness
 from isthmus.penalties.base import DenseTrace, Penalty
@@ -18,7 +18,7 @@ from isthmus.shapes import Shape
 
 
 @final
-class AutoencoderModule(nn.Module):
+class AutoencoderModule(Trainable):
     """An autoencoder as a torch module, composed of six kinds of parts.
 
     It speaks model units: pixels in [0, 1], channels first; standardised columns. Files and
@@ -63,6 +63,8 @@ class AutoencoderModule(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if corruption is not None:
+            corruption.check_sample_shape(sample_shape)
         self.network = network
         self.code = code
         self.likelihood = likelihood
@@ -119,6 +121,17 @@ class AutoencoderModule(nn.Module):
         """
         randomness = Randomness(self.seed, "training", step)
         return evaluate(self, batch, randomness, sample_weight, value_weight, progress)
+
+    def objective_at(
+        self,
+        batch: Tensor,
+        randomness: Randomness,
+        *,
+        sample_weight: Tensor | None = None,
+        progress: float = 1.0,
+    ) -> Objective:
+        """Loss and terms of a batch, a function of the batch and the chance that is handed in."""
+        return evaluate(self, batch, randomness, sample_weight, progress=progress)
 
     def start_at(self, mean: Tensor) -> None:
         """Let the untrained decoder begin at the data's mean, ``sample_shape`` in model units."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from isthmus.corruptions.base import Corruption
 from isthmus.errors import ParameterError
@@ -26,6 +28,35 @@ class Objective(NamedTuple):
     """Means of its terms before weighting: ``distortion``, ``rate``, and each penalty's Omega."""
     per_example: Tensor
     """Each example's share, ``(rows,)``: its mean is the loss less the terms that are one number."""
+
+
+class Trainable(nn.Module, ABC):
+    """A module that says what a batch costs: all that the training loop asks of it."""
+
+    seed: int
+    """Root of all chance in :meth:`objective`."""
+
+    def objective(
+        self, batch: Any, step: int, *, sample_weight: Tensor | None = None, progress: float = 1.0
+    ) -> Objective:
+        """Loss and terms of a batch in training, a function of the seed, the batch and the step."""
+        randomness = Randomness(self.seed, "training", step)
+        return self.objective_at(batch, randomness, sample_weight=sample_weight, progress=progress)
+
+    @abstractmethod
+    def objective_at(
+        self,
+        batch: Any,
+        randomness: Randomness,
+        *,
+        sample_weight: Tensor | None = None,
+        progress: float = 1.0,
+    ) -> Objective:
+        """Loss and terms of a batch, a function of the batch and the chance that is handed in."""
+
+    def parameter_groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
+        """Parameters to train, and which share of the learning rate is theirs."""
+        return [([parameter for parameter in self.parameters() if parameter.requires_grad], 1.0)]
 
 
 def evaluate(

@@ -201,9 +201,6 @@ class Dense(Network):
     Tied, the decoder's layer l has the weight ``W_l^T`` of the encoder's, and a bias of its own.
     """
 
-    encoder: DenseEncoder
-    decoder: DenseDecoder
-
     def __init__(
         self, ends: Ends, hidden_sizes: Sequence[int], activation: Activation, tied: bool = False
     ) -> None:

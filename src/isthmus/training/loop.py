@@ -15,8 +15,7 @@ from torch import Tensor
 
 from isthmus.config.training import Training
 from isthmus.errors import TrainingError
-from isthmus.model.autoencoder import AutoencoderModule
-from isthmus.model.objective import Objective, evaluate
+from isthmus.model.objective import Objective, Trainable
 from isthmus.numerics.randomness import Randomness
 from isthmus.training.callbacks import Callback, Epoch
 from isthmus.training.rows import Rows
@@ -43,7 +42,7 @@ class History:
 
 
 class Trainer:
-    """Fits a module: fused AdamW, warm-up, clipping, early stopping by validation loss.
+    """Fits a module by what it says a batch costs: fused AdamW, warm-up, clipping, early stopping by validation loss.
 
     The last weights stand, unless those of the epoch of lowest validation loss are better by more
     than two standard errors; only epochs that are worse by so much count for patience.
@@ -61,25 +60,27 @@ class Trainer:
         schedule begins anew.
     """
 
-    def __init__(self, module: AutoencoderModule, plan: Training, *, n_epochs_done: int = 0) -> None:
+    def __init__(self, module: Trainable, plan: Training, *, n_epochs_done: int = 0) -> None:
         self.module = module
         self.plan = plan
         self.device = torch.device(plan.device)
         self.n_epochs_done = n_epochs_done
         self.n_steps_done = 0
         module.to(self.device)
-        self._parameters = [p for p in module.parameters() if p.requires_grad]
+        self._groups = [(list(parameters), share) for parameters, share in module.parameter_groups()]
+        self._parameters = [parameter for parameters, _ in self._groups for parameter in parameters]
+        self._rate = _number(plan.learning_rate)
         self.optimiser = torch.optim.AdamW(
-            self._parameters,
-            lr=_number(plan.learning_rate),
+            [{"params": parameters} for parameters, _ in self._groups],
+            lr=self._rate,
             weight_decay=plan.weight_decay,
             fused=self.device.type in ("cpu", "cuda"),
         )
 
     def fit(
         self,
-        rows: Rows,
-        validation: Rows | None = None,
+        rows: Rows[Any],
+        validation: Rows[Any] | None = None,
         *,
         sample_weight: Tensor | None = None,
         validation_weight: Tensor | None = None,
@@ -108,8 +109,7 @@ class Trainer:
                     held_out, losses = None, None
                     if validation is not None:
                         held_out, losses = self.validate(validation, validation_weight)
-                    rate = self.optimiser.param_groups[0]["lr"]
-                    record = Epoch(epoch, rate, training, held_out)
+                    record = Epoch(epoch, self._rate, training, held_out)
                     history.epochs.append(record)
                     best.offer(epoch, losses, self.module)
                     for callback in callbacks:
@@ -129,7 +129,7 @@ class Trainer:
         self.module.eval()
         return history
 
-    def one_pass(self, rows: Rows, sample_weight: Tensor | None = None) -> Epoch:
+    def one_pass(self, rows: Rows[Any], sample_weight: Tensor | None = None) -> Epoch:
         """One pass over the rows at the highest rate, without validation: for data that comes in parts."""
         self.module.to(self.device)
         self._begin(self._n_batches(len(rows)))
@@ -149,7 +149,7 @@ class Trainer:
 
     def _pass(
         self,
-        rows: Rows,
+        rows: Rows[Any],
         schedule: tuple[int, int] | None,
         order: int,
         sample_weight: Tensor | None,
@@ -175,9 +175,10 @@ class Trainer:
                 callback.step(len(indices))
         return means.fetch()
 
-    def _step(self, batch: Tensor, weight: Tensor | None, rate: float, progress: float) -> Objective:
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+    def _step(self, batch: Any, weight: Tensor | None, rate: float, progress: float) -> Objective:
+        self._rate = rate
+        for group, (_, share) in zip(self.optimiser.param_groups, self._groups, strict=True):
+            group["lr"] = rate * share
         result = self.module.objective(batch, self.n_steps_done, sample_weight=weight, progress=progress)
         for parameter in self._parameters:
             parameter.grad = None
@@ -200,7 +201,9 @@ class Trainer:
         return iter(permutation.tensor_split(self._n_batches(n)))
 
     @torch.no_grad()
-    def validate(self, rows: Rows, sample_weight: Tensor | None = None) -> tuple[dict[str, float], Tensor]:
+    def validate(
+        self, rows: Rows[Any], sample_weight: Tensor | None = None
+    ) -> tuple[dict[str, float], Tensor]:
         """Mean loss and terms over rows, and each row's loss ``(rows,)``.
 
         The noise of a row is a function of the seed and its position.
@@ -211,7 +214,7 @@ class Trainer:
         for block, indices in enumerate(torch.arange(len(rows)).split(VALIDATION_BATCH)):
             batch = rows.gather(indices).to(self.device)
             weight = None if sample_weight is None else sample_weight[indices].to(self.device)
-            result = evaluate(self.module, batch, root.at(block), weight)
+            result = self.module.objective_at(batch, root.at(block), sample_weight=weight)
             means.add(result, len(indices))
             losses.append(result.per_example.detach())
         return means.fetch(), torch.cat(losses).cpu()
@@ -233,7 +236,7 @@ class _Best:
         self._losses: Tensor | None = None
         self._weights: dict[str, Tensor] = {}
 
-    def offer(self, epoch: int, losses: Tensor | None, module: AutoencoderModule) -> None:
+    def offer(self, epoch: int, losses: Tensor | None, module: Trainable) -> None:
         """Take note of an epoch; without validation the last one is the best."""
         self._present = epoch
         if losses is None:
@@ -248,7 +251,7 @@ class _Best:
         error = worse.std() / math.sqrt(len(worse)) if len(worse) > 1 else worse.new_zeros(())
         self.n_worse = self.n_worse + 1 if worse.mean() > STANDARD_ERRORS * error else 0
 
-    def restore(self, module: AutoencoderModule, *, interrupted: bool = False) -> int:
+    def restore(self, module: Trainable, *, interrupted: bool = False) -> int:
         """Put the best weights back if the present ones are worse; the epoch that they are of.
 
         Weights of half an epoch were never measured, so after an interruption the measured ones return.
