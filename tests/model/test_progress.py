@@ -7,9 +7,8 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import Normal
 
-from isthmus.codes.base import CodeOutput
-from isthmus.codes.gaussian import Gaussian
 from isthmus.config import Model
 from isthmus.config.parts.codes import GaussianCode
 from isthmus.config.parts.networks import Dense
@@ -55,23 +54,15 @@ def test_untouched_values_count_less(emphasis: float) -> None:
     torch.testing.assert_close(module.objective(X, 3).loss, expected)
 
 
-class Several(Gaussian):
-    """Draws of a row together, with their log ratios."""
-
-    n_draws = 3
-
-    def forward(self, pre_code: Tensor, randomness: Randomness, progress: float = 1.0) -> CodeOutput:
-        repeated = pre_code.repeat_interleave(3, dim=0)
-        value, rates, _ = super().forward(repeated, randomness)
-        noise = (value - self.mean(repeated)) / self.scale(repeated)
-        log_ratio = (value.square() - noise.square()).sum(dim=1) / 2 - self.scale(repeated).log().sum(dim=1)
-        return CodeOutput(value, None if rates is None else rates[::3], log_ratio)
-
-
 def test_several_draws_make_the_importance_weighted_bound() -> None:
-    module = small(code=GaussianCode())
-    module.code = Several(2, beta=1.0)
+    module = small(code=GaussianCode(n_draws=3))
     draws = module.code(module.encoder(X)[0], Randomness(0, "training", 0, "code"))
+    assert draws.log_ratio is not None
+    mean, scale = (
+        each.repeat_interleave(3, dim=0) for each in module.code_distribution(X) if each is not None
+    )
+    ratio = Normal(mean, scale).log_prob(draws.value) - Normal(0.0, 1.0).log_prob(draws.value)
+    torch.testing.assert_close(draws.log_ratio, ratio.sum(dim=1))
     losses = (module.decode(draws.value) - X.repeat_interleave(3, dim=0)).square().sum(dim=1)
     weights = torch.exp(-losses - draws.log_ratio).reshape(5, 3)
     cost = module.objective(X, 0)

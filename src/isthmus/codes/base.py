@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Literal, NamedTuple
 
@@ -30,6 +31,8 @@ class Code(nn.Module, ABC):
     """How many h a row has in training: more than one is the importance-weighted bound."""
     scope: Literal["example", "batch"] = "example"
     """``"batch"``: in training h or its cost depends on the rows beside it; evaluation never does."""
+    support: tuple[float, float] = (-math.inf, math.inf)
+    """Where every unit lies, ends left out: a penalty may need units in (0, 1)."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -51,9 +54,17 @@ class Code(nn.Module, ABC):
     def cost(self, rates: Tensor, progress: float = 1.0) -> Tensor:
         """What the rate adds to the loss: ``(rows,)``, or one number if it is of the whole batch.
 
-        ``rates`` is ``(rows, size)``, nats, weighted by the rows' weights.
+        ``rates`` is ``(rows, size)``, nats. Where the cost is of the whole batch they come weighted
+        by the rows' weights; a cost of each row is weighted afterwards.
         """
         return self.rate_weight * rates.sum(dim=1)
+
+    def draw(self, pre_code: Tensor, noise: Tensor) -> tuple[Tensor, Tensor] | None:
+        """One h a row from standard normal ``noise`` ``(rows, size)``, with ``ln q(h given x) - ln p(h)``.
+
+        ``(rows, size)`` and ``(rows,)``: what the evidence is estimated from. None where h has no density.
+        """
+        return None
 
     @abstractmethod
     def mean(self, pre_code: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from isthmus.codes.base import Code, CodeOutput
 from isthmus.numerics.divergences import kl_from_standard_normal
+from isthmus.numerics.ramp import ramp
 from isthmus.numerics.randomness import Randomness
 
 LOG_VARIANCE_RANGE = (-20.0, 20.0)
@@ -16,12 +17,28 @@ LOG_VARIANCE_RANGE = (-20.0, 20.0)
 class Gaussian(Code):
     """``h = mean + scale * e``; rate ``KL(N(mean, scale^2) || N(0, I))`` (Kingma and Welling 2014).
 
-    The encoder gives means, then log variances.
+    The encoder gives means, then log variances. Parameters as in
+    :class:`isthmus.config.parts.codes.GaussianCode`.
     """
 
-    def __init__(self, size: int, beta: float) -> None:
+    def __init__(
+        self,
+        size: int,
+        beta: float = 1.0,
+        warm_up_share: float = 0.0,
+        free_bits: float = 0.0,
+        capacity: float | None = None,
+        capacity_share: float = 0.5,
+        n_draws: int = 1,
+    ) -> None:
         super().__init__(size)
         self.rate_weight = beta
+        self.warm_up_share = warm_up_share
+        self.free_bits = free_bits
+        self.capacity = capacity
+        self.capacity_share = capacity_share
+        self.n_draws = n_draws
+        self.scope = "batch" if free_bits > 0 or capacity is not None else "example"
 
     @staticmethod
     def n_inputs(size: int) -> int:
@@ -29,11 +46,37 @@ class Gaussian(Code):
         return 2 * size
 
     def forward(self, pre_code: Tensor, randomness: Randomness, progress: float = 1.0) -> CodeOutput:
-        """A draw of h by reparameterisation, and its rate."""
+        """Draws of h by reparameterisation, and the rate."""
         mean, log_variance = self._split(pre_code)
-        noise = randomness.normal(mean.shape, like=mean)
         rates = kl_from_standard_normal(mean, log_variance)
-        return CodeOutput(mean + torch.exp(log_variance / 2) * noise, rates)
+        if self.n_draws == 1:
+            noise = randomness.normal(mean.shape, like=mean)
+            return CodeOutput(mean + torch.exp(log_variance / 2) * noise, rates)
+        repeated = pre_code.repeat_interleave(self.n_draws, dim=0)
+        noise = randomness.normal((len(repeated), self.size), like=mean)
+        value, log_ratio = self.draw(repeated, noise)
+        return CodeOutput(value, rates, log_ratio)
+
+    def draw(self, pre_code: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """``h = mean + scale * noise`` and ``sum_j (h_j^2 - noise_j^2) / 2 - ln scale_j``."""
+        mean, log_variance = self._split(pre_code)
+        value = mean + torch.exp(log_variance / 2) * noise
+        return value, (value.square() - noise.square() - log_variance).sum(dim=1) / 2
+
+    def cost(self, rates: Tensor, progress: float = 1.0) -> Tensor:
+        """The weighted rate, with its free bits or held to its capacity.
+
+        In evaluation each row counts as a batch of its own.
+        """
+        beta = self.rate_weight * ramp(progress, self.warm_up_share)
+        if self.free_bits > 0:
+            known = rates.mean(dim=0) if self.training else rates
+            return beta * known.clamp_min(self.free_bits).sum(dim=-1)
+        totals = rates.sum(dim=1)
+        if self.capacity is None:
+            return beta * totals
+        known = totals.mean() if self.training else totals
+        return beta * (known - self.capacity * ramp(progress, self.capacity_share)).abs()
 
     def mean(self, pre_code: Tensor) -> Tensor:
         """Mean of each unit, laid out as a stored code is, so that it decodes to the same bits."""

@@ -107,9 +107,10 @@ def evaluate(
         rates = weighed(code.rates)
         terms["rate"] = rates.sum(dim=1).mean()
         if code.log_ratio is None:
-            cost = model.code.cost(rates, progress)
+            whole = model.code.scope == "batch" and model.code.training
+            cost = model.code.cost(rates if whole else code.rates, progress)
             if cost.ndim:
-                per_example = per_example + cost
+                per_example = per_example + (cost if whole else weighed(cost))
             else:
                 shared.append(cost)
     for name, penalty in model.named_penalties():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -26,8 +27,10 @@ def check_code(code: Code, rows: int = 5) -> None:
 
     Shapes; all chance from ``randomness``; the mean is the same at every call; rows stand apart;
     ``slope`` is the mean's derivative and the mean reads the first ``size`` inputs; the rates are
-    those of ``rate_per_unit`` and not negative; draws have the mean and scale that the code states (4
-    standard errors); gradients reach every input.
+    those of ``rate_per_unit`` and not negative; in evaluation the cost of a row is a row's own; draws
+    have the mean and scale that the code states (4 standard errors), those of one row stand together,
+    and their log ratio is that of the densities; gradients reach every input. What a code of scope
+    ``batch`` may mix in training, it may not in evaluation.
 
     Parameters
     ----------
@@ -52,16 +55,25 @@ def check_code(code: Code, rows: int = 5) -> None:
     one = CHANCE.at("one")
     check_repeatable(code, "h from the same randomness", lambda: code(pre_code, one).value)
     check_repeatable(code, "the mean", lambda: code.mean(pre_code))
-    require_shape(code, "h", code(pre_code, one).value, (rows, code.size))
+    require(code.n_draws >= 1, code, f"n_draws must be at least 1, got {code.n_draws}.")
+    require_shape(code, "h", code(pre_code, one).value, (rows * code.n_draws, code.size))
     require_shape(code, "the mean", code.mean(pre_code), (rows, code.size))
     stored = code.mean(pre_code).is_contiguous()
     require(stored, code, "the mean must be contiguous, so that a stored code decodes to the same bits.")
-    check_rows_apart(code, "h", lambda batch: code(batch, one).value, pre_code)
+    if code.scope == "batch":
+        code = code.eval()
+    check_rows_apart(code, "h", lambda batch: _by_row(code, code(batch, one).value), pre_code)
     check_rows_apart(code, "the mean", code.mean, pre_code)
     _check_slope(code, pre_code)
     _check_rate(code, pre_code)
     _check_scale(code, pre_code)
-    _check_reach(code, pre_code)
+    _check_draws(code, pre_code)
+    _check_reach(code.train(), pre_code)
+
+
+def _by_row(code: Code, value: Tensor) -> Tensor:
+    """All draws of a row beside each other."""
+    return value.unflatten(0, (-1, code.n_draws))
 
 
 def _check_slope(code: Code, pre_code: Tensor) -> None:
@@ -87,6 +99,19 @@ def _check_rate(code: Code, pre_code: Tensor) -> None:
     require_close(code, "the rates must be those of rate_per_unit.", rates, per_unit)
     require(bool((per_unit >= 0).all()), code, "a rate must not be negative.")
     check_rows_apart(code, "the rates", lambda batch: code(batch, CHANCE.at("one")).rates, pre_code)  # type: ignore[arg-type, return-value]
+    training, evaluation = copy.deepcopy(code).train(), copy.deepcopy(code).eval()
+    for progress in (0.0, 0.5, 1.0):
+        cost = evaluation.cost(per_unit, progress)
+        require_shape(code, "the cost in evaluation", cost, (len(pre_code),))
+        check_rows_apart(
+            code, "the cost in evaluation", lambda r, at=progress: evaluation.cost(r, at), per_unit
+        )
+        shape = () if code.scope == "batch" else (len(pre_code),)
+        require_shape(code, "the cost in training", training.cost(per_unit, progress), shape)
+        alone = torch.stack([training.cost(row.unsqueeze(0), progress).reshape(()) for row in per_unit])
+        require_close(
+            code, "the cost of a row in evaluation must be that of a batch of it alone.", cost, alone
+        )
 
 
 def _check_scale(code: Code, pre_code: Tensor) -> None:
@@ -95,7 +120,8 @@ def _check_scale(code: Code, pre_code: Tensor) -> None:
         return
     require_shape(code, "the scale", scale, (len(pre_code), code.size))
     require(bool((scale > 0).all()), code, "a scale must be above 0.")
-    draws = torch.stack([code(pre_code, CHANCE.at("draw", i)).value for i in range(N_SAMPLES)]).detach()
+    drawn = [code(pre_code, CHANCE.at("draw", i)).value.detach() for i in range(N_SAMPLES // code.n_draws)]
+    draws = torch.cat([_by_row(code, value).transpose(0, 1) for value in drawn])
     off = (draws.mean(dim=0) - mean).abs() / (scale / math.sqrt(N_SAMPLES))
     require(bool((off < 5).all()), code, "draws of h must have the mean that the code states.")
     ratio = draws.var(dim=0) / scale.square()
@@ -109,6 +135,28 @@ def _check_scale(code: Code, pre_code: Tensor) -> None:
         code,
         "another randomness must give another h.",
     )
+
+
+def _check_draws(code: Code, pre_code: Tensor) -> None:
+    """The log ratio is that of the density that ``draw`` transforms the noise's into."""
+    log_ratio = code(pre_code, CHANCE.at("one")).log_ratio
+    require(
+        (log_ratio is None) == (code.n_draws == 1), code, "log_ratio must be there for several draws alone."
+    )
+    if log_ratio is not None:
+        require_shape(code, "log_ratio", log_ratio, (len(pre_code) * code.n_draws,))
+    noise = CHANCE.at("noise").normal((len(pre_code), code.size)).double()
+    drawn = code.draw(pre_code, noise)
+    if drawn is None:
+        require(log_ratio is None, code, "a code that draws several h must have draw().")
+        return
+    scale = code.scale(pre_code)
+    if scale is None:
+        return
+    value = code.mean(pre_code) + scale * noise
+    require_close(code, "draw must be mean + scale * noise.", drawn[0], value)
+    expected = (value.square() - noise.square()).sum(dim=1) / 2 - scale.log().sum(dim=1)
+    require_close(code, "draw's log ratio must be ln q(h given x) - ln p(h).", drawn[1], expected)
 
 
 def _check_reach(code: Code, pre_code: Tensor) -> None:

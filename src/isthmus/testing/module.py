@@ -23,8 +23,9 @@ def check_module(module: AutoencoderModule, x: Tensor, *, gradients: bool = True
 
     ``encode``, ``decode`` and ``reconstruct`` have their shapes, leave nothing to chance and keep
     rows apart; the objective is a function of seed, batch and step, its loss is the weighted sum of
-    its terms and a mean over examples; every parameter receives a gradient, which is the loss's
-    slope by central differences.
+    its terms (unless several draws or a cost of the whole batch make it another) and a mean over
+    examples (in evaluation, where parts look at the whole batch in training); every parameter
+    receives a gradient, which is the loss's slope by central differences.
 
     Parameters
     ----------
@@ -83,14 +84,18 @@ def _check_objective(module: AutoencoderModule, x: Tensor) -> None:
     weights.update({name: penalty.weight for name, penalty in module.named_penalties()})
     require_shape(module, "per_example", cost.per_example, (len(x),))
     require(set(terms) <= set(weights), module, f"every term must have a weight, got {sorted(terms)}.")
-    total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-    require_close(module, "the loss must be the weighted sum of its terms.", loss, total, 1e-5)
+    code = module.code
+    if code.n_draws == 1 and (code.scope == "example" or "rate" not in terms):
+        total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+        require_close(module, "the loss must be the weighted sum of its terms.", loss, total, 1e-5)
 
 
 def _check_mean(module: AutoencoderModule, x: Tensor) -> None:
     """The mean of what each example costs alone is the loss, unless a term looks at the whole batch."""
     if any(penalty.scope == "batch" for _, penalty in module.named_penalties()):
         return
+    if module.code.scope == "batch":
+        module = module.eval()
     with torch.no_grad():
         alone = [
             module.objective(x, 3, sample_weight=len(x) * torch.eye(len(x), dtype=x.dtype)[row]).loss
