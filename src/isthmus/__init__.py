@@ -12,9 +12,12 @@ from isthmus.version import __version__ as __version__
 
 _PUBLIC = {
     "Autoencoder": "isthmus.estimators",
+    "BatchTopKCode": "isthmus.config.parts.codes",
     "Bernoulli": "isthmus.config.parts.likelihoods",
+    "Block": "isthmus.config.parts.corruptions",
     "Config": "isthmus.config",
     "Contractive": "isthmus.config.parts.penalties",
+    "Conv1d": "isthmus.config.parts.networks",
     "Conv2d": "isthmus.config.parts.networks",
     "Data": "isthmus.config",
     "Dense": "isthmus.config.parts.networks",
@@ -27,9 +30,13 @@ _PUBLIC = {
     "L2": "isthmus.config.parts.penalties",
     "Masking": "isthmus.config.parts.corruptions",
     "Model": "isthmus.config",
+    "SaltAndPepper": "isthmus.config.parts.corruptions",
     "SquaredError": "isthmus.config.parts.likelihoods",
+    "TopKCode": "isthmus.config.parts.codes",
     "Training": "isthmus.config",
+    "Transformer": "isthmus.config.parts.networks",
     "WeightDecay": "isthmus.config.parts.penalties",
+    "WinnerTakeAllCode": "isthmus.config.parts.codes",
     "open": "isthmus.artifact.modules:open_module",
 }
 
@@ -37,9 +44,12 @@ __all__ = [
     "L1",
     "L2",
     "Autoencoder",
+    "BatchTopKCode",
     "Bernoulli",
+    "Block",
     "Config",
     "Contractive",
+    "Conv1d",
     "Conv2d",
     "Data",
     "Dense",
@@ -50,19 +60,29 @@ __all__ = [
     "IsthmusError",
     "Masking",
     "Model",
+    "SaltAndPepper",
     "SquaredError",
+    "TopKCode",
     "Training",
+    "Transformer",
     "WeightDecay",
+    "WinnerTakeAllCode",
     "open",
 ]
 
 if TYPE_CHECKING:
     from isthmus.artifact.modules import open_module as open
     from isthmus.config import Config, Data, Model, Training
-    from isthmus.config.parts.codes import DeterministicCode, GaussianCode
-    from isthmus.config.parts.corruptions import GaussianNoise, Masking
+    from isthmus.config.parts.codes import (
+        BatchTopKCode,
+        DeterministicCode,
+        GaussianCode,
+        TopKCode,
+        WinnerTakeAllCode,
+    )
+    from isthmus.config.parts.corruptions import Block, GaussianNoise, Masking, SaltAndPepper
     from isthmus.config.parts.likelihoods import Bernoulli, Gaussian, SquaredError
-    from isthmus.config.parts.networks import Conv2d, Dense
+    from isthmus.config.parts.networks import Conv1d, Conv2d, Dense, Transformer
     from isthmus.config.parts.penalties import L1, L2, Contractive, WeightDecay
     from isthmus.errors import IsthmusError
     from isthmus.estimators import Autoencoder

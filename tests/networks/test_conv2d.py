@@ -10,8 +10,9 @@ from torch import nn
 
 from isthmus.errors import ParameterError
 from isthmus.networks.base import Ends
-from isthmus.networks.conv2d import Conv2d, Stage
+from isthmus.networks.conv2d import Conv2d
 from isthmus.networks.dense import Dense
+from isthmus.networks.stages import Stage
 from isthmus.numerics.randomness import Randomness
 from isthmus.testing import check_network
 

@@ -26,10 +26,15 @@ class Entry:
 CATALOGUE: dict[str, dict[str, Entry]] = {
     "network": {
         "dense": Entry(networks.Dense, "isthmus.networks.dense:Dense"),
+        "conv1d": Entry(networks.Conv1d, "isthmus.networks.conv1d:Conv1d"),
         "conv2d": Entry(networks.Conv2d, "isthmus.networks.conv2d:Conv2d"),
+        "transformer": Entry(networks.Transformer, "isthmus.networks.transformer:Transformer"),
     },
     "code": {
         "deterministic": Entry(codes.DeterministicCode, "isthmus.codes.deterministic:Deterministic"),
+        "top_k": Entry(codes.TopKCode, "isthmus.codes.top_k:TopK"),
+        "batch_top_k": Entry(codes.BatchTopKCode, "isthmus.codes.batch_top_k:BatchTopK"),
+        "winner_take_all": Entry(codes.WinnerTakeAllCode, "isthmus.codes.winner_take_all:WinnerTakeAll"),
         "gaussian": Entry(codes.GaussianCode, "isthmus.codes.gaussian:Gaussian"),
     },
     "likelihood": {
@@ -42,6 +47,10 @@ CATALOGUE: dict[str, dict[str, Entry]] = {
         "gaussian_noise": Entry(
             corruptions.GaussianNoise, "isthmus.corruptions.gaussian_noise:GaussianNoise"
         ),
+        "salt_and_pepper": Entry(
+            corruptions.SaltAndPepper, "isthmus.corruptions.salt_and_pepper:SaltAndPepper"
+        ),
+        "block": Entry(corruptions.Block, "isthmus.corruptions.block:Block"),
     },
     "penalty": {
         "l1": Entry(penalties.L1, "isthmus.penalties.l1:L1"),
@@ -112,10 +121,10 @@ def part_to_dict(part: Description | None) -> dict[str, Any]:
 def part_from(family: str, value: Any) -> Description | None:
     """A part from a description, a name, or plain values with the name under ``type``.
 
-    >>> part_from("corruption", "masking")
-    Masking(hidden_share=0.25)
-    >>> part_from("corruption", {"type": "masking", "hidden_share": 0.5})
-    Masking(hidden_share=0.5)
+    >>> part_from("corruption", "gaussian_noise")
+    GaussianNoise(scale=0.3, final_scale=None)
+    >>> part_from("corruption", {"type": "gaussian_noise", "scale": 0.5})
+    GaussianNoise(scale=0.5, final_scale=None)
     """
     if value is None or isinstance(value, Description):
         return _check_family(family, value)
