@@ -37,6 +37,14 @@ NETWORKS = st.one_of(
             ACTIVATIONS,
         )
     ),
+    st.builds(
+        networks.Conv1d,
+        auto(st.lists(SIZES, max_size=3).map(tuple)),
+        down=st.just("max_pool"),
+        up=st.sampled_from(get_args(networks.Up)),
+        switches=st.booleans(),
+        residual=st.integers(0, 3),
+    ),
 )
 CODES = st.one_of(st.builds(codes.DeterministicCode, ACTIVATIONS), st.builds(codes.GaussianCode, WEIGHTS))
 LIKELIHOODS = st.one_of(
@@ -45,7 +53,12 @@ LIKELIHOODS = st.one_of(
     st.builds(likelihoods.Gaussian, st.one_of(ABOVE_0, st.just("learned"))),
 )
 CORRUPTIONS = st.one_of(
-    st.none(), st.builds(corruptions.Masking, SHARES), st.builds(corruptions.GaussianNoise, WEIGHTS)
+    st.none(),
+    st.builds(corruptions.Masking, SHARES, st.none() | SHARES, SHARES, st.booleans()),
+    st.builds(corruptions.GaussianNoise, WEIGHTS, st.none() | WEIGHTS),
+    st.builds(corruptions.SaltAndPepper, SHARES, st.none() | SHARES, st.just(-1.5), WEIGHTS),
+    st.builds(corruptions.SaltAndPepper, SHARES),
+    st.builds(corruptions.Block, SHARES, st.none() | SHARES, SHARES),
 )
 PENALTIES = st.one_of(
     st.builds(penalties.L1, WEIGHTS),

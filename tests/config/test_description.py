@@ -36,7 +36,7 @@ REFUSED = [
     (lambda: Training(patience=0), "Training: patience must be in (0, 1], got 0"),
     (lambda: Contractive(method="fast"), "Contractive: method must be auto, exact or estimate, got 'fast'."),
     (lambda: Data(resize=(0, 3)), "Data: resize must be in [1, inf), got 0."),
-    (lambda: Masking(0.1, 0.2), "Masking: takes at most 1 values (hidden_share), got 2."),
+    (lambda: Gaussian(0.1, 0.2), "Gaussian: takes at most 1 values (scale), got 2."),
 ]
 
 
@@ -82,7 +82,7 @@ def test_a_value_of_the_wrong_kind_says_who_and_what_came(make) -> None:
 def test_an_unknown_key_lists_its_neighbours() -> None:
     with pytest.raises(UnknownNameError, match="Training: unknown key 'epoch'; did you mean 'epochs'"):
         Training(epoch=3)
-    with pytest.raises(UnknownNameError, match=r"Masking: unknown key 'share'.*Known: hidden_share"):
+    with pytest.raises(UnknownNameError, match=r"Masking: unknown key 'share'.*Known: .*hidden_share"):
         Masking(share=0.5)
 
 
@@ -107,6 +107,10 @@ def test_get_params_are_the_parameters() -> None:
         "kernel_size": 4,
         "stride": 2,
         "activation": "silu",
+        "down": "stride",
+        "up": "transposed",
+        "switches": False,
+        "residual": 0,
     }
     assert Conv2d(**Conv2d(channels=(8,)).get_params()) == Conv2d(channels=(8,))
 

@@ -21,6 +21,13 @@ torch.set_num_threads(1)
 
 ACTIVATIONS = st.sampled_from(get_args(Activation))
 WEIGHTS = st.floats(0, 10)
+WAYS = [
+    {"down": st.just(down), "up": st.just(up), "switches": st.booleans()}
+    for down in get_args(networks.Down)
+    for up in get_args(networks.Up)
+    if up != "unpool" or down == "max_pool"
+]
+"""Down and up again by convolutions; the first two do without windows."""
 HIDDEN = st.lists(st.integers(1, 7), max_size=3).map(tuple)
 
 
@@ -35,6 +42,8 @@ def combinations(draw: Any) -> tuple[Model, tuple[int, ...]]:
         st.integers(stride, 4),
         st.just(stride),
         ACTIVATIONS,
+        **draw(st.sampled_from(WAYS if stride > 1 else WAYS[:2])),
+        residual=st.integers(0, 1),
     )
     shape = (
         tuple(draw(st.lists(st.integers(1, 6), min_size=3, max_size=3)))
@@ -49,8 +58,21 @@ def combinations(draw: Any) -> tuple[Model, tuple[int, ...]]:
     )
     corruption = st.one_of(
         st.none(),
-        st.builds(corruptions.Masking, st.floats(0, 0.5)),
-        st.builds(corruptions.GaussianNoise, st.floats(0, 2)),
+        st.builds(
+            corruptions.Masking,
+            st.floats(0, 0.5),
+            st.none() | st.floats(0, 0.5),
+            st.floats(0, 0.9),
+            st.booleans() if pictures else st.just(False),
+        ),
+        st.builds(corruptions.GaussianNoise, st.floats(0, 2), st.none() | st.floats(0, 2)),
+        st.builds(
+            corruptions.SaltAndPepper, st.floats(0, 0.5), st.none(), st.just(0), st.just(1), st.floats(0, 0.9)
+        ),
+        # A block hides at least one place, and must leave one.
+        st.builds(corruptions.Block, st.floats(0, 0.5), st.none(), st.floats(0, 0.9))
+        if max(shape[1:] if pictures else shape) > 1
+        else st.none(),
     )
     penalty = st.one_of(
         st.builds(penalties.L1, WEIGHTS),

@@ -34,8 +34,8 @@ class Config:
 
     Examples
     --------
-    >>> Config.from_dict({"model": {"kind": "denoising", "code_size": 8}}).model.corruption
-    Masking(hidden_share=0.25)
+    >>> Config.from_dict({"model": {"kind": "denoising", "code_size": 8}}).model.corruption.hidden_share
+    0.25
     """
 
     data: Data = field(default_factory=Data)

@@ -9,7 +9,10 @@ import math
 from dataclasses import dataclass, replace
 
 from isthmus.config.config import Config
-from isthmus.config.parts.networks import Conv2d, Dense
+from isthmus.config.parts.codes import BatchTopKCode, TopKCode, n_active_of
+from isthmus.config.parts.corruptions import SaltAndPepper
+from isthmus.config.parts.networks import Conv2d, Dense, Transformer
+from isthmus.errors import ParameterError
 from isthmus.shapes import Shape, n_values
 
 LONGEST_CODE = 64
@@ -20,6 +23,13 @@ FEWEST_EPOCHS = 10
 FIRST_CHANNELS = 32
 SMALLEST_MAP = 7
 """Convolution stages go on until a side of the feature maps is this or smaller."""
+PATCHES_A_SIDE, LARGEST_PATCH = 4, 16
+"""Patches along the longest side of a picture, as far as they are no larger than 16 pixels."""
+STRETCHES, LONGEST_STRETCH = 16, 64
+MOST_COLUMNS = 64
+"""Columns of a table that are a token each; more than these share tokens."""
+NARROWEST_TOKEN, WIDEST_TOKEN = 32, 128
+HEAD_WIDTH = 32
 LEARNING_RATE = 2e-3
 LEARNING_RATE_FROM_PCA = 1e-3
 LARGEST_MOVE = 0.15
@@ -38,6 +48,8 @@ class Facts:
     """Training rows, validation rows left out."""
     likelihood: str
     """Name that the values suggest."""
+    value_range: tuple[float, float] | None = None
+    """Lowest and highest value in model units where the scaling, or the likelihood, knows them."""
 
 
 def resolve(config: Config, facts: Facts) -> Config:
@@ -45,13 +57,20 @@ def resolve(config: Config, facts: Facts) -> Config:
     model = config.model
     if model.code_size == "auto":
         model = model.replace(code_size=code_size(facts.sample_shape))
+    if isinstance(model.code, (TopKCode, BatchTopKCode)):
+        chosen = n_active_of(model.code.n_active, int(model.code_size))
+        model = model.replace(code=model.code.replace(n_active=chosen))
     if model.likelihood == "auto":
         model = model.replace(likelihood=facts.likelihood)
+    if isinstance(model.corruption, SaltAndPepper) and model.corruption.low == "auto":
+        model = model.replace(corruption=_with_ends(model.corruption, facts.value_range))
     network = model.network
     if isinstance(network, Dense) and network.hidden_sizes == "auto":
         model = model.replace(network=network.replace(hidden_sizes=hidden_sizes(facts.n_rows)))
     if isinstance(network, Conv2d) and network.channels == "auto":
         model = model.replace(network=network.replace(channels=channels(facts.sample_shape, network.stride)))
+    if isinstance(network, Transformer):
+        model = model.replace(network=_resolved(network, facts))
 
     training = config.training
     if training.batch_size == "auto":
@@ -61,6 +80,15 @@ def resolve(config: Config, facts: Facts) -> Config:
     if training.patience == "auto":
         training = training.replace(patience=PATIENCE)
     return replace(config, model=model, training=training)
+
+
+def _with_ends(corruption: SaltAndPepper, value_range: tuple[float, float] | None) -> SaltAndPepper:
+    if value_range is None:
+        raise ParameterError(
+            "SaltAndPepper: low and high 'auto' want data scaled to a range, got standardised or raw values, "
+            "which have no ends. Give both, as low=-2, high=2, or set scaling='range'."
+        )
+    return corruption.replace(low=value_range[0], high=value_range[1])
 
 
 def code_size(sample_shape: Shape) -> int:
@@ -89,6 +117,50 @@ def channels(sample_shape: Shape, stride: int) -> tuple[int, ...]:
     while stride > 1 and side / stride**stages > SMALLEST_MAP:
         stages += 1
     return tuple(FIRST_CHANNELS << stage for stage in range(stages))
+
+
+def _resolved(network: Transformer, facts: Facts) -> Transformer:
+    patch, width, heads = network.patch_size, network.width, network.n_heads
+    if width == "auto":
+        width = token_width(facts.n_rows)
+        width = width if heads == "auto" else math.lcm(width, heads)
+    return network.replace(
+        patch_size=patch_size(facts.sample_shape) if patch == "auto" else patch,
+        width=width,
+        n_heads=n_heads(width) if heads == "auto" else heads,
+    )
+
+
+def patch_size(sample_shape: Shape) -> int:
+    """Sixteen tokens where that makes no patch too large; a token a column of a table.
+
+    >>> patch_size((28, 28, 1)), patch_size((256, 256, 3)), patch_size((400, 2)), patch_size((30,))
+    (7, 16, 25, 1)
+    """
+    *sides, _ = sample_shape
+    if not sides:
+        return math.ceil(n_values(sample_shape) / MOST_COLUMNS)
+    if len(sides) == 1:
+        return min(math.ceil(sides[0] / STRETCHES), LONGEST_STRETCH)
+    return min(math.ceil(max(sides) / PATCHES_A_SIDE), LARGEST_PATCH)
+
+
+def token_width(n_rows: int) -> int:
+    """Square root of the number of rows as a power of two, in [32, 128].
+
+    >>> token_width(100), token_width(7_000), token_width(60_000)
+    (32, 64, 128)
+    """
+    return _power_of_two(math.sqrt(n_rows), NARROWEST_TOKEN, WIDEST_TOKEN)
+
+
+def n_heads(width: int) -> int:
+    """One for each 32 numbers of a token; fewer where that does not divide the width.
+
+    >>> n_heads(128), n_heads(30), n_heads(200)
+    (4, 1, 5)
+    """
+    return max(n for n in range(1, max(1, width // HEAD_WIDTH) + 1) if width % n == 0)
 
 
 def batch_size(n_rows: int) -> int:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from isthmus.numerics.randomness import Randomness
+from isthmus.shapes import Shape
 
 
 class Corruption(nn.Module, ABC):
@@ -25,3 +26,6 @@ class Corruption(nn.Module, ABC):
     def touched(self, x: Tensor, randomness: Randomness, progress: float = 1.0) -> Tensor | None:
         """Which values :meth:`forward` damages with the same arguments, of x's shape; None for all."""
         return None
+
+    def check_sample_shape(self, sample_shape: Shape) -> None:
+        """Raise ParameterError if examples of this shape, torch side, cannot be damaged so."""

@@ -5,16 +5,38 @@ from __future__ import annotations
 from torch import Tensor
 
 from isthmus.corruptions.base import Corruption
+from isthmus.corruptions.places import chance_of_places, check_has_channels
+from isthmus.numerics.ramp import between
 from isthmus.numerics.randomness import Randomness
+from isthmus.shapes import Shape
 
 
 class Masking(Corruption):
     """``x~_i = 0`` with probability ``hidden_share``, independently (Vincent et al. 2010, 3.3)."""
 
-    def __init__(self, hidden_share: float) -> None:
+    def __init__(
+        self,
+        hidden_share: float,
+        final_hidden_share: float | None = None,
+        emphasis: float = 0.0,
+        whole_pixels: bool = False,
+    ) -> None:
         super().__init__()
         self.hidden_share = hidden_share
+        self.final_hidden_share = final_hidden_share
+        self.emphasis = emphasis
+        self.whole_pixels = whole_pixels
 
     def forward(self, x: Tensor, randomness: Randomness, progress: float = 1.0) -> Tensor:
         """Hide values of ``x``; kept ones are not rescaled."""
-        return x * (randomness.uniform(x.shape, like=x) >= self.hidden_share)
+        return x.masked_fill(self.touched(x, randomness, progress), 0.0)
+
+    def touched(self, x: Tensor, randomness: Randomness, progress: float = 1.0) -> Tensor:
+        """The hidden values."""
+        share = between(self.hidden_share, self.final_hidden_share, progress)
+        return chance_of_places(x, randomness, whole_pixels=self.whole_pixels) < share
+
+    def check_sample_shape(self, sample_shape: Shape) -> None:
+        """Whole pixels want channels."""
+        if self.whole_pixels:
+            check_has_channels("Masking", sample_shape)

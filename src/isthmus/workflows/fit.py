@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +33,7 @@ from isthmus.sources import Source, check_alike
 from isthmus.training.callbacks import Callback
 from isthmus.training.loop import History, Trainer
 from isthmus.training.rows import SourceRows
+from isthmus.training.stacked import check_can_stack, fit_layer_by_layer
 from isthmus.training.threads import choose_threads, training_threads
 from isthmus.workflows.row_order import Part, Weights, all_rows, split_rows
 
@@ -104,7 +106,8 @@ def prepare(
     if held_out is not None:
         check_alike(held_out.source.schema, scaling.schema, "validation")
     suggested = infer_likelihood(training.source, scaling)
-    facts = Facts(source.schema.sample_shape, len(training.source), suggested.name)
+    value_range = _value_range(config, scaling, suggested.name)
+    facts = Facts(source.schema.sample_shape, len(training.source), suggested.name, value_range)
     config = resolve(config, facts).with_training(seed=seed, device=_device(config.training.device))
     module = build(config.model, scaling.model_shape, seed=seed, parts=parts)
     _check_support(module, scaling, training, held_out)
@@ -112,7 +115,9 @@ def prepare(
         _reader(training, scaling), len(training.source), module.code.size, training.weights
     )
     with training_threads(1):
-        start = _start(module, baseline, config.training.start)
+        if config.training.scheme == "layer_by_layer":
+            check_can_stack(module, config.training)
+        start = _start(module, baseline, config.training)
     config = _settled(config.with_training(start=start), module, facts)
     as_suggested = part_name(config.model.likelihood) == suggested.name
     notes = (*scaling.notes, *([f"Likelihood: {suggested.reason}"] if as_suggested else []))
@@ -122,8 +127,12 @@ def prepare(
 def train(prepared: Prepared, callbacks: Sequence[Callback] = ()) -> History:
     """Train what was prepared, and measure it on held-out rows."""
     model, training, validation = prepared.model, prepared.training, prepared.validation
-    trainer = Trainer(model.module, model.config.training, n_epochs_done=len(model.epochs))
-    history = trainer.fit(
+    plan = model.config.training
+    if plan.scheme == "layer_by_layer" and not model.epochs:
+        run = partial(fit_layer_by_layer, model.module, plan)
+    else:
+        run = Trainer(model.module, plan, n_epochs_done=len(model.epochs)).fit
+    history = run(
         SourceRows(training.source, model.scaling),
         None if validation is None else SourceRows(validation.source, model.scaling),
         sample_weight=_tensor(training.weights),
@@ -242,6 +251,13 @@ def _within_support(config: Config) -> Config:
     return config
 
 
+def _value_range(config: Config, scaling: Scaling, suggested: str) -> tuple[float, float] | None:
+    """Ends of the values in model units: a range becomes [0, 1], and log loss wants no others."""
+    chosen = config.model.likelihood
+    is_bernoulli = isinstance(chosen, Bernoulli) or (chosen == "auto" and suggested == "bernoulli")
+    return (0.0, 1.0) if scaling.method == "range" or is_bernoulli else None
+
+
 def _check_support(
     module: AutoencoderModule, scaling: Scaling, training: Part | None, *others: Part | None
 ) -> None:
@@ -300,10 +316,16 @@ def _reader(training: Part, scaling: Scaling) -> Callable[[slice], NDArray[np.fl
     return read
 
 
-def _start(
-    module: AutoencoderModule, baseline: Baseline, wanted: Literal["auto", "pca", "random"]
-) -> Literal["pca", "random"]:
+def _start(module: AutoencoderModule, baseline: Baseline, plan: Training) -> Literal["pca", "random"]:
     """Set the weights to begin with, and say how."""
+    wanted = plan.start
+    if plan.scheme == "layer_by_layer":
+        if wanted == "pca":
+            raise ParameterError(
+                "training: scheme = 'layer_by_layer' trains the layers one by one from random weights, got "
+                "start = 'pca', which sets them all. Set start = 'auto', or scheme = 'end_to_end'."
+            )
+        wanted = "random"
     mean = torch.from_numpy(baseline.mean).unflatten(0, module.sample_shape)
     possible = can_start_at_pca(module)
     if wanted == "pca" and not possible:
