@@ -7,7 +7,7 @@ from collections.abc import Callable
 from isthmus.config.model import Model
 from isthmus.config.parts.codes import DeterministicCode, GaussianCode
 from isthmus.config.parts.corruptions import Corruption, Masking
-from isthmus.config.parts.networks import Conv2d
+from isthmus.config.parts.networks import Conv2d, Transformer
 from isthmus.config.parts.penalties import L1, Contractive
 
 
@@ -41,6 +41,11 @@ def convolutional() -> Model:
     return Model(kind="convolutional", network=Conv2d())
 
 
+def transformer() -> Model:
+    """Attention between patches, stretches or columns (Vaswani et al. 2017)."""
+    return Model(kind="transformer", network=Transformer())
+
+
 RECIPES: dict[str, Callable[[], Model]] = {
     "basic": basic,
     "sparse": sparse,
@@ -48,4 +53,5 @@ RECIPES: dict[str, Callable[[], Model]] = {
     "contractive": contractive,
     "variational": variational,
     "convolutional": convolutional,
+    "transformer": transformer,
 }

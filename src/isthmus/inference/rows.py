@@ -21,7 +21,9 @@ BATCH = 128
 """Rows a batch, always: a shorter batch would compute other last bits. The last one is padded."""
 
 ALIGNED = 4
-"""Values a row that a dense layer sees, in multiples: 16 bytes of float32."""
+"""Values a row that a dense layer or a matrix product sees, in multiples: 16 bytes of float32."""
+
+PRODUCTS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm)
 
 Array = NDArray[np.float32]
 
@@ -135,18 +137,21 @@ class Inference:
 
 
 class _AlignedRows(TorchFunctionMode):
-    """Dense layers see rows that all begin at a multiple of 16 bytes: zeros fill them up.
+    """Dense layers and matrix products see rows that all begin at a multiple of 16 bytes: zeros fill them up.
 
     Where only every second or fourth row is aligned, MKL treats the ends of rows differently, and
-    a row's last bits would depend on its place in the batch. This reaches modules of the user's own.
+    a row's last bits would depend on its place in the batch; so would those of a product of its
+    own, as between an example's tokens. This reaches modules of the user's own.
     """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Call ``func``, a linear map with its input's width made a multiple of :data:`ALIGNED`."""
+        """Call ``func``, sums of products with their length made a multiple of :data:`ALIGNED`."""
         if func is linear:
             return _linear(*args, **(kwargs or {}))
+        if func in PRODUCTS and not kwargs:
+            return _product(*args)
         return func(*args, **(kwargs or {}))
 
 
@@ -155,6 +160,15 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if missing:
         x, weight = pad(x, (0, missing)), pad(weight, (0, missing))
     return linear(x, weight, bias)
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """``a @ b``, both lying along what is summed over."""
+    if min(a.ndim, b.ndim) > 1:
+        missing = -a.shape[-1] % ALIGNED
+        a = pad(a, (0, missing)).contiguous()
+        b = pad(b.transpose(-2, -1), (0, missing)).contiguous().transpose(-2, -1)
+    return torch.matmul(a, b)
 
 
 def _slices(n_rows: int) -> Iterator[slice]:
