@@ -40,6 +40,8 @@ def check_epochs(epochs: list[Any]) -> None:
         _count(record["epoch"], f"{who}.epoch")
         _number(record["learning_rate"], f"{who}.learning_rate")
         _losses(record["training"], f"{who}.training")
+        if "level" in record:
+            _count(record["level"], f"{who}.level")
         if record["validation"] is not None:
             _losses(record["validation"], f"{who}.validation")
 

@@ -50,6 +50,15 @@ class Training(Description):
         ``"auto"``: PCA where it can be had.
     device
         ``"cpu"``, ``"cuda"``, ``"mps"``, or ``"auto"``: an accelerator if there is one.
+    scheme
+        ``"end_to_end"`` trains all layers together. ``"layer_by_layer"`` first trains each layer of
+        a dense network with its mirror in the decoder, from the input to the code, as a shallow
+        autoencoder on the layer below's clean activations; then all together (Bengio et al. 2007;
+        Vincent et al. 2010). A code with a distribution is trained in the last stage alone. A model
+        that was trained before (``warm_start``) goes on end to end.
+    pretraining_share
+        Of ``"layer_by_layer"`` alone: the share of all epochs that the layers share equally, in
+        (0, 1); every layer has at least one.
     threads
         CPU threads of a training step; recorded, because results depend on it in the last bits.
 
@@ -82,5 +91,9 @@ class Training(Description):
     ) = "auto"
     seed: Annotated[int, numpy_scalars, within("[0, 4294967295]", "It is a seed; try 0.")] | None = None
     start: Literal["auto", "pca", "random"] = "auto"
+    scheme: Literal["end_to_end", "layer_by_layer"] = "end_to_end"
+    pretraining_share: Annotated[
+        float, numpy_scalars, within("(0, 1)", "It is a share of all epochs; try 0.5.")
+    ] = 0.5
     device: str = "auto"
     threads: Count | Auto = "auto"

@@ -74,6 +74,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         above the lowest by more than two standard errors; None never.
     start
         ``"pca"``, ``"random"`` or ``"auto"``: where the weights begin.
+    scheme, pretraining_share
+        ``"end_to_end"``, or ``"layer_by_layer"`` for that share of the epochs and then end to end:
+        see :class:`isthmus.Training`. Dense networks; ``partial_fit`` knows only the first.
     scaling
         ``"auto"``, ``"standardise"``, ``"range"`` or ``"raw"``: how columns become model units.
     sample_shape
@@ -132,6 +135,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         validation_share: float = 0.1,
         patience: float | str | None = "auto",
         start: str = "auto",
+        scheme: str = "end_to_end",
+        pretraining_share: float = 0.5,
         scaling: str = "auto",
         sample_shape: tuple[int, ...] | None = None,
         random_state: Any = None,
@@ -158,6 +163,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.validation_share = validation_share
         self.patience = patience
         self.start = start
+        self.scheme = scheme
+        self.pretraining_share = pretraining_share
         self.scaling = scaling
         self.sample_shape = sample_shape
         self.random_state = random_state
@@ -230,6 +237,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _partial_fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
         first = not hasattr(self, "_model")
         config, own = to_config(self.get_params(deep=False), self._draw_seed() if first else None)
+        if first and config.training.scheme != "end_to_end":
+            raise ParameterError(
+                f"Autoencoder: partial_fit makes one pass over all layers, got scheme={self.scheme!r}, which "
+                "needs several. Call fit first, or set scheme='end_to_end'."
+            )
         source = self._source(X, reset=first)
         weights = self._weights(sample_weight, source)
         if first:

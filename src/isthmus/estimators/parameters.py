@@ -19,7 +19,7 @@ from isthmus.model.build import Factory
 
 TRAINING = (
     "batch_size", "learning_rate", "schedule", "warm_up_share", "weight_decay", "gradient_clip",
-    "validation_share", "patience", "start", "device", "threads",
+    "validation_share", "patience", "start", "scheme", "pretraining_share", "device", "threads",
 )  # fmt: skip
 """Parameters of the same name in the estimator and in ``Training``."""
 FAMILIES = ("network", "code", "likelihood", "corruption")

@@ -65,7 +65,7 @@ def report_data(
         filters=_filters(model),
         columns=schema.columns,
         column_scales=_column_scales(model),
-        history=model.epochs,
+        history=[epoch for epoch in model.epochs if "level" not in epoch],
         best_epoch=model.best_epoch or None,
         config=model.config.to_toml(),
         notes=model.notes,

@@ -14,7 +14,7 @@ from isthmus.config.parts.activations import Activation
 from isthmus.errors import ParameterError
 from isthmus.networks.base import Activated, Decoder, Encoder, Ends, Layer, Network
 from isthmus.numerics.randomness import Randomness
-from isthmus.shapes import n_values
+from isthmus.shapes import Shape, n_values
 
 LINEAR_GAIN: dict[Activation, float] = {
     "identity": 2.0, "relu": 1.0, "leaky_relu": 1.01, "silu": 1.0, "gelu": 1.0, "softplus": 1.0,
@@ -216,6 +216,38 @@ class Dense(Network):
             upwards = _layers([ends.code_size, *reversed(hidden), outputs])
         self.encoder = DenseEncoder(downwards, activation)
         self.decoder = DenseDecoder(upwards, ends.output_shape, activation)
+
+
+class DenseLevel(Network):
+    """One layer of a dense network and its mirror, with the parameters of both: a shallow network.
+
+    Parameters
+    ----------
+    down, up
+        A layer of the encoder and its mirror in the decoder; they are shared, not copied.
+    output_shape
+        Of one example.
+    activation
+        Of the deep network's hidden layers.
+    bent
+        Whether the outputs pass through ``activation``, as the mirror's do inside the deep network.
+    """
+
+    def __init__(
+        self, down: nn.Module, up: nn.Module, output_shape: Shape, activation: Activation, *, bent: bool
+    ) -> None:
+        super().__init__()
+        decoder = _BentDecoder if bent else DenseDecoder
+        self.encoder = DenseEncoder(nn.ModuleList([down]), activation)
+        self.decoder = decoder(nn.ModuleList([up]), output_shape, activation)
+
+
+class _BentDecoder(DenseDecoder):
+    """Outputs that pass through the activation too."""
+
+    def forward(self, h: Tensor, context: object = None) -> Tensor:
+        """Activated outputs of ``(rows, code_size)``."""
+        return self.activation(super().forward(h, context))
 
 
 def _check_can_tie(ends: Ends) -> None:

@@ -18,10 +18,15 @@ class Epoch:
     """Mean over the epoch's examples of ``loss`` and each of its terms."""
     validation: dict[str, float] | None
     """The same on the validation rows after the epoch, or None."""
+    level: int | None = None
+    """The layer that was trained alone, counted from the input; None where all were trained together."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return asdict(self)
+        """Ready for JSON; ``level`` stands there where there was one."""
+        values = asdict(self)
+        if self.level is None:
+            del values["level"]
+        return values
 
 
 class Callback:
