@@ -33,7 +33,7 @@ HIDDEN = st.lists(st.integers(1, 7), max_size=3).map(tuple)
 
 @st.composite
 def combinations(draw: Any) -> tuple[Model, tuple[int, ...]]:
-    pictures = draw(st.booleans())
+    pictures, code_size = draw(st.booleans()), draw(st.integers(1, 5))
     dense = st.builds(networks.Dense, HIDDEN, ACTIVATIONS)
     stride = draw(st.integers(1, 3))
     conv = st.builds(
@@ -50,7 +50,14 @@ def combinations(draw: Any) -> tuple[Model, tuple[int, ...]]:
         if pictures
         else (draw(st.integers(1, 9)),)
     )
-    code = st.one_of(st.builds(codes.DeterministicCode, ACTIVATIONS), st.builds(codes.GaussianCode, WEIGHTS))
+    n_active = st.integers(1, code_size)
+    code = st.one_of(
+        st.builds(codes.DeterministicCode, ACTIVATIONS, st.floats(0, 1), st.none() | st.floats(0, 1)),
+        st.builds(codes.TopKCode, n_active, ACTIVATIONS, st.none() | st.just(code_size)),
+        st.builds(codes.BatchTopKCode, n_active, ACTIVATIONS),
+        st.builds(codes.WinnerTakeAllCode, st.floats(0.01, 1), ACTIVATIONS),
+        st.builds(codes.GaussianCode, WEIGHTS),
+    )
     likelihood = st.one_of(
         st.just(likelihoods.Bernoulli()),
         st.just(likelihoods.SquaredError()),
@@ -81,7 +88,7 @@ def combinations(draw: Any) -> tuple[Model, tuple[int, ...]]:
         st.builds(penalties.Contractive, WEIGHTS, st.sampled_from(["auto", "exact", "estimate"])),
     )
     model = Model(
-        code_size=draw(st.integers(1, 5)),
+        code_size=code_size,
         network=draw(conv if pictures and draw(st.booleans()) else dense),
         code=draw(code),
         likelihood=draw(likelihood),
