@@ -161,6 +161,13 @@ class TransformerEncoder(Encoder):
             a = block(a)
         return self.to_code(a.flatten(1)), None
 
+    def filters(self) -> tuple[str, Tensor] | None:
+        """What each number of a token looks for in a patch, of pictures."""
+        if len(self.patches.sides) != 2:
+            return None
+        weight = self.embedding.weight.detach()
+        return "Patches of the first layer", weight.unflatten(1, (self.patches.channels, *self.patches.patch))
+
 
 class TransformerDecoder(Decoder):
     """One dense layer from the code to all tokens, blocks, and each token's patch."""
