@@ -24,6 +24,9 @@ def check_metrics(metrics: Mapping[str, Any]) -> None:
     for which, found in baselines.items():
         for name in NUMBERS:
             _number(_table(found, f"metrics.baselines.{which}")[name], f"metrics.baselines.{which}.{name}")
+    for which, found in _table(metrics.get("denoising", {}), "metrics.denoising").items():
+        for name in NUMBERS:
+            _number(_table(found, f"metrics.denoising.{which}")[name], f"metrics.denoising.{which}.{name}")
     for name in COUNTS:
         _count(code[name], f"metrics.code.{name}")
     _number(metrics["loss"], "metrics.loss")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from isthmus.cli.options import Force, Json, Labels, Source
-from isthmus.cli.output import number, print_errors, print_json, print_lines
+from isthmus.cli.output import denoising_words, number, print_errors, print_json, print_lines
 
 if TYPE_CHECKING:
     from isthmus.artifact import FittedModel
@@ -159,6 +159,9 @@ def _code_lines(model: FittedModel) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     if metrics["code"]["dead"]:
         lines.append(("code", f"{metrics['code']['dead']} of {metrics['code']['size']} units carry nothing"))
+    denoised = denoising_words(metrics)
+    if denoised is not None:
+        lines.append(("denoising", denoised))
     if "rate_nats" in metrics:
         lines.append(("rate", f"{number(metrics['rate_nats'])} nats"))
     if "elbo_nats" in metrics:

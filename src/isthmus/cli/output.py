@@ -91,6 +91,23 @@ def print_errors(metrics: Mapping[str, Any], unit: str) -> None:
     )
 
 
+def denoising_words(metrics: Mapping[str, Any]) -> str | None:
+    """What became of corrupted rows, as ``metrics`` hold it; None if nothing was measured.
+
+    >>> denoising_words({"denoising": {"corrupted": {"sse": 8.0}, "restored": {"sse": 2.0}}})
+    'error of corrupted rows 8, restored 2'
+    """
+    found = metrics.get("denoising")
+    if not found:
+        return None
+    said = f"error of corrupted rows {number(found['corrupted']['sse'])}, restored {number(found['restored']['sse'])}"
+    if "pca" in found:
+        said += f"; PCA of them {number(found['pca']['sse'])}"
+    if "linear" in found:
+        said += f"; best linear map {number(found['linear']['sse'])}"
+    return said
+
+
 def ratio(value: float, against: float | None) -> str:
     """How many times ``against`` a value is.
 

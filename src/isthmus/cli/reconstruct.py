@@ -25,7 +25,7 @@ def reconstruct(
     rows = open_data(source, fitted.config.data)
     inference = Inference(fitted)
     rebuilt = inference.reconstruct(rows)
-    metrics = measure(inference, rows).to_dict()
+    metrics = measure(inference, rows, clean=False).to_dict()
     n_written = write_rows(path, rebuilt, schema, folder=folder)
     if json:
         shape = list(rebuilt.shape)

@@ -6,18 +6,31 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from isthmus.artifact import FittedModel
 from isthmus.config.catalogue import part_name
+from isthmus.config.description import Description
 from isthmus.evaluation.metrics import Measured, measure
-from isthmus.evaluation.report_data import Codes, Errors, Examples, Facts, Filters, ReportData, Role
+from isthmus.evaluation.report_data import (
+    Codes,
+    Denoising,
+    Errors,
+    Examples,
+    Facts,
+    Filters,
+    ReportData,
+    Role,
+)
 from isthmus.inference import Inference
+from isthmus.numerics.randomness import Randomness
 from isthmus.schema import Schema
 from isthmus.sources import Source
 from isthmus.sources.subset import Subset
 
 EXAMPLES_A_ROLE = 3
+DENOISED_EXAMPLES = 6
 MOST_FILTERS = 64
 LIKELIHOODS = {
     "bernoulli": "Bernoulli (log loss)",
@@ -70,6 +83,7 @@ def report_data(
         config=model.config.to_toml(),
         notes=model.notes,
         numbers=_numbers(measured.to_dict(), model),
+        denoising=_denoising(inference, source, measured),
     )
 
 
@@ -114,6 +128,45 @@ def _examples(inference: Inference, source: Source, measured: Measured) -> Examp
         pca_reconstructions=None if baseline is None else show(baseline.reconstruct(x)),
         pca_errors=None if measured.pca_errors is None else measured.pca_errors[rows],
     )
+
+
+def _denoising(inference: Inference, source: Source, measured: Measured) -> Denoising | None:
+    """Errors over all rows; a few rows from well to badly restored, corrupted anew."""
+    found, corruption = measured.denoised, inference.module.corruption
+    if found is None or corruption is None:
+        return None
+    order = np.argsort(found.restored, kind="stable")
+    rows = np.unique(order[np.linspace(0, len(order) - 1, min(DENOISED_EXAMPLES, len(order))).astype(int)])
+    model, randomness = inference.model, Randomness(inference.module.seed, "evaluation", "examples")
+    clean = model.scaling.to_model(Subset(source, rows).read(slice(0, len(rows))))
+    with torch.inference_mode():
+        shown = corruption(torch.from_numpy(clean), randomness)
+        damaged, rebuilt = shown.numpy(), inference.module.reconstruct(shown).numpy()
+
+    def errors(x: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.square(x.astype(np.float64) - clean).reshape(len(x), -1).sum(axis=1)
+
+    n, show = measured.n_values, _Display(model, clean)
+    return Denoising(
+        corruption=_corruption_words(model.config.model.corruption),
+        corrupted=_errors(found.corrupted, n),
+        restored=_errors(found.restored, n),
+        pca=None if found.pca is None else _errors(found.pca, n),
+        linear=found.linear,
+        rows=rows,
+        clean=show(clean),
+        damaged=show(damaged),
+        rebuilt=show(rebuilt),
+        damaged_errors=errors(damaged),
+        rebuilt_errors=errors(rebuilt),
+    )
+
+
+def _corruption_words(part: Description) -> str:
+    """A corruption and those of its parameters that do something: ``masking (hidden_share 0.25)``."""
+    params = part.to_dict().items()
+    named = [f"{name} {value}" for name, value in params if value not in ("none", False)]
+    return part_name(part).replace("_", " ") + (f" ({', '.join(named)})" if named else "")
 
 
 class _Display:

@@ -48,6 +48,30 @@ def picture_side(data: ReportData) -> int:
     return longest_side(n_kinds * len(data.examples.rows), data.sample_shape[-1], 600_000)
 
 
+def denoising_lines(data: ReportData) -> list[dict[str, Any]]:
+    """Clean, corrupted and restored pictures of the same rows, a line each."""
+    found = data.denoising
+    if found is None or not data.is_pictures:
+        return []
+    none = [""] * len(found.rows)
+    kinds = [
+        ("original", "Clean", found.clean, none),
+        ("mean", "Corrupted", found.damaged, [number_text(float(error)) for error in found.damaged_errors]),
+        ("model", "Restored", found.rebuilt, [number_text(float(error)) for error in found.rebuilt_errors]),
+    ]
+    side = longest_side(len(kinds) * len(found.rows), data.sample_shape[-1], 250_000)
+    return [
+        {
+            "key": key,
+            "name": name,
+            "uris": [picture_uri(np.asarray(picture, dtype=np.float64), side) for picture in pictures],
+            "alts": [f"Row {int(row)}, {name.lower()}" for row in found.rows],
+            "errors": errors,
+        }
+        for key, name, pictures, errors in kinds
+    ]
+
+
 def trace_groups(data: ReportData) -> list[dict[str, Any]]:
     """The first example of each role as lines over the index of the value."""
     chosen = data.examples

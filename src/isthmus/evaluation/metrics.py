@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from isthmus.evaluation.denoising import Denoised, measure_denoising
 from isthmus.inference import Inference
 from isthmus.numerics.randomness import Randomness
 from isthmus.sources import Source
@@ -48,6 +49,8 @@ class Measured:
     """Rows as given, where equal ones were merged into one row of their total weight."""
     weights: Array | None = None
     """What each row counts in every mean, ``(rows,)``; None if all count the same."""
+    denoised: Denoised | None = None
+    """What the model makes of rows that its own corruption damaged; None without one."""
 
     def to_dict(self) -> dict[str, Any]:
         """The documented keys; see ``docs/metrics.md``."""
@@ -71,6 +74,8 @@ class Measured:
             values["rate_nats"] = self._mean(self.rates.sum(axis=1))
         if self.elbo is not None:
             values["elbo_nats"] = self.elbo
+        if self.denoised is not None:
+            values["denoising"] = self.denoised.to_dict(self.n_values, self.weights)
         return values
 
     def _mean(self, values: Array) -> float:
@@ -87,12 +92,18 @@ def squared_errors(inference: Inference, source: Source) -> Array:
 
 
 def measure(
-    inference: Inference, source: Source, weights: Array | None = None, *, n_given: int | None = None
+    inference: Inference,
+    source: Source,
+    weights: Array | None = None,
+    *,
+    n_given: int | None = None,
+    clean: bool = True,
 ) -> Measured:
     """Run a model over all rows of a source and compare it with its baselines.
 
     ``weights``, ``(rows,)``, is what each row counts in every mean; ``n_given`` the number of rows
-    before equal ones were merged.
+    before equal ones were merged. ``clean`` says that the rows can be a target: a model that has a
+    corruption is then measured on corrupted ones too.
     """
     module, scaling, baseline = inference.module, inference.model.scaling, inference.model.baseline
     codes = inference.encode(source)
@@ -118,10 +129,11 @@ def measure(
         dead=dead_units(codes, weights, has_distribution=rates is not None),
         losses=both[:, 1],
         rates=rates,
-        elbo=None if rates is None else _elbo(inference, source, rates, weights),
+        elbo=None if rates is None else _elbo(inference, source, weights),
         n_values=scaling.schema.n_values,
         n_given=len(source) if n_given is None else n_given,
         weights=weights,
+        denoised=measure_denoising(inference, source, weights) if clean else None,
     )
 
 
@@ -129,21 +141,24 @@ def _squared_error(x: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tenso
     return (x - reconstruction).square().flatten(1).sum(dim=1)
 
 
-def _elbo(inference: Inference, source: Source, rates: Array, weights: Array | None) -> float | None:
+def _elbo(inference: Inference, source: Source, weights: Array | None) -> float | None:
     """``E ln p(x given h) - KL``, one draw of h a row; None where L is no density."""
     module = inference.module
     if module.likelihood.unit != "nats":
         return None
-    randomness = Randomness(module.seed, "evaluation").at
+    root = Randomness(module.seed, "evaluation")
     block = itertools.count()
 
-    def distortion(x: torch.Tensor) -> torch.Tensor:
+    def bound(x: torch.Tensor) -> torch.Tensor:
+        randomness = root.at(next(block))
+        x = module.likelihood.target(x, randomness.at("target"))
         pre_code, context = module.encoder(x)
-        drawn = module.code(pre_code, randomness(next(block)))
-        return module.likelihood(module.decoder(drawn.value, context), x).unsqueeze(1)
+        drawn = module.code(pre_code, randomness)
+        distortion = module.likelihood(module.decoder(drawn.value[:: module.code.n_draws], context), x)
+        rates = x.new_zeros(len(x), 1) if drawn.rates is None else drawn.rates
+        return -(distortion + rates.sum(dim=1)).unsqueeze(1)
 
-    distortions = inference.over(source, distortion, (1,))[:, 0]
-    return -_mean(distortions, weights) - _mean(rates.sum(axis=1), weights)
+    return _mean(inference.over(source, bound, (1,))[:, 0], weights)
 
 
 def dead_units(codes: Array, weights: Array | None = None, *, has_distribution: bool) -> NDArray[np.bool_]:

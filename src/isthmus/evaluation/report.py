@@ -17,7 +17,13 @@ import numpy as np
 from isthmus.artifact.file import write_atomically
 from isthmus.evaluation import figures
 from isthmus.evaluation.code_map import code_map
-from isthmus.evaluation.examples import column_tables, picture_groups, picture_side, trace_groups
+from isthmus.evaluation.examples import (
+    column_tables,
+    denoising_lines,
+    picture_groups,
+    picture_side,
+    trace_groups,
+)
 from isthmus.evaluation.pictures import filter_uri, longest_side
 from isthmus.evaluation.report_data import Errors, ReportData
 from isthmus.evaluation.words import count_text, headline, number_text, relation_text, units_text
@@ -73,6 +79,7 @@ def render_report(data: ReportData) -> str:
         "comparison": _comparison(data),
         "examples": _examples(data),
         "examples_width": _crisp(data.sample_shape[1], 96) if data.is_pictures else 0,
+        "denoising": _denoising(data),
         "errors": _errors(data),
         "map": _map(data),
         "filters": _filters(data),
@@ -107,6 +114,30 @@ def _examples(data: ReportData) -> dict[str, Any]:
     if data.columns is None and data.n_values > 16:
         return {"layout": "traces", "groups": trace_groups(data)}
     return {"layout": "columns", "groups": column_tables(data)}
+
+
+def _denoising(data: ReportData) -> dict[str, Any] | None:
+    found = data.denoising
+    if found is None:
+        return None
+    named = [
+        ("mean", "Corrupted rows", found.corrupted.sse),
+        ("model", "Restored by the model", found.restored.sse),
+        *([] if found.pca is None else [("pca", "Restored by PCA", found.pca.sse)]),
+        *([] if found.linear is None else [("mean", "Best linear map", found.linear)]),
+    ]
+    largest = max(sse for _, _, sse in named) or 1.0
+    table = [
+        {
+            "key": key,
+            "name": name,
+            "sse": sse,
+            "mse": sse / data.n_values,
+            "share": max(sse / largest * 100.0, 0.5),
+        }
+        for key, name, sse in named
+    ]
+    return {"table": table, "lines": denoising_lines(data), "rows": [int(row) for row in found.rows]}
 
 
 def _errors(data: ReportData) -> dict[str, Any] | None:

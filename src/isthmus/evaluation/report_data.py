@@ -148,6 +148,39 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Denoising:
+    """Rows that were corrupted on purpose, and what became of them; errors against the clean rows.
+
+    Parameters
+    ----------
+    corruption
+        What was done to them, in words.
+    corrupted, restored, pca
+        Errors of the corrupted rows as they are, of the model's and of PCA's reconstruction.
+    linear
+        The least mean error of any affine map, summed over an example; None where it is not known.
+    rows
+        Numbers of the rows shown, ``(m,)``.
+    clean, damaged, rebuilt
+        Those rows, display units, ``(m, *sample_shape)``.
+    damaged_errors, rebuilt_errors
+        Squared errors of what is shown, model units, ``(m,)``.
+    """
+
+    corruption: str
+    corrupted: Errors
+    restored: Errors
+    pca: Errors | None
+    linear: float | None
+    rows: Sequence[int] | npt.NDArray[np.integer[Any]]
+    clean: Numbers
+    damaged: Numbers
+    rebuilt: Numbers
+    damaged_errors: Sequence[float] | Numbers
+    rebuilt_errors: Sequence[float] | Numbers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ReportData:
     """Everything that a report shows.
 
@@ -184,6 +217,8 @@ class ReportData:
     numbers
         What this likelihood or code measures besides: name -> (value, unit), for example
         ``{"Evidence lower bound": (-98.2, "nats")}``.
+    denoising
+        Of a model with a corruption, what it makes of corrupted rows.
     """
 
     title: str
@@ -202,6 +237,7 @@ class ReportData:
     config: str = ""
     notes: Sequence[str] = ()
     numbers: Mapping[str, tuple[float, str]] = field(default_factory=dict[str, tuple[float, str]])
+    denoising: Denoising | None = None
 
     @property
     def is_pictures(self) -> bool:
