@@ -11,7 +11,7 @@ from torch import nn
 from isthmus.config import Model
 from isthmus.config.catalogue import CATALOGUE, Custom
 from isthmus.config.parts.corruptions import GaussianNoise
-from isthmus.config.parts.networks import Conv2d, Dense
+from isthmus.config.parts.networks import Conv1d, Conv2d, Dense, Transformer
 from isthmus.config.parts.penalties import L1
 from isthmus.errors import ArtifactError, ParameterError
 from isthmus.model.build import build
@@ -32,8 +32,9 @@ def linear(**params: Any) -> Model:
 def test_every_name_is_built(family: str, name: str) -> None:
     chosen = {"network": Dense((4,)), family if family != "penalty" else "penalties": name}
     if family == "network":
-        chosen["network"] = Conv2d((2,)) if name == "conv2d" else Dense((4,))
-    module = build(linear(**chosen), (1, 6, 5), seed=0)
+        small = {"conv1d": Conv1d((2,)), "conv2d": Conv2d((2,)), "transformer": Transformer(2, 4, 1, 2)}
+        chosen["network"] = small.get(name, Dense((4,)))
+    module = build(linear(**chosen), (1, 6) if name == "conv1d" else (1, 6, 5), seed=0)
     part = {**dict(module.named_penalties()), **dict(module.named_children())}[
         name if family == "penalty" else family
     ]  # type: ignore[arg-type]

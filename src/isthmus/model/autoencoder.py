@@ -96,9 +96,17 @@ class AutoencoderModule(Trainable):
         """The reconstruction from a code, ``(rows, *sample_shape)``, without any context."""
         return self.likelihood.mean(self.decoder(h))
 
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """``decode(encode(x))``."""
-        return self.decode(self.encode(x))
+    def reconstruct(self, x: Tensor, *, with_context: bool = False) -> Tensor:
+        """``decode(encode(x))``, ``(rows, *sample_shape)``.
+
+        ``with_context`` hands the decoder what the encoder gives beside the code (the switches of
+        unpooling), as training does: no stored code decodes to that. Where there is nothing beside
+        the code it changes nothing.
+        """
+        if not with_context:
+            return self.decode(self.encode(x))
+        pre_code, context = self.encoder(x)
+        return self.likelihood.mean(self.decoder(self.code.mean(pre_code), context))
 
     def forward(self, x: Tensor) -> Tensor:
         """The reconstruction of x."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -13,8 +14,9 @@ from torch.nn import functional as F
 from isthmus.config.parts.activations import Activation
 from isthmus.config.parts.networks import Down, Up
 from isthmus.errors import ParameterError
-from isthmus.networks.base import Activated, Decoder, Encoder, Ends, Network, StageFacts
+from isthmus.networks.base import Activated, Decoder, Encoder, Ends, Layer, Network, StageFacts
 from isthmus.networks.stages import RESIDUAL_KERNEL, Field, Stage, pads
+from isthmus.numerics.randomness import Randomness
 from isthmus.shapes import Shape, n_values, shape_text
 
 Switches = tuple[Tensor, ...]
@@ -37,16 +39,43 @@ AXES = {
 }
 
 
+class BranchEnd(Layer):
+    """The last convolution of a residual block, one of ``n_blocks`` in a row.
+
+    Its weights and biases begin uniform within ``1 / sqrt(fan in * n_blocks)``: the blocks then add
+    as much as one would, whatever their number (Zhang et al. 2019, Fixup, section 3).
+    """
+
+    n_blocks: int
+
+    def initialise(self, randomness: Randomness) -> None:
+        """Draw weight and bias."""
+        bound = 1 / math.sqrt(math.prod(self.get_parameter("weight").shape[1:]) * self.n_blocks)
+        with torch.no_grad():
+            for name, parameter in self.named_parameters(recurse=False):
+                parameter.copy_((2 * randomness.at(name).uniform(parameter.shape) - 1) * bound)
+
+
+class BranchEnd1d(BranchEnd, nn.Conv1d):
+    """Over one axis."""
+
+
+class BranchEnd2d(BranchEnd, nn.Conv2d):
+    """Over two axes."""
+
+
 class Residual(nn.Module):
     """``a + W_2 * act(W_1 * a)``: what is learned is the difference to the identity (He et al. 2016)."""
 
-    def __init__(self, channels: int, size: Shape, activation: Activation) -> None:
+    def __init__(self, n_blocks: int, channels: int, size: Shape, activation: Activation) -> None:
         super().__init__()
         kernel = tuple(min(RESIDUAL_KERNEL, side) for side in size)
         self.padding = pads(kernel)
         self.first = AXES[len(size)].convolution(channels, channels, kernel)
         self.activation = Activated(activation)
-        self.second = AXES[len(size)].convolution(channels, channels, kernel)
+        last: Callable[..., BranchEnd] = BranchEnd1d if len(size) == 1 else BranchEnd2d
+        self.second = last(channels, channels, kernel)
+        self.second.n_blocks = n_blocks
 
     def forward(self, a: Tensor) -> Tensor:
         """Of the shape of ``a``, ``(rows, channels, *size)``."""
@@ -55,7 +84,7 @@ class Residual(nn.Module):
 
 
 def _blocks(n: int, channels: int, size: Shape, activation: Activation) -> nn.Sequential:
-    return nn.Sequential(*(Residual(channels, size, activation) for _ in range(n)))
+    return nn.Sequential(*(Residual(n, channels, size, activation) for _ in range(n)))
 
 
 class ConvolutionalEncoder(Encoder):
