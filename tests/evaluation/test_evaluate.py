@@ -36,7 +36,8 @@ def source(kind: str, n: int = 40, labels: Any = None, seed: int = 0) -> ArraySo
 
 
 def fitted(recipe: str, rows: ArraySource, code_size: int = 2, **model: Any) -> FittedModel:
-    network = {"channels": [3]} if recipe == "convolutional" else {"hidden_sizes": [4]}
+    small = {"convolutional": {"channels": [3]}, "transformer": {"width": 4}}
+    network = small.get(recipe, {"hidden_sizes": [4]})
     values = {"kind": recipe, "code_size": code_size, "network": network, **model}
     training = {"epochs": 2, "seed": 0, "threads": 1, "validation_share": 0.0}
     return fit(rows, Config.from_dict({"model": values, "training": training}))[0]
@@ -124,7 +125,7 @@ def test_every_recipe_on_every_kind_of_rows(recipe: str, kind: str) -> None:
     page = check(data, model, rows)
     assert "A &amp; B" in page
     assert (data.codes.rates is None) == (recipe != "variational")
-    if recipe not in ("variational", "convolutional"):
+    if recipe not in ("variational", "convolutional", "transformer"):
         return
     reopened = FittedModel.from_bytes(model.to_bytes())
     assert render_report(report_data(reopened, rows, title="A & B", rows_are="training")) == page

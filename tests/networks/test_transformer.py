@@ -311,10 +311,16 @@ def test_errors_are_one_sentence() -> None:
         networks.Transformer(mlp_ratio=0)
 
 
-def test_filters_are_patches_of_pictures_alone() -> None:
+def test_filters_are_patches_of_pictures_and_weights_of_columns() -> None:
     found = module((3, 6, 6), described(2)).encoder.filters()
     assert found is not None
     assert found[0] == "Patches of the first layer"
     assert found[1].shape == (6, 3, 2, 2)
     assert module((3, 6), described(2)).encoder.filters() is None
-    assert module((6,), described(2)).encoder.filters() is None
+    encoder = module((7,), described(2)).encoder
+    found = encoder.filters()
+    assert found is not None
+    assert found[1].shape == (6, 7)
+    for column in range(7):
+        expected = encoder.embedding.weight[column // 2, :, column % 2]
+        assert torch.equal(found[1][:, column], expected)

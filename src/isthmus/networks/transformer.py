@@ -162,11 +162,15 @@ class TransformerEncoder(Encoder):
         return self.to_code(a.flatten(1)), None
 
     def filters(self) -> tuple[str, Tensor] | None:
-        """What each number of a token looks for in a patch, of pictures."""
-        if len(self.patches.sides) != 2:
-            return None
-        weight = self.embedding.weight.detach()
-        return "Patches of the first layer", weight.unflatten(1, (self.patches.channels, *self.patches.patch))
+        """What each number of a token looks for in a patch of a picture, or takes from each column."""
+        weight, sides = self.embedding.weight.detach(), self.patches.sides
+        if len(sides) == 2:
+            shape = (self.patches.channels, *self.patches.patch)
+            return "Patches of the first layer", weight.unflatten(1, shape)
+        if weight.ndim == 3:
+            columns = weight.transpose(0, 1).flatten(1)[:, : sides[0]]
+            return "First-layer weights of the encoder, each column in its own token", columns
+        return None
 
 
 class TransformerDecoder(Decoder):
