@@ -57,6 +57,15 @@ CATALOGUE: dict[str, dict[str, Entry]] = {
         "l2": Entry(penalties.L2, "isthmus.penalties.l2:L2"),
         "weight_decay": Entry(penalties.WeightDecay, "isthmus.penalties.weight_decay:WeightDecay"),
         "contractive": Entry(penalties.Contractive, "isthmus.penalties.contractive:Contractive"),
+        "contractive_hessian": Entry(
+            penalties.ContractiveHessian, "isthmus.penalties.contractive_hessian:ContractiveHessian"
+        ),
+        "kl_sparsity": Entry(penalties.KLSparsity, "isthmus.penalties.kl_sparsity:KLSparsity"),
+        "student_t": Entry(penalties.StudentT, "isthmus.penalties.student_t:StudentT"),
+        "decorrelation": Entry(penalties.Decorrelation, "isthmus.penalties.decorrelation:Decorrelation"),
+        "laplace_prior": Entry(penalties.LaplacePrior, "isthmus.penalties.priors:LaplacePrior"),
+        "normal_prior": Entry(penalties.NormalPrior, "isthmus.penalties.priors:NormalPrior"),
+        "student_t_prior": Entry(penalties.StudentTPrior, "isthmus.penalties.priors:StudentTPrior"),
     },
 }
 

@@ -65,12 +65,14 @@ def build(
     code = _code(model.code, size, own)
     likelihood: Likelihood = _part(model.likelihood, own)
     ends = Ends(sample_shape, code.n_inputs(size), size, likelihood.output_shape(sample_shape))
+    penalties = _penalties(model, own)
+    _check_supports(code, penalties)
     module = AutoencoderModule(
         network=_network(model.network, ends, seed, own, weights),
         code=code,
         likelihood=likelihood,
         corruption=None if model.corruption is None else _part(model.corruption, own),
-        penalties=_penalties(model, own),
+        penalties=penalties,
         sample_shape=sample_shape,
         seed=seed,
     )
@@ -148,6 +150,18 @@ def _penalties(model: Model, own: Mapping[str, Factory]) -> dict[str, Penalty]:
         seen[name] += 1
         named[name if seen[name] == 1 else f"{name}_{seen[name]}"] = _part(description, own)
     return named
+
+
+def _check_supports(code: Code, penalties: Mapping[str, Penalty]) -> None:
+    """Refuse a penalty whose Omega is not defined wherever the code may lie."""
+    for name, penalty in penalties.items():
+        (low, high), (lowest, highest) = penalty.support, code.support
+        if low > lowest or high < highest:
+            raise ParameterError(
+                f"{name}: expected a code with units in ({low:g}, {high:g}), got {type(code).__name__} with "
+                f"units in ({lowest:g}, {highest:g}). Take DeterministicCode('sigmoid') without noise, or "
+                "another penalty."
+            )
 
 
 def _part(description: Description, own: Mapping[str, Factory]) -> Any:

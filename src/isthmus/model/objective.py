@@ -82,6 +82,7 @@ def evaluate(
     progress
         Share of the training done, in [0, 1]: for whatever warms up or falls.
     """
+    x = model.likelihood.target(x, randomness.at("target"))
     shown = x
     if model.corruption is not None:
         chance = randomness.at("corruption")
@@ -121,6 +122,7 @@ def evaluate(
             model.dense_trace,
             model.weights(),
             randomness.at("penalty", name),
+            sample_weight,
         )
         omega = penalty(view)
         if penalty.scope == "example":

@@ -29,11 +29,29 @@ def dense_squared_norm(weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> T
     """
     if len(weights) == 1:
         return slopes[0].square() @ weights[0].square().sum(dim=1)
+    return _squared_norm(_from_first_layer(weights, slopes), weights[0])
+
+
+def dense_squared_difference(
+    weights: Sequence[Tensor], slopes: Sequence[Tensor], other_slopes: Sequence[Tensor]
+) -> Tensor:
+    """``||J(slopes) - J(other_slopes)||_F^2`` for each row, both Jacobians as in :func:`dense_squared_norm`."""
+    if len(weights) == 1:
+        return (slopes[0] - other_slopes[0]).square() @ weights[0].square().sum(dim=1)
+    difference = _from_first_layer(weights, slopes) - _from_first_layer(weights, other_slopes)
+    return _squared_norm(difference, weights[0])
+
+
+def _from_first_layer(weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
+    """``D_L W_L ... D_1``, ``(rows, n_code, n_first)``."""
     product = slopes[-1].unsqueeze(-1) * weights[-1]
     for weight, slope in zip(reversed(weights[1:-1]), reversed(slopes[1:-1]), strict=True):
         product = (product * slope.unsqueeze(-2)) @ weight
-    product = product * slopes[0].unsqueeze(-2)
-    first = weights[0]
+    return product * slopes[0].unsqueeze(-2)
+
+
+def _squared_norm(product: Tensor, first: Tensor) -> Tensor:
+    """``||product @ first||_F^2``; where ``first`` is wide, through its Gram matrix."""
     if first.shape[1] > first.shape[0]:
         return ((product @ (first @ first.T)) * product).sum(dim=(-2, -1))
     return (product @ first).square().sum(dim=(-2, -1))
@@ -63,3 +81,18 @@ def estimated_squared_norm(function: Callable[[Tensor], Tensor], x: Tensor, prob
         x = x if x.requires_grad else x.detach().requires_grad_()
         (projected,) = torch.autograd.grad((function(x) * probe).sum(), x, create_graph=True)
     return projected.flatten(1).square().sum(dim=1)
+
+
+def estimated_squared_difference(
+    function: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, probe: Tensor
+) -> Tensor:
+    """``||v^T (J(x) - J(y))||^2`` for each row: unbiased for the squared norm of the difference.
+
+    ``probe`` is v, ``(rows, n)``; two backward passes in all.
+    """
+    with torch.enable_grad():
+        x, y = (z if z.requires_grad else z.detach().requires_grad_() for z in (x, y))
+        projected = [
+            torch.autograd.grad((function(z) * probe).sum(), z, create_graph=True)[0] for z in (x, y)
+        ]
+    return (projected[0] - projected[1]).flatten(1).square().sum(dim=1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from isthmus.numerics.ramp import ramp
@@ -34,6 +36,15 @@ class View:
     """Weight matrices and kernels of encoder and decoder, biases left out."""
     randomness: Randomness
     """The penalty's own branch of chance."""
+    sample_weight: Tensor | None = None
+    """Weight of each row, ``(rows,)``; None if all count the same."""
+
+    def row_shares(self) -> Tensor:
+        """What each row counts in a mean over rows, ``(rows,)``, of sum 1."""
+        if self.sample_weight is None:
+            return self.h.new_full((len(self.h),), 1 / len(self.h))
+        weight = self.sample_weight.to(self.h.dtype)
+        return weight / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
 
 
 class Penalty(nn.Module, ABC):
@@ -41,6 +52,8 @@ class Penalty(nn.Module, ABC):
 
     scope: ClassVar[Scope]
     """``"example"``: Omega is ``(rows,)``; ``"batch"``, ``"weights"``: it is one number."""
+    support: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    """Where Omega needs every unit to lie; a code that may leave it is refused."""
 
     def __init__(self, weight: float, warm_up_share: float = 0.0) -> None:
         super().__init__()
