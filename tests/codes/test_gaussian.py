@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -38,8 +39,8 @@ def test_laws(size: int, beta: float) -> None:
     ],
     ids=str,
 )
-def test_laws_of_what_the_rate_may_cost(params: dict[str, float]) -> None:
-    check_code(Gaussian(3, **params))  # type: ignore[arg-type]
+def test_laws_of_what_the_rate_may_cost(params: dict[str, Any]) -> None:
+    check_code(Gaussian(3, **params))
     model = Model(
         code_size=3, network=Dense((4,), "tanh"), code=GaussianCode(**params), likelihood="squared_error"
     )
@@ -91,9 +92,9 @@ def test_capacity_holds_the_rate_to_a_rising_number() -> None:
         ({"capacity": -1.0}, "capacity must be in"),
     ],
 )
-def test_what_cannot_work_together_is_refused(params: dict[str, float], names: str) -> None:
+def test_what_cannot_work_together_is_refused(params: dict[str, Any], names: str) -> None:
     with pytest.raises(ParameterError, match=re.escape(names)):
-        GaussianCode(**params)  # type: ignore[arg-type]
+        GaussianCode(**params)
 
 
 def test_weights_of_rows_reach_a_cost_of_the_whole_batch_and_of_rows() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from isthmus.artifact import FittedModel
 from isthmus.errors import DataError
+from isthmus.numerics.randomness import Randomness
 from isthmus.sources import Source, check_alike
 from isthmus.sources.check import check_block
 
@@ -78,8 +80,11 @@ class Inference:
         """Reconstructions of all rows in data units, ``(rows, *sample_shape)``."""
         return self.model.scaling.to_data(self.reconstruct_model_units(source))
 
-    def decode_model_units(self, codes: NDArray[Any]) -> Array:
-        """What codes ``(rows, code_size)`` decode to, in model units."""
+    def decode_model_units(self, codes: NDArray[Any], noise: Randomness | None = None) -> Array:
+        """What codes ``(rows, code_size)`` decode to, in model units.
+
+        With ``noise`` an example is drawn from the likelihood, a function of it and the row's position.
+        """
         if codes.ndim != 2 or codes.shape[1] != self.code_size:
             raise DataError(
                 f"decode: expected codes of shape (rows, {self.code_size}), got {codes.shape}. "
@@ -99,7 +104,14 @@ class Inference:
         def read(rows: slice) -> Array:
             return codes[rows].astype(np.float32)
 
-        return self._blocks(len(codes), read, self.module.decode, self.model.scaling.model_shape)
+        place = itertools.count()
+
+        def draw(h: Tensor) -> Tensor:
+            likelihood, chance = self.module.likelihood, noise or Randomness(0)
+            return likelihood.draw(self.module.decoder(h), chance.at(next(place)))
+
+        function = self.module.decode if noise is None else draw
+        return self._blocks(len(codes), read, function, self.model.scaling.model_shape)
 
     def decode(self, codes: NDArray[Any]) -> NDArray[Any]:
         """What codes ``(rows, code_size)`` decode to, in data units, ``(rows, *sample_shape)``."""

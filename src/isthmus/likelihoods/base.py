@@ -8,6 +8,8 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from isthmus.errors import ParameterError
+from isthmus.numerics.randomness import Randomness
 from isthmus.shapes import Shape
 
 
@@ -30,6 +32,27 @@ class Likelihood(nn.Module, ABC):
 
         ``value_weight``, of x's shape or broadcast to it, weighs each value's loss; 0 leaves it out.
         """
+
+    def target(self, x: Tensor, randomness: Randomness) -> Tensor:
+        """What this use of x is: x itself, unless x states probabilities. It is shown to the encoder too."""
+        return x
+
+    def is_density(self, x: Tensor) -> bool:
+        """Whether ``exp(-L)`` is a density, or a probability, of such x."""
+        return self.unit == "nats"
+
+    def draw(self, outputs: Tensor, randomness: Randomness) -> Tensor:
+        """An example from the density that ``outputs`` state, of x's shape.
+
+        Raises
+        ------
+        ParameterError
+            If L is no density.
+        """
+        raise ParameterError(
+            f"{type(self).__name__}: noise can be drawn from a density alone, got a plain loss. "
+            "Fit with Gaussian('learned') or Bernoulli(), or take the means."
+        )
 
     @abstractmethod
     def mean(self, outputs: Tensor) -> Tensor:

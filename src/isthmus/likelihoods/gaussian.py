@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from isthmus.likelihoods.base import Likelihood, sum_over_values
+from isthmus.numerics.randomness import Randomness
 from isthmus.shapes import Shape
 
 
@@ -40,6 +41,10 @@ class Gaussian(Likelihood):
         standardised = (x - outputs) * torch.exp(-self.log_scale)
         loss = standardised.square() / 2 + self.log_scale + math.log(2 * math.pi) / 2
         return sum_over_values(loss, value_weight)
+
+    def draw(self, outputs: Tensor, randomness: Randomness) -> Tensor:
+        """``outputs + scale * e``, ``e ~ N(0, I)``."""
+        return outputs + torch.exp(self.log_scale) * randomness.normal(outputs.shape, like=outputs)
 
     def mean(self, outputs: Tensor) -> Tensor:
         """The outputs themselves."""

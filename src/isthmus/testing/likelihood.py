@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -21,6 +22,7 @@ from isthmus.testing.laws import (
 )
 
 Support = Literal["real", "binary"]
+N_DRAWS = 10_000
 
 
 def check_likelihood(
@@ -30,8 +32,9 @@ def check_likelihood(
 
     One number an example, summed over values and not averaged; ``value_weight`` weighs each value
     and a 0 leaves it out; the reconstruction of ``outputs_at(mean)`` is ``mean``; in nats, the
-    density of one value integrates (or sums) to 1 and has ``mean(outputs)`` as its mean; gradients
-    are the loss's slope; rows stand apart; nothing is left to chance.
+    density of one value integrates (or sums) to 1, has ``mean(outputs)`` as its mean, and is what
+    ``draw`` draws from (5 standard errors); gradients are the loss's slope; rows stand apart; nothing
+    is left to chance.
 
     Parameters
     ----------
@@ -128,6 +131,25 @@ def _check_density(likelihood: Likelihood, support: Support) -> None:
         require_close(likelihood, "in nats, the density must sum to 1.", total, torch.ones_like(total), 1e-6)
         law = "the reconstruction must be the density's mean."
         require_close(likelihood, law, centre, mean.squeeze(), 1e-6)
+        variance = (shares * (values - centre).square()).sum()
+        _check_noise(likelihood, outputs, centre.detach(), variance.detach())
+
+
+def _check_noise(likelihood: Likelihood, outputs: Tensor, centre: Tensor, variance: Tensor) -> None:
+    """Draws of one value have the mean and the variance of its density."""
+    if type(likelihood).draw is Likelihood.draw:
+        return
+    many = outputs.expand(N_DRAWS, *outputs.shape[1:])
+    draws = likelihood.draw(many, CHANCE.at("noise"))
+    require_shape(likelihood, "a draw", draws, (N_DRAWS, 1))
+    check_repeatable(likelihood, "a draw", lambda: likelihood.draw(many, CHANCE.at("noise")))
+    for what, found, expected in (
+        ("mean", draws, centre),
+        ("variance", (draws - centre).square(), variance),
+    ):
+        error = found.std() / math.sqrt(N_DRAWS)
+        near = bool((found.mean() - expected).abs() <= 5 * error + 1e-9)
+        require(near, likelihood, f"draws must have the {what} of the density that L states.")
 
 
 def _check_slopes(likelihood: Likelihood, outputs: Tensor, x: Tensor) -> None:

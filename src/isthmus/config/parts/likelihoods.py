@@ -19,11 +19,22 @@ class Bernoulli(Likelihood):
     in [0, 1] in model units, where scaling "auto" or "range" brings them; for grey ones L cannot
     fall below their entropy (Vincent et al. 2010, section 2.2).
 
+    Parameters
+    ----------
+    sampled
+        Whether values state probabilities, of which each use draws zeros and ones anew, the
+        encoder's input and the target the same ones (dynamic binarisation; Salakhutdinov and Murray
+        2008): in training a function of seed and step, for the evidence of seed and row. Then L is a
+        density, comparable with what is published. Codes and reconstructions, which leave nothing to
+        chance, take the values themselves.
+
     Examples
     --------
-    >>> Bernoulli().to_dict()
-    {}
+    >>> Bernoulli(sampled=True).to_dict()
+    {'sampled': True}
     """
+
+    sampled: bool = False
 
 
 @description
