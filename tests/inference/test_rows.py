@@ -16,7 +16,7 @@ from isthmus.config import Config, Model
 from isthmus.config.catalogue import Custom
 from isthmus.config.parts.codes import DeterministicCode, GaussianCode
 from isthmus.config.parts.likelihoods import Bernoulli, SquaredError
-from isthmus.config.parts.networks import Conv2d, Dense
+from isthmus.config.parts.networks import Conv2d, Dense, Transformer
 from isthmus.errors import DataError
 from isthmus.evaluation.metrics import measure
 from isthmus.inference import Inference
@@ -60,6 +60,9 @@ MODELS: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
     "gaussian": (vectors(10), {"code": GaussianCode(), "network": Dense((16,))}),
     "conv2d": (pictures(9, 7, 3), {"network": Conv2d((5, 6))}),
     "one channel": (pictures(8, 8, 1), {"network": Conv2d((8,)), "likelihood": Bernoulli()}),
+    "tokens": (vectors(13), {"network": Transformer(1, 10, 1, 1)}),
+    "shared tokens": (vectors(9), {"network": Transformer(2, 6, 1, 2, 1.5)}),
+    "patches": (pictures(9, 7, 3), {"network": Transformer(3, 30, 1, 3, 1.5)}),
     "gaussian conv2d": (pictures(6, 6, 2), {"network": Conv2d((4,)), "code": GaussianCode(), "code_size": 2}),
 }
 BUILT = {name: inference(rows, **chosen) for name, (rows, chosen) in MODELS.items()}
@@ -105,7 +108,8 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(name: str, data: st.DataObj
 
 
 @pytest.mark.parametrize(
-    ("name", "threads"), [*((name, 1) for name in MODELS), ("odd widths", 2), ("gaussian conv2d", 2)]
+    ("name", "threads"),
+    [*((name, 1) for name in MODELS), ("odd widths", 2), ("gaussian conv2d", 2), ("patches", 2)],
 )
 def test_a_row_does_not_depend_on_its_place(name: str, threads: int) -> None:
     """One row in every place of two batches: equal bits in all of them."""
