@@ -1,0 +1,271 @@
+"""What the experiments have in common: settings, results that survive an interruption, the page.
+
+An experiment is a script with an :class:`Experiment` and a function ``run(lab)``. What ``run`` wraps
+in :meth:`Lab.once` is kept as soon as it is done, so that an interrupted experiment goes on where it
+stopped. ``python lab/harness.py`` runs them all and writes the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from isthmus.config import Config
+from isthmus.inference import Inference
+from isthmus.sources import ArraySource, Source, bundled, open_source
+from isthmus.workflows.fit import fit
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+QUICK_RESULTS = HERE.parent / "build" / "lab-quick"
+PAGE = HERE.parent / "docs" / "lab.md"
+ORDER = HERE / "order.txt"
+INK, ACCENT, SECOND, THIRD = "#1f2a37", "#0f766e", "#b45309", "#6d28d9"
+"""One colour a meaning: data and baselines, ours, a second model, a third."""
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """What is asked, and what would answer it."""
+
+    name: str
+    title: str
+    claim: str
+    """The sentence or the published figure that it is put beside."""
+    minutes: float
+    """How long it takes on two cores."""
+    data: str = ""
+    """What it needs beside the package: ``"mnist"``, ``"audio"``, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One number of a result, beside what it is measured against."""
+
+    what: str
+    ours: str
+    beside: str = ""
+    """The baseline or the published figure."""
+    floor: str = ""
+    met: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an experiment found."""
+
+    figures: Sequence[Finding]
+    text: str = ""
+    """What it shows, in a sentence or two."""
+
+
+class Lab:
+    """The bench that an experiment works at: settings, files, results kept.
+
+    Parameters
+    ----------
+    experiment
+        What is asked.
+    quick
+        Whether to run a short form that shows the code works; its numbers are no results.
+    folder
+        The data folder handed over for ``experiment.data``, if any.
+    """
+
+    def __init__(self, experiment: Experiment, quick: bool, folder: Path | None, fresh: bool = False) -> None:
+        self.experiment, self.quick, self.folder = experiment, quick, folder
+        self.results = QUICK_RESULTS if quick else RESULTS
+        self.results.mkdir(parents=True, exist_ok=True)
+        self._path = self.results / f"{experiment.name}.json"
+        self._kept: dict[str, Any] = {}
+        if self._path.exists() and not fresh:
+            self._kept = json.loads(self._path.read_text()).get("kept", {})
+
+    def once(self, key: str, work: Callable[[], Any]) -> Any:
+        """The result of ``work``, or the one kept under ``key`` by an earlier run. Plain numbers and lists."""
+        if key not in self._kept:
+            start = time.perf_counter()
+            value = work()
+            self._kept[key] = {"value": value, "seconds": round(time.perf_counter() - start, 1)}
+            self._write({})
+            print(f"  {key}: {_short(value)} ({self._kept[key]['seconds']:.0f} s)", flush=True)
+        return self._kept[key]["value"]
+
+    def pick(self, full: Any, quick: Any) -> Any:
+        """The full setting, or the one of the short form."""
+        return quick if self.quick else full
+
+    def seeds(self, n: int = 3) -> range:
+        """Seeds 0 to n - 1; the first alone in the short form."""
+        return range(1 if self.quick else n)
+
+    def mnist(self) -> tuple[Source, Source]:
+        """Training and test digits: the 60,000 and 10,000 of the folder, or the bundled 8,000 and 2,000."""
+        if self.folder is None:
+            return bundled("mnist-train"), bundled("mnist-test")
+        return tuple(  # type: ignore[return-value]
+            open_source(next(self.folder.glob(f"{part}-images*")), labels=next(self.folder.glob(f"{part}-labels*")))
+            for part in ("train", "t10k")
+        )
+
+    def figure(self, figure: Figure) -> None:
+        """Keep the picture."""
+        figure.savefig(self.results / f"{self.experiment.name}.png", dpi=110, facecolor="white", bbox_inches="tight")
+
+    def finish(self, outcome: Outcome) -> None:
+        """Keep the outcome, and say it."""
+        self._write(
+            {
+                "experiment": asdict(self.experiment),
+                "figures": [asdict(one) for one in outcome.figures],
+                "text": outcome.text,
+                "seconds": round(sum(one["seconds"] for one in self._kept.values())),
+                "machine": f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}",
+                "date": time.strftime("%Y-%m-%d"),
+            }
+        )
+        for one in outcome.figures:
+            print(f"  {one.what}: {one.ours}" + (f"   [{one.beside}]" if one.beside else "") + _mark(one))
+
+    def _write(self, more: dict[str, Any]) -> None:
+        before = json.loads(self._path.read_text()) if self._path.exists() else {}
+        text = json.dumps({**before, **more, "kept": self._kept}, indent=1)
+        part = self._path.with_suffix(".part")
+        part.write_text(text + "\n")
+        part.replace(self._path)
+
+
+def start(experiment: Experiment, run: Callable[[Lab], Outcome], arguments: Sequence[str] | None = None) -> None:
+    """Run one experiment as a script."""
+    parser = argparse.ArgumentParser(description=f"{experiment.title}. {experiment.claim}")
+    parser.add_argument("--quick", action="store_true", help="a short form: shows that it runs, no results")
+    parser.add_argument("--fresh", action="store_true", help="forget what earlier runs kept")
+    if experiment.data:
+        parser.add_argument("--data", type=Path, default=_folder(experiment.data), help=f"folder of {experiment.data}")
+    chosen = parser.parse_args(arguments)
+    lab = Lab(experiment, chosen.quick, getattr(chosen, "data", None), chosen.fresh)
+    print(f"{experiment.name}: about {experiment.minutes:g} minutes on two cores" + (", short form" * chosen.quick))
+    lab.finish(run(lab))
+
+
+def mean_and_spread(values: Sequence[float], digits: int = 3) -> str:
+    """Mean of several seeds, with the lowest and the highest."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{np.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def train(
+    x: np.ndarray | Source, model: dict[str, Any], training: dict[str, Any], scaling: str = "raw"
+) -> Inference:
+    """A model fitted to all rows, ready to use; parts and settings as in a config."""
+    source = ArraySource(x) if isinstance(x, np.ndarray) else x
+    settings = {"validation_share": 0.0, "seed": 0, "start": "random", **training}
+    config = Config.from_dict({"data": {"scaling": scaling}, "model": model, "training": settings})
+    return Inference(fit(source, config)[0])
+
+
+# ---------------------------------------------------------------- all of them, and the page
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--fresh", action="store_true")
+    parser.add_argument("--page", action="store_true", help="write the page alone")
+    chosen = parser.parse_args()
+    names = ORDER.read_text().split()
+    failed = [] if chosen.page else [name for name in names if not _run(name, chosen.quick, chosen.fresh)]
+    if not chosen.quick:
+        PAGE.write_text(page([RESULTS / f"{name}.json" for name in names]))
+        print(f"Wrote {PAGE.relative_to(HERE.parent)}")
+    if failed:
+        sys.exit(f"lab: failed: {', '.join(failed)}")
+
+
+def _run(name: str, quick: bool, fresh: bool) -> bool:
+    path = HERE / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        if module.EXPERIMENT.data and _folder(module.EXPERIMENT.data) is None and not quick:
+            print(f"{name}: left out, it needs {module.EXPERIMENT.data.upper()}=FOLDER")
+            return True
+        start(module.EXPERIMENT, module.run, ["--quick"] * quick + ["--fresh"] * fresh)
+    except Exception as error:
+        print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def page(paths: Sequence[Path]) -> str:
+    """The page of results: each experiment beside its sentence, with the command that repeats it."""
+    parts = [
+        "# The lab: every sentence as an experiment\n\n"
+        "Each experiment stands beside the sentence or the published figure that it is about. All errors are of "
+        "held-out data unless a line says otherwise. `make lab` runs them all (a night on two cores; digits and "
+        "sounds are not part of the package: `make lab MNIST=FOLDER AUDIO=FOLDER`), `make lab-quick` a short form "
+        "of each in minutes. An interrupted run goes on where it stopped. This page is written by the run.\n"
+    ]
+    for path in paths:
+        if not path.exists():
+            continue
+        found = json.loads(path.read_text())
+        if "experiment" not in found:
+            continue
+        about = found["experiment"]
+        picture = RESULTS / f"{about['name']}.png"
+        data = f" --data {about['data'].upper()}" if about["data"] else ""
+        parts.append(f"## {about['title']}\n\n> {about['claim']}\n")
+        parts.append("| figure | ours | beside | floor | met |\n|---|---|---|---|---|")
+        for one in found["figures"]:
+            met = {None: "", True: "yes", False: "**no**"}[one["met"]]
+            parts.append(f"| {one['what']} | {one['ours']} | {one['beside']} | {one['floor']} | {met} |")
+        parts.append("")
+        if found["text"]:
+            parts.append(f"{found['text']}\n")
+        if picture.exists():
+            parts.append(f"![{about['title']}](../lab/results/{picture.name})\n")
+        parts.append(
+            f"`python lab/{about['name']}.py{data}`: {found['seconds'] / 60:.1f} minutes, {found['machine']}, "
+            f"{found['date']}.\n"
+        )
+    return "\n".join(parts)
+
+
+def _folder(data: str) -> Path | None:
+    given = os.environ.get(data.upper())
+    return Path(given) if given else None
+
+
+def _mark(one: Finding) -> str:
+    return "" if one.met is None else f"   floor {one.floor}: {'met' if one.met else 'NOT MET'}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 100 else text[:97] + "..."
+
+
+if __name__ == "__main__":
+    main()
