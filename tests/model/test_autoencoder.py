@@ -20,7 +20,7 @@ from isthmus.testing import check_module
 torch.set_num_threads(1)
 
 ACTIVATIONS = st.sampled_from(get_args(Activation))
-WEIGHTS = st.floats(0, 10)
+WEIGHTS, SCALES = st.floats(0, 10), st.floats(0.1, 10)
 WAYS = [
     {"down": st.just(down), "up": st.just(up), "switches": st.booleans()}
     for down in get_args(networks.Down)
@@ -44,6 +44,12 @@ def combinations(draw: Any) -> tuple[Model, tuple[int, ...]]:
         ACTIVATIONS,
         **draw(st.sampled_from(WAYS if stride > 1 else WAYS[:2])),
         residual=st.integers(0, 1),
+    )
+    tokens = st.sampled_from([(2, 1), (3, 3), (4, 2)])
+    transformer = tokens.flatmap(
+        lambda sizes: st.builds(
+            networks.Transformer, st.integers(1, 4), st.just(sizes[0]), st.integers(1, 2), st.just(sizes[1])
+        )
     )
     shape = (
         tuple(draw(st.lists(st.integers(1, 6), min_size=3, max_size=3)))
@@ -86,10 +92,16 @@ def combinations(draw: Any) -> tuple[Model, tuple[int, ...]]:
         st.builds(penalties.L2, WEIGHTS),
         st.builds(penalties.WeightDecay, WEIGHTS),
         st.builds(penalties.Contractive, WEIGHTS, st.sampled_from(["auto", "exact", "estimate"])),
+        st.builds(penalties.ContractiveHessian, WEIGHTS, st.floats(0.01, 1), st.integers(1, 2)),
+        st.builds(penalties.StudentT, WEIGHTS, SCALES, SCALES),
+        st.builds(penalties.Decorrelation, WEIGHTS, st.sampled_from(["covariance", "correlation"])),
+        st.builds(penalties.LaplacePrior, SCALES),
+        st.builds(penalties.NormalPrior, SCALES),
+        st.builds(penalties.StudentTPrior, SCALES, SCALES),
     )
     model = Model(
         code_size=code_size,
-        network=draw(conv if pictures and draw(st.booleans()) else dense),
+        network=draw(draw(st.sampled_from([dense, transformer, *([conv] if pictures else [])]))),
         code=draw(code),
         likelihood=draw(likelihood),
         corruption=draw(corruption),

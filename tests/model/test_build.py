@@ -10,6 +10,7 @@ from torch import nn
 
 from isthmus.config import Model
 from isthmus.config.catalogue import CATALOGUE, Custom
+from isthmus.config.parts.codes import DeterministicCode
 from isthmus.config.parts.corruptions import GaussianNoise
 from isthmus.config.parts.networks import Conv1d, Conv2d, Dense, Transformer
 from isthmus.config.parts.penalties import L1
@@ -34,6 +35,8 @@ def test_every_name_is_built(family: str, name: str) -> None:
     if family == "network":
         small = {"conv1d": Conv1d((2,)), "conv2d": Conv2d((2,)), "transformer": Transformer(2, 4, 1, 2)}
         chosen["network"] = small.get(name, Dense((4,)))
+    if name == "kl_sparsity":
+        chosen["code"] = DeterministicCode("sigmoid")
     module = build(linear(**chosen), (1, 6) if name == "conv1d" else (1, 6, 5), seed=0)
     part = {**dict(module.named_penalties()), **dict(module.named_children())}[
         name if family == "penalty" else family

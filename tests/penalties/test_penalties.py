@@ -15,6 +15,8 @@ from isthmus.penalties.base import Penalty
 from isthmus.penalties.contractive import Contractive
 from isthmus.penalties.l1 import L1
 from isthmus.penalties.l2 import L2
+from isthmus.penalties.priors import LaplacePrior, NormalPrior, StudentTPrior
+from isthmus.penalties.student_t import StudentT
 from isthmus.penalties.weight_decay import WeightDecay
 from isthmus.testing import check_penalty
 
@@ -27,6 +29,10 @@ PENALTIES = {
     "contractive-exact": Contractive(0.1, "exact"),
     "contractive-estimate": Contractive(0.1, "estimate"),
     "contractive-auto": Contractive(0.1, "auto"),
+    "student_t": StudentT(0.1, 0.5, 2.0),
+    "laplace_prior": LaplacePrior(0.5),
+    "normal_prior": NormalPrior(0.5),
+    "student_t_prior": StudentTPrior(0.5, 2.0),
 }
 CODES = [DeterministicCode("sigmoid"), DeterministicCode("relu"), GaussianCode()]
 

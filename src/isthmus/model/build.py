@@ -65,17 +65,16 @@ def build(
     code = _code(model.code, size, own)
     likelihood: Likelihood = _part(model.likelihood, own)
     ends = Ends(sample_shape, code.n_inputs(size), size, likelihood.output_shape(sample_shape))
-    penalties = _penalties(model, own)
-    _check_supports(code, penalties)
     module = AutoencoderModule(
         network=_network(model.network, ends, seed, own, weights),
         code=code,
         likelihood=likelihood,
         corruption=None if model.corruption is None else _part(model.corruption, own),
-        penalties=penalties,
+        penalties=_penalties(model, own),
         sample_shape=sample_shape,
         seed=seed,
     )
+    _check_supports(module)
     if weights is not None:
         _check_weights(module, weights)
         module.load_state_dict(weights)
@@ -152,9 +151,10 @@ def _penalties(model: Model, own: Mapping[str, Factory]) -> dict[str, Penalty]:
     return named
 
 
-def _check_supports(code: Code, penalties: Mapping[str, Penalty]) -> None:
+def _check_supports(module: AutoencoderModule) -> None:
     """Refuse a penalty whose Omega is not defined wherever the code may lie."""
-    for name, penalty in penalties.items():
+    code = module.code
+    for name, penalty in module.named_penalties():
         (low, high), (lowest, highest) = penalty.support, code.support
         if low > lowest or high < highest:
             raise ParameterError(
