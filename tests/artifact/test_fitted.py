@@ -23,7 +23,7 @@ from isthmus.config.catalogue import Custom
 from isthmus.config.parts.codes import DeterministicCode, GaussianCode
 from isthmus.config.parts.corruptions import GaussianNoise, Masking
 from isthmus.config.parts.likelihoods import Bernoulli, Gaussian, SquaredError
-from isthmus.config.parts.networks import Conv2d, Dense
+from isthmus.config.parts.networks import Conv2d, Dense, Transformer
 from isthmus.config.parts.penalties import L1, L2, Contractive, WeightDecay
 from isthmus.errors import ArtifactError
 from isthmus.numerics.randomness import Randomness
@@ -65,7 +65,7 @@ def chosen(draw: st.DrawFn) -> dict[str, Any]:
     """A combination of parts, and with which factories it is made."""
     size, code = draw(st.integers(1, 4)), draw(st.sampled_from(CODES))
     pictures = draw(st.booleans())
-    networks = ["dense", "custom", *(["conv2d"] if pictures else [])]
+    networks = ["dense", "transformer", "custom", *(["conv2d"] if pictures else [])]
     network = draw(st.sampled_from(networks))
     shape, first = (PICTURES, (2, 5, 4)) if pictures else ((6,), (6,))
     n_in = int(np.prod(shape))
@@ -73,6 +73,7 @@ def chosen(draw: st.DrawFn) -> dict[str, Any]:
     networks = {
         "dense": Dense(tuple(draw(st.lists(st.integers(1, 5), max_size=2)))),
         "conv2d": Conv2d((3, 2), kernel_size=draw(st.integers(2, 4))),
+        "transformer": Transformer(draw(st.integers(1, 4)), 4, draw(st.integers(1, 2)), 2),
         "custom": Custom("net"),
     }
     n_penalties = draw(st.integers(0, 3))

@@ -45,6 +45,14 @@ NETWORKS = st.one_of(
         switches=st.booleans(),
         residual=st.integers(0, 3),
     ),
+    st.builds(
+        networks.Transformer,
+        auto(SIZES),
+        st.sampled_from([8, 64, "auto"]),
+        st.integers(1, 9),
+        st.sampled_from([1, 4, "auto"]),
+        ABOVE_0,
+    ),
 )
 CODES = st.one_of(st.builds(codes.DeterministicCode, ACTIVATIONS), st.builds(codes.GaussianCode, WEIGHTS))
 LIKELIHOODS = st.one_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from isthmus.config import Config, Model, Training
 from isthmus.config import defaults as rules
-from isthmus.config.parts.networks import Conv2d, Dense
+from isthmus.config.parts.networks import Conv2d, Dense, Transformer
 
 ROWS = st.integers(1, 10**8)
 VALUES = st.integers(1, 10**7)
@@ -115,6 +116,45 @@ def test_chosen_values_stay_and_auto_goes() -> None:
     assert rules.resolve(none, facts).training.patience is None
     picture = rules.resolve(Config(model=Model(network=Conv2d())), facts)
     assert picture.model.network.channels == (32, 64)
+
+
+@given(st.lists(st.integers(1, 5000), min_size=1, max_size=3).map(tuple))
+def test_patches_are_few_and_none_is_large(shape: tuple[int, ...]) -> None:
+    patch, sides = rules.patch_size(shape), shape[:-1] or shape
+    largest, wanted = {1: (math.inf, 64), 2: (64, 16), 3: (16, 4)}[len(shape)]
+    n_patches = math.ceil(max(sides) / patch)
+    assert 1 <= patch <= largest
+    assert n_patches <= wanted or patch == largest
+    assert patch == 1 or math.ceil(max(sides) / (patch - 1)) > wanted
+
+
+@given(ROWS, ROWS)
+def test_token_width(a: int, b: int) -> None:
+    low, high = rules.token_width(min(a, b)), rules.token_width(max(a, b))
+    assert 32 <= low <= high <= 128
+    assert is_power_of_two(low)
+    assert is_power_of_two(high)
+
+
+@given(st.integers(2, 2000))
+def test_heads_divide_the_width(width: int) -> None:
+    heads = rules.n_heads(width)
+    assert width % heads == 0
+    assert heads == 1 or width // heads >= 32
+
+
+def test_a_transformer_is_resolved_and_what_is_chosen_stays() -> None:
+    facts = rules.Facts((28, 28, 1), 7_200, "bernoulli")
+
+    def resolved(**chosen: Any) -> dict[str, Any]:
+        config = Config(model=Model(network=Transformer(**chosen)))
+        return rules.resolve(config, facts).model.network.get_params()
+
+    auto = resolved()
+    assert auto == {"patch_size": 7, "width": 64, "depth": 1, "n_heads": 2, "mlp_ratio": 4.0}
+    assert resolved(width=30) == {**auto, "width": 30, "n_heads": 1}
+    assert resolved(n_heads=3) == {**auto, "width": 192, "n_heads": 3}
+    assert resolved(patch_size=3, depth=5) == {**auto, "patch_size": 3, "depth": 5}
 
 
 def test_resolving_is_done_once() -> None:
