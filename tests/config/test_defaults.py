@@ -121,7 +121,7 @@ def test_chosen_values_stay_and_auto_goes() -> None:
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=3).map(tuple))
 def test_patches_are_few_and_none_is_large(shape: tuple[int, ...]) -> None:
     patch, sides = rules.patch_size(shape), shape[:-1] or shape
-    largest, wanted = {1: (math.inf, 64), 2: (64, 16), 3: (16, 4)}[len(shape)]
+    largest, wanted = {1: (math.inf, 64), 2: (64, 16), 3: (16, 2)}[len(shape)]
     n_patches = math.ceil(max(sides) / patch)
     assert 1 <= patch <= largest
     assert n_patches <= wanted or patch == largest
@@ -151,10 +151,13 @@ def test_a_transformer_is_resolved_and_what_is_chosen_stays() -> None:
         return rules.resolve(config, facts).model.network.get_params()
 
     auto = resolved()
-    assert auto == {"patch_size": 7, "width": 64, "depth": 1, "n_heads": 2, "mlp_ratio": 4.0}
+    assert auto == {"patch_size": 14, "width": 64, "depth": 1, "n_heads": 2, "mlp_ratio": 4.0}
     assert resolved(width=30) == {**auto, "width": 30, "n_heads": 1}
     assert resolved(n_heads=3) == {**auto, "width": 192, "n_heads": 3}
     assert resolved(patch_size=3, depth=5) == {**auto, "patch_size": 3, "depth": 5}
+    tokens = Config(model=Model(network=Transformer()))
+    assert rules.resolve(tokens, facts).training.learning_rate == 4e-3
+    assert rules.resolve(tokens.with_training(learning_rate=0.1), facts).training.learning_rate == 0.1
 
 
 def test_resolving_is_done_once() -> None:

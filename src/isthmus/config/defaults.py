@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from isthmus.config.config import Config
 from isthmus.config.parts.codes import BatchTopKCode, TopKCode, n_active_of
 from isthmus.config.parts.corruptions import SaltAndPepper
-from isthmus.config.parts.networks import Conv2d, Dense, Transformer
+from isthmus.config.parts.networks import Conv1d, Conv2d, Dense, Transformer
 from isthmus.errors import ParameterError
 from isthmus.shapes import Shape, n_values
 
@@ -22,8 +22,8 @@ STEPS_A_ROOT_ROW, MOST_STEPS = 50, 5_000
 FEWEST_EPOCHS = 10
 FIRST_CHANNELS = 32
 SMALLEST_MAP = 7
-"""Convolution stages go on until a side of the feature maps is this or smaller."""
-PATCHES_A_SIDE, LARGEST_PATCH = 4, 16
+"""Convolution stages go on until a side of the feature maps is this or smaller; of steps, its square."""
+PATCHES_A_SIDE, LARGEST_PATCH = 2, 16
 """Patches along the longest side of a picture, as far as they are no larger than 16 pixels."""
 STRETCHES, LONGEST_STRETCH = 16, 64
 MOST_COLUMNS = 64
@@ -31,6 +31,7 @@ MOST_COLUMNS = 64
 NARROWEST_TOKEN, WIDEST_TOKEN = 32, 128
 HEAD_WIDTH = 32
 LEARNING_RATE = 2e-3
+LEARNING_RATE_OF_TOKENS = 4e-3
 LEARNING_RATE_FROM_PCA = 1e-3
 LARGEST_MOVE = 0.15
 """From PCA on, the rate times the number of values a row stays under this: an Adam step moves each
@@ -67,7 +68,7 @@ def resolve(config: Config, facts: Facts) -> Config:
     network = model.network
     if isinstance(network, Dense) and network.hidden_sizes == "auto":
         model = model.replace(network=network.replace(hidden_sizes=hidden_sizes(facts.n_rows)))
-    if isinstance(network, Conv2d) and network.channels == "auto":
+    if isinstance(network, (Conv1d, Conv2d)) and network.channels == "auto":
         model = model.replace(network=network.replace(channels=channels(facts.sample_shape, network.stride)))
     if isinstance(network, Transformer):
         model = model.replace(network=_resolved(network, facts))
@@ -79,6 +80,8 @@ def resolve(config: Config, facts: Facts) -> Config:
         training = training.replace(epochs=epochs(facts.n_rows, int(training.batch_size)))
     if training.patience == "auto":
         training = training.replace(patience=PATIENCE)
+    if isinstance(network, Transformer) and training.learning_rate == "auto":
+        training = training.replace(learning_rate=LEARNING_RATE_OF_TOKENS)
     return replace(config, model=model, training=training)
 
 
@@ -108,13 +111,17 @@ def hidden_sizes(n_rows: int) -> tuple[int, ...]:
 
 
 def channels(sample_shape: Shape, stride: int) -> tuple[int, ...]:
-    """Twice the channels after each stage, until the maps are small.
+    """Twice the channels after each stage, strided or pooled, until the maps are small.
 
-    >>> channels((28, 28, 1), 2), channels((64, 64, 3), 2)
-    ((32, 64), (32, 64, 128, 256))
+    A map of steps is small when it holds as many places as a small map of pixels.
+
+    >>> channels((28, 28, 1), 2), channels((64, 64, 3), 2), channels((1_000, 2), 4)
+    ((32, 64), (32, 64, 128, 256), (32, 64, 128))
     """
-    side, stages = max(sample_shape[:2]), 1
-    while stride > 1 and side / stride**stages > SMALLEST_MAP:
+    *sides, _ = sample_shape
+    side, stages = max(sides, default=1), 1
+    smallest = SMALLEST_MAP ** (3 - len(sides))
+    while stride > 1 and side / stride**stages > smallest:
         stages += 1
     return tuple(FIRST_CHANNELS << stage for stage in range(stages))
 
@@ -132,10 +139,10 @@ def _resolved(network: Transformer, facts: Facts) -> Transformer:
 
 
 def patch_size(sample_shape: Shape) -> int:
-    """Sixteen tokens where that makes no patch too large; a token a column of a table.
+    """Few patches, as far as none becomes too large; a token a column of a table.
 
     >>> patch_size((28, 28, 1)), patch_size((256, 256, 3)), patch_size((400, 2)), patch_size((30,))
-    (7, 16, 25, 1)
+    (14, 16, 25, 1)
     """
     *sides, _ = sample_shape
     if not sides:

@@ -175,7 +175,7 @@ class Transformer(Network):
     ----------
     patch_size
         Side of a square patch in pixels; steps of a stretch; columns of vectors that share a token.
-        At least 1; what is longer than the side is the whole side. ``"auto"``: a quarter of the
+        At least 1; what is longer than the side is the whole side. ``"auto"``: half of the
         longest side, at most 16 pixels; a sixteenth of the steps, at most 64; one column, or as many
         as make 64 tokens.
     width
