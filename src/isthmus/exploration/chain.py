@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from isthmus.errors import ParameterError
+from isthmus.inference import Inference
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.numerics.randomness import Randomness
+from isthmus.sources import Source
 
 
 class ChainStep(NamedTuple):
@@ -81,6 +85,14 @@ def chain(
             "density. Fit with Gaussian('learned'), or hand in residuals=residual_noise(module, x, seed=0)."
         )
     return _steps(module, x, n_steps, seed, residuals)
+
+
+def chain_rows(inference: Inference, source: Source, n_steps: int, *, seed: int) -> NDArray[np.float32]:
+    """Samples of chains that begin at the rows of a source, ``(n_steps, rows, *model_shape)``."""
+    inference.check_source(source)
+    start = torch.from_numpy(inference.model.scaling.to_model(source.read(slice(0, len(source)))))
+    steps = chain(inference.module, start, n_steps=n_steps, seed=seed)
+    return np.stack([step.sample.numpy() for step in steps])
 
 
 def _steps(

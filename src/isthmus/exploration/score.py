@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from isthmus.corruptions.gaussian_noise import GaussianNoise
 from isthmus.errors import ParameterError
+from isthmus.inference import Inference
 from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.sources import Source
 
 
 def score(module: AutoencoderModule, x: Tensor) -> Tensor:
@@ -48,6 +52,12 @@ def score(module: AutoencoderModule, x: Tensor) -> Tensor:
     torch.Size([4, 3])
     """
     return (module.reconstruct(x) - x) / noise_scale(module) ** 2
+
+
+def score_rows(inference: Inference, source: Source) -> NDArray[np.float32]:
+    """:func:`score` of every row of a source, ``(rows, *model_shape)``."""
+    noise_scale(inference.module)
+    return inference.over(source, lambda x: score(inference.module, x), inference.model.scaling.model_shape)
 
 
 def noise_scale(module: AutoencoderModule) -> float:

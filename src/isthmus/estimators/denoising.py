@@ -1,0 +1,97 @@
+"""What an estimator that was fitted on corrupted rows knows of the data's density."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from isthmus.artifact import FittedModel
+from isthmus.estimators.parameters import seed_from
+from isthmus.exploration.chain import chain_rows
+from isthmus.exploration.score import score_rows
+from isthmus.inference import Inference
+from isthmus.sources import ArraySource
+
+
+class _Fitted(Protocol):
+    _model: FittedModel
+
+    def _source(self, X: Any, *, reset: bool) -> ArraySource: ...
+
+    def _to_data(self, model_units: NDArray[np.float32]) -> NDArray[Any]: ...
+
+
+class Denoising:
+    """Slopes of the log density and a chain of samples, for an estimator with a fitted model."""
+
+    def log_density_gradient(self: _Fitted, X: ArrayLike) -> NDArray[np.float32]:
+        """Slope of the data's log density at rows: ``(r(x) - x) / scale^2``, ``(rows, features)``.
+
+        In nats per model unit (pixels in [0, 1], standardised columns), features as in ``X``. The
+        density is that of the data with the model's Gaussian noise added; see
+        :func:`isthmus.exploration.score.score`.
+
+        Raises
+        ------
+        ParameterError
+            If the estimator was not fitted with ``corruption=GaussianNoise(...)``.
+
+        Examples
+        --------
+        >>> from isthmus import Autoencoder, GaussianNoise
+        >>> from sklearn.datasets import load_iris
+        >>> X = load_iris().data
+        >>> model = Autoencoder(2, corruption=GaussianNoise(0.2), max_epochs=5, random_state=0).fit(X)
+        >>> model.log_density_gradient(X).shape
+        (150, 4)
+        """
+        check_is_fitted(self)  # pyright: ignore[reportArgumentType]
+        found = score_rows(Inference(self._model), self._source(X, reset=False))
+        return (np.moveaxis(found, 1, -1) if found.ndim > 2 else found).reshape(len(found), -1)
+
+    def sample_chain(
+        self: _Fitted, X: ArrayLike, n_steps: int = 10, random_state: Any = None
+    ) -> NDArray[Any]:
+        """Samples by corrupting, denoising and drawing, again and again (Bengio et al. 2013).
+
+        Parameters
+        ----------
+        X
+            Rows at which the chains begin, one each.
+        n_steps
+            How many samples a chain gives, at least 1; early ones depend on where it began.
+        random_state
+            Seed; the same seed gives the same samples. None draws one from the system.
+
+        Returns
+        -------
+        array
+            ``(n_steps, rows, features)`` in data units.
+
+        Raises
+        ------
+        ParameterError
+            If the estimator was fitted without a corruption, or with a loss that is no density
+            (squared error): fit with ``likelihood=Gaussian("learned")`` or log loss.
+
+        Examples
+        --------
+        >>> from isthmus import Autoencoder, Gaussian
+        >>> from sklearn.datasets import load_iris
+        >>> X = load_iris().data
+        >>> model = Autoencoder(
+        ...     2, corruption="gaussian_noise", likelihood=Gaussian("learned"), max_epochs=5, random_state=0
+        ... )
+        >>> model.fit(X).sample_chain(X[:2], n_steps=3, random_state=0).shape
+        (3, 2, 4)
+        """
+        check_is_fitted(self)  # pyright: ignore[reportArgumentType]
+        seed = seed_from(random_state)
+        seed = secrets.randbits(31) if seed is None else seed
+        found = chain_rows(Inference(self._model), self._source(X, reset=False), int(n_steps), seed=seed)
+        rows = self._to_data(found.reshape(-1, *found.shape[2:]))
+        return rows.reshape(*found.shape[:2], -1)
