@@ -91,6 +91,11 @@ class FittedModel:
             If the bytes are damaged, foreign or newer, or a part of the author's own is missing.
         """
         document, tensors = from_bytes(data, who)
+        if document.get("kind") == "classifier":
+            raise ArtifactError(
+                f"{who}: expected an autoencoder, got a classifier. Open it with AutoencoderClassifier.open; "
+                "its autoencoder_ is the autoencoder."
+            )
         try:
             _check_types(document)
             config = Config.from_dict(document["config"])

@@ -108,7 +108,7 @@ def prepare(
     suggested = infer_likelihood(training.source, scaling)
     value_range = _value_range(config, scaling, suggested.name)
     facts = Facts(source.schema.sample_shape, len(training.source), suggested.name, value_range)
-    config = resolve(config, facts).with_training(seed=seed, device=_device(config.training.device))
+    config = resolve(config, facts).with_training(seed=seed, device=choose_device(config.training.device))
     module = build(config.model, scaling.model_shape, seed=seed, parts=parts)
     _check_support(module, scaling, training, held_out)
     baseline = fit_baseline(
@@ -176,8 +176,10 @@ def train_further(
     facts = Facts(source.schema.sample_shape, len(part.source), part_name(model.config.model.likelihood))
     start = model.config.training.start
     config = resolve(replace(model.config, training=wanted), facts)
-    config = config.with_training(seed=seed, start=start, device=_device(wanted.device))
+    config = config.with_training(seed=seed, start=start, device=choose_device(wanted.device))
     _check_support(model.module, model.scaling, None, part, validation)
+    if config.training.dead_units == "revived":
+        check_can_revive(model.module)
     with _restored_on_failure(model):
         model.config = _settled(config, model.module, facts)
         return train(Prepared(model, part, validation), callbacks)
@@ -185,7 +187,7 @@ def train_further(
 
 def further_trainer(model: FittedModel, device: str) -> Trainer:
     """A trainer for passes over more rows, on ``device``, which is kept in the model's config."""
-    model.config = model.config.with_training(device=_device(device))
+    model.config = model.config.with_training(device=choose_device(device))
     return Trainer(model.module, model.config.training, n_epochs_done=len(model.epochs))
 
 
@@ -340,7 +342,7 @@ def _start(module: AutoencoderModule, baseline: Baseline, plan: Training) -> Lit
     return "pca"
 
 
-def _device(wanted: str) -> str:
+def choose_device(wanted: str) -> str:
     """The device that ``wanted`` means here."""
     if wanted == "auto":
         if torch.cuda.is_available():
