@@ -21,7 +21,7 @@ except SystemExit as stop:
 assert not status, status
 {SHOW}
 """
-VERBS = ("fit", "info", "encode", "decode", "reconstruct", "report", "demo")
+VERBS = ("fit", "info", "encode", "decode", "reconstruct", "sample", "interpolate", "report", "demo")
 
 Process = Callable[..., "CompletedProcess[str]"]
 

@@ -31,6 +31,8 @@ VERBS = {
     "encode": "Write the codes of data.",
     "decode": "Write what codes stand for.",
     "reconstruct": "Write data as the model rebuilds them.",
+    "sample": "Write new examples.",
+    "interpolate": "Write what lies between two examples.",
     "report": "Show on one page what a model learned.",
     "demo": "Train on bundled digits and compare with PCA.",
 }

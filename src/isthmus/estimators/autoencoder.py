@@ -22,6 +22,7 @@ from isthmus.artifact.fitted import Factory
 from isthmus.config import Config
 from isthmus.config.catalogue import part_from
 from isthmus.errors import DataError, OutputError, ParameterError
+from isthmus.estimators.exploring import Exploring
 from isthmus.estimators.parameters import FAMILIES, Copies, from_config, penalty_names, seed_from, to_config
 from isthmus.evaluation.metrics import squared_errors
 from isthmus.inference import Inference
@@ -33,7 +34,7 @@ from isthmus.training.loop import History, Trainer
 from isthmus.workflows.fit import fit, further_trainer, one_pass, prepare, train_further
 
 
-class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Squeeze rows through a narrow code and rebuild them.
 
     Minimises, over encoder f and decoder g, the mean over rows of ``L(x, g(h)) + sum_j weight_j

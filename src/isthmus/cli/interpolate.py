@@ -1,0 +1,75 @@
+"""``isthmus interpolate``: what lies between two examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from isthmus.cli.options import Force, Json, Model, RowsOutput
+from isthmus.cli.output import print_json, print_lines
+
+End = Annotated[
+    str,
+    Parameter(help="One example: SOURCE:ROW, counted from 0, or data of a single row, such as one picture."),
+]
+
+
+def interpolate(
+    model: Model,
+    a: End,
+    b: End,
+    /,
+    *,
+    output: RowsOutput,
+    steps: int = 9,
+    path: Literal["linear", "spherical"] = "linear",
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Write examples between two: decoded codes between theirs.
+
+    Parameters
+    ----------
+    steps
+        How many examples, both ends included.
+    path
+        linear, or spherical: equal angles, the norm of the code changing linearly.
+    """
+    import numpy as np
+
+    from isthmus.artifact import open_model
+    from isthmus.cli.words import rows_words
+    from isthmus.errors import DataError
+    from isthmus.exploration.interpolation import path_between
+    from isthmus.inference import Inference
+    from isthmus.workflows.data_files import check_rows_output, means_folder, write_rows
+    from isthmus.workflows.open_data import open_data
+
+    fitted = open_model(model)
+    schema, place, folder = fitted.scaling.schema, Path(output), means_folder(output)
+    check_rows_output(place, folder=folder, schema=schema, force=force)
+    inference = Inference(fitted)
+    ends: list[np.ndarray] = []
+    for name in (a, b):
+        source = open_data(name, fitted.config.data)
+        if len(source) != 1:
+            raise DataError(
+                f"{name}: expected one row to begin or end at, got {len(source)}. Say which: {name}:0."
+            )
+        ends.append(inference.encode(source)[0])
+    rows = inference.decode(path_between(ends[0], ends[1], steps, path))
+    n_written = write_rows(place, rows, schema, folder=folder)
+    if json:
+        print_json(
+            {
+                "output": output,
+                "rows": n_written,
+                "dtype": str(rows.dtype),
+                "shape": list(rows.shape),
+                "path": path,
+            }
+        )
+    else:
+        print_lines([("interpolated", rows_words(output, n_written, rows))])
