@@ -50,6 +50,10 @@ class Training(Description):
         ``"auto"``: PCA where it can be had.
     device
         ``"cpu"``, ``"cuda"``, ``"mps"``, or ``"auto"``: an accelerator if there is one.
+    dead_units
+        ``"left"`` as they are, or ``"revived"``: after each epoch of the first half of the training,
+        code units that carried nothing are given new weights towards rows that are rebuilt badly
+        (Bricken et al. 2023). Of dense networks and codes of one number a unit alone.
     scheme
         ``"end_to_end"`` trains all layers together. ``"layer_by_layer"`` first trains each layer of
         a dense network with its mirror in the decoder, from the input to the code, as a shallow
@@ -91,6 +95,7 @@ class Training(Description):
     ) = "auto"
     seed: Annotated[int, numpy_scalars, within("[0, 4294967295]", "It is a seed; try 0.")] | None = None
     start: Literal["auto", "pca", "random"] = "auto"
+    dead_units: Literal["left", "revived"] = "left"
     scheme: Literal["end_to_end", "layer_by_layer"] = "end_to_end"
     pretraining_share: Annotated[
         float, numpy_scalars, within("(0, 1)", "It is a share of all epochs; try 0.5.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,19 +22,23 @@ from isthmus.artifact.fitted import Factory
 from isthmus.config import Config
 from isthmus.config.catalogue import part_from
 from isthmus.errors import DataError, OutputError, ParameterError
+from isthmus.estimators.denoising import Denoising
 from isthmus.estimators.exploring import Exploring
 from isthmus.estimators.parameters import FAMILIES, Copies, from_config, penalty_names, seed_from, to_config
 from isthmus.evaluation.metrics import squared_errors
 from isthmus.inference import Inference
 from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.schema import Kind
 from isthmus.shapes import n_values, shape_text
 from isthmus.sources import ArraySource
 from isthmus.training.callbacks import Callback
 from isthmus.training.loop import History, Trainer
 from isthmus.workflows.fit import fit, further_trainer, one_pass, prepare, train_further
 
+RowKind = Kind | Literal["auto"]
 
-class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+
+class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Squeeze rows through a narrow code and rebuild them.
 
     Minimises, over encoder f and decoder g, the mean over rows of ``L(x, g(h)) + sum_j weight_j
@@ -43,7 +47,8 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     was decided.
 
     Rows are 2-D, ``(rows, features)``; pictures are flat rows with ``sample_shape``, or arrays
-    ``(rows, height, width)`` or ``(rows, height, width, channels)``.
+    ``(rows, height, width)`` or ``(rows, height, width, channels)``; sequences are ``(rows, steps)``,
+    ``(rows, steps, channels)`` or flat rows with ``sample_shape``, under ``row_kind="sequences"``.
 
     Parameters
     ----------
@@ -54,7 +59,8 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     activation
         Of the hidden layers.
     network
-        ``"dense"``, ``"conv2d"``, ``Dense(...)``, ``Conv2d(...)``, or your own pair of torch modules
+        ``"dense"``, ``"conv1d"``, ``"conv2d"``, ``"transformer"``, a description (``Dense(...)``,
+        ``Conv1d(...)``, ``Conv2d(...)``, ``Transformer(...)``), or your own pair of torch modules
         ``(encoder, decoder)``.
     code
         ``"deterministic"``, ``"gaussian"``, or a description.
@@ -62,7 +68,7 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         ``"bernoulli"``, ``"squared_error"``, ``"gaussian"``, a description, or ``"auto"``: log loss
         for black-and-white pictures and binary columns, else squared error.
     corruption
-        None, ``"masking"``, ``"gaussian_noise"``, or a description.
+        None, ``"masking"``, ``"gaussian_noise"``, ``"salt_and_pepper"``, ``"block"``, or a description.
     penalties
         None, one penalty or several: ``L1``, ``L2``, ``WeightDecay``, ``Contractive``. A search
         reaches them as ``penalties__weight``, or of several as ``penalties__l1__weight``.
@@ -75,13 +81,20 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         above the lowest by more than two standard errors; None never.
     start
         ``"pca"``, ``"random"`` or ``"auto"``: where the weights begin.
+    dead_units
+        ``"left"``, or ``"revived"``: code units that carry nothing are given new weights after each
+        epoch of the first half. Dense networks, codes of one number a unit.
     scheme, pretraining_share
         ``"end_to_end"``, or ``"layer_by_layer"`` for that share of the epochs and then end to end:
         see :class:`isthmus.Training`. Dense networks; ``partial_fit`` knows only the first.
     scaling
         ``"auto"``, ``"standardise"``, ``"range"`` or ``"raw"``: how columns become model units.
     sample_shape
-        ``(height, width)`` or ``(height, width, channels)`` where flat rows are pictures.
+        ``(height, width)`` or ``(height, width, channels)`` where flat rows are pictures, ``(steps,)``
+        or ``(steps, channels)`` where they are sequences.
+    row_kind
+        ``"vectors"``, ``"sequences"``, ``"pictures"``, or ``"auto"``: sequences where the network is
+        ``conv1d``, else by the number of axes, and ``(rows, height, width)`` are pictures.
     random_state
         Seed; the same seed and rows give the same model, whatever the order of the rows. None
         draws one and keeps it as ``seed_``.
@@ -136,10 +149,12 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         validation_share: float = 0.1,
         patience: float | str | None = "auto",
         start: str = "auto",
+        dead_units: str = "left",
         scheme: str = "end_to_end",
         pretraining_share: float = 0.5,
         scaling: str = "auto",
         sample_shape: tuple[int, ...] | None = None,
+        row_kind: str = "auto",
         random_state: Any = None,
         device: str = "auto",
         threads: int | str = "auto",
@@ -164,10 +179,12 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.validation_share = validation_share
         self.patience = patience
         self.start = start
+        self.dead_units = dead_units
         self.scheme = scheme
         self.pretraining_share = pretraining_share
         self.scaling = scaling
         self.sample_shape = sample_shape
+        self.row_kind = row_kind
         self.random_state = random_state
         self.device = device
         self.threads = threads
@@ -203,7 +220,7 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> History:
         config, own = to_config(self.get_params(deep=False), self._draw_seed())
-        source = self._source(X, reset=True)
+        source = self._source(X, reset=True, row_kind=config.data.row_kind)
         weights = self._weights(sample_weight, source)
         callbacks = tuple(self.callbacks or ())
         if self.warm_start and hasattr(self, "_model"):
@@ -243,7 +260,7 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 f"Autoencoder: partial_fit makes one pass over all layers, got scheme={self.scheme!r}, which "
                 "needs several. Call fit first, or set scheme='end_to_end'."
             )
-        source = self._source(X, reset=first)
+        source = self._source(X, reset=first, row_kind=config.data.row_kind)
         weights = self._weights(sample_weight, source)
         if first:
             alone = config.with_training(validation_share=0.0)
@@ -413,21 +430,30 @@ class Autoencoder(Exploring, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.seed_ = model.config.training.seed
         self.module_: AutoencoderModule = model.module
 
-    def _source(self, X: Any, *, reset: bool) -> ArraySource:
-        """Rows as a source, checked as scikit-learn asks."""
+    def _source(self, X: Any, *, reset: bool, row_kind: RowKind = "auto") -> ArraySource:
+        """Rows as a source, checked as scikit-learn asks; of the kind of the last fit unless ``reset``."""
         shape, flat = self.sample_shape, X
         if not reset:
-            shape = self._model.scaling.schema.sample_shape
+            shape, row_kind = self._model.scaling.schema.sample_shape, self._model.scaling.schema.kind
             _check_shape(X, shape)
+        elif row_kind == "vectors":
+            shape = None
         elif getattr(X, "ndim", 2) > 2:
             shape = tuple(X.shape[1:])
         if getattr(X, "ndim", 2) > 2:
             flat = np.reshape(X, (len(X), n_values(tuple(X.shape[1:]))))
         rows = validate_data(self, flat, reset=reset, dtype="numeric")  # pyright: ignore[reportArgumentType]
         names = getattr(self, "feature_names_in_", None)
-        picture = shape is not None and len(shape) > 1
-        columns = None if names is None or picture else [str(name) for name in names]
-        return ArraySource(rows, columns=columns, sample_shape=shape if picture else None, who="Autoencoder")
+        has_axes = shape is not None and (len(shape) > 1 or row_kind == "sequences")
+        plain = not has_axes and row_kind != "sequences"
+        columns = [str(name) for name in names] if names is not None and plain else None
+        return ArraySource(
+            rows,
+            columns=columns,
+            sample_shape=shape if has_axes else None,
+            row_kind=row_kind,
+            who="Autoencoder",
+        )
 
     @contextmanager
     def _schema_kept_on_failure(self) -> Generator[None]:

@@ -19,7 +19,8 @@ from isthmus.model.build import Factory
 
 TRAINING = (
     "batch_size", "learning_rate", "schedule", "warm_up_share", "weight_decay", "gradient_clip",
-    "validation_share", "patience", "start", "scheme", "pretraining_share", "device", "threads",
+    "validation_share", "patience", "start", "dead_units", "scheme",
+    "pretraining_share", "device", "threads",
 )  # fmt: skip
 """Parameters of the same name in the estimator and in ``Training``."""
 FAMILIES = ("network", "code", "likelihood", "corruption")
@@ -62,7 +63,9 @@ def _to_config(params: Mapping[str, Any], seed: int | None) -> tuple[Config, dic
         _part("penalty", penalty, own, f"penalty_{number}") for number, penalty in enumerate(penalties, 1)
     )
     config = Config(
-        data=Data(scaling=params["scaling"], sample_shape=params["sample_shape"]),
+        data=Data(
+            scaling=params["scaling"], sample_shape=params["sample_shape"], row_kind=params["row_kind"]
+        ),
         model=Model(code_size=params["n_components"], **chosen),
         training=Training(
             epochs=params["max_epochs"], seed=seed, **{name: params[name] for name in TRAINING}
@@ -91,6 +94,7 @@ def from_config(config: Config, own: Mapping[str, Factory]) -> dict[str, Any]:
         "device": "auto",
         "scaling": config.data.scaling,
         "sample_shape": config.data.sample_shape,
+        "row_kind": config.data.row_kind,
     }
 
 

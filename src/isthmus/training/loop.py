@@ -15,9 +15,11 @@ from torch import Tensor
 
 from isthmus.config.training import Training
 from isthmus.errors import TrainingError
+from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.objective import Objective, Trainable
 from isthmus.numerics.randomness import Randomness
 from isthmus.training.callbacks import Callback, Epoch
+from isthmus.training.dead_units import LAST_SHARE, revive_dead_units
 from isthmus.training.rows import Rows
 from isthmus.training.schedule import rate_factor
 from isthmus.training.threads import training_threads
@@ -114,6 +116,7 @@ class Trainer:
                     best.offer(epoch, losses, self.module)
                     for callback in callbacks:
                         callback.epoch(record)
+                    self._revive(rows, epoch, n_epochs)
                     if best.n_worse >= max(1.0, patience) and epoch < n_epochs:
                         history.reason = "patience"
                         break
@@ -138,6 +141,14 @@ class Trainer:
         self.module.eval()
         _check_finite(terms["loss"], "this pass")
         return Epoch(self.n_steps_done, _number(self.plan.learning_rate), terms, None)
+
+    def _revive(self, rows: Rows[Any], epoch: int, n_epochs: int) -> None:
+        """Give dead units new weights, if the plan says so and enough of the training is left."""
+        if self.plan.dead_units == "left" or not isinstance(self.module, AutoencoderModule):
+            return
+        if epoch <= LAST_SHARE * n_epochs and epoch < n_epochs:
+            chance = Randomness(int(self.plan.seed or 0), "dead units", epoch + self.n_epochs_done)
+            revive_dead_units(self.module, self.optimiser, rows, chance, self.device)
 
     def _begin(self, batches_an_epoch: int) -> int:
         """The step to begin at: after those of the epochs done, so that chance is not replayed."""

@@ -31,6 +31,7 @@ from isthmus.model.start import can_start_at_pca, start_at_pca
 from isthmus.preprocessing import Scaling, infer_likelihood
 from isthmus.sources import Source, check_alike
 from isthmus.training.callbacks import Callback
+from isthmus.training.dead_units import check_can_revive
 from isthmus.training.loop import History, Trainer
 from isthmus.training.rows import SourceRows
 from isthmus.training.stacked import check_can_stack, fit_layer_by_layer
@@ -117,6 +118,8 @@ def prepare(
     with training_threads(1):
         if config.training.scheme == "layer_by_layer":
             check_can_stack(module, config.training)
+        if config.training.dead_units == "revived":
+            check_can_revive(module)
         start = _start(module, baseline, config.training)
     config = _settled(config.with_training(start=start), module, facts)
     as_suggested = part_name(config.model.likelihood) == suggested.name
