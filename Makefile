@@ -38,10 +38,10 @@ define pip_install
 	|| { cat "$$log"; exit 1; }
 endef
 
-.PHONY: help demo test check format bench wheel clean
+.PHONY: help demo test check format bench lab lab-quick wheel clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # ---------------------------------------------------------------- the environment: once, and after its files change
 
@@ -90,6 +90,12 @@ format: $(VENV)/.dev ## format, and mend what ruff can mend
 bench: $(VENV)/.core ## run the benchmarks that need no data of your own: ratios, each against its rival
 	@for script in $(filter-out $(BENCH_DATA),$(sort $(wildcard benchmarks/*.py))); do echo "== $$script"; $(BIN)/python "$$script"; done
 	@echo "Left out, for they need the MNIST files: $(patsubst %,$(BIN)/python % --data FOLDER;,$(BENCH_DATA))"
+
+lab: $(VENV)/.core ## every sentence as an experiment: a night on two cores; MNIST=FOLDER AUDIO=FOLDER for those that need them
+	@MPLBACKEND=Agg $(BIN)/python lab/harness.py
+
+lab-quick: $(VENV)/.core ## a short form of each experiment, in minutes: shows that they run
+	@OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python lab/harness.py --quick --fresh
 
 wheel: $(VENV)/.dev ## build dist/*, and run the wheel in an empty environment
 	@rm -rf dist $(WHEEL_VENV)

@@ -57,7 +57,9 @@ def run(lab: Lab) -> Outcome:
     found = {beta: lab.once(f"beta {beta:g}", lambda beta=beta: loss(lab, beta)) for beta in betas}
     last = found[betas[-1]][0]
     findings = [
-        Finding(f"minus the evidence bound, rate, beta {beta:g} (nats)", f"{nats:.2f}, {rate:.2f}", f"{known:.2f}")
+        Finding(
+            f"minus the evidence bound, rate, beta {beta:g} (nats)", f"{nats:.2f}, {rate:.2f}", f"{known:.2f}"
+        )
         for beta, (nats, rate) in found.items()
     ]
     findings[-1] = Finding(
@@ -69,7 +71,9 @@ def run(lab: Lab) -> Outcome:
     )
     figure, axis = plt.subplots(figsize=(5, 3))
     axis.axhline(known, color=INK, lw=1, label="independent pixels")
-    axis.semilogx(betas, [found[beta][0] for beta in betas], "o-", color=ACCENT, label="minus the evidence bound")
+    axis.semilogx(
+        betas, [found[beta][0] for beta in betas], "o-", color=ACCENT, label="minus the evidence bound"
+    )
     axis.semilogx(betas, [found[beta][1] for beta in betas], "o--", color=ACCENT, alpha=0.5, label="its rate")
     axis.set(xlabel="beta", ylabel="nats an image")
     axis.legend(frameon=False)

@@ -121,13 +121,17 @@ class Lab:
         if self.folder is None:
             return bundled("mnist-train"), bundled("mnist-test")
         return tuple(  # type: ignore[return-value]
-            open_source(next(self.folder.glob(f"{part}-images*")), labels=next(self.folder.glob(f"{part}-labels*")))
+            open_source(
+                next(self.folder.glob(f"{part}-images*")), labels=next(self.folder.glob(f"{part}-labels*"))
+            )
             for part in ("train", "t10k")
         )
 
     def figure(self, figure: Figure) -> None:
         """Keep the picture."""
-        figure.savefig(self.results / f"{self.experiment.name}.png", dpi=110, facecolor="white", bbox_inches="tight")
+        figure.savefig(
+            self.results / f"{self.experiment.name}.png", dpi=110, facecolor="white", bbox_inches="tight"
+        )
 
     def finish(self, outcome: Outcome) -> None:
         """Keep the outcome, and say it."""
@@ -152,16 +156,23 @@ class Lab:
         part.replace(self._path)
 
 
-def start(experiment: Experiment, run: Callable[[Lab], Outcome], arguments: Sequence[str] | None = None) -> None:
+def start(
+    experiment: Experiment, run: Callable[[Lab], Outcome], arguments: Sequence[str] | None = None
+) -> None:
     """Run one experiment as a script."""
     parser = argparse.ArgumentParser(description=f"{experiment.title}. {experiment.claim}")
     parser.add_argument("--quick", action="store_true", help="a short form: shows that it runs, no results")
     parser.add_argument("--fresh", action="store_true", help="forget what earlier runs kept")
     if experiment.data:
-        parser.add_argument("--data", type=Path, default=_folder(experiment.data), help=f"folder of {experiment.data}")
+        parser.add_argument(
+            "--data", type=Path, default=_folder(experiment.data), help=f"folder of {experiment.data}"
+        )
     chosen = parser.parse_args(arguments)
     lab = Lab(experiment, chosen.quick, getattr(chosen, "data", None), chosen.fresh)
-    print(f"{experiment.name}: about {experiment.minutes:g} minutes on two cores" + (", short form" * chosen.quick))
+    print(
+        f"{experiment.name}: about {experiment.minutes:g} minutes on two cores"
+        + (", short form" * chosen.quick)
+    )
     lab.finish(run(lab))
 
 

@@ -55,12 +55,19 @@ def run(lab: Lab) -> Outcome:
     floors, findings, shown = {2.0: 0.05, 1.0: 0.3}, [], {}
     for pitch, floor in floors.items():
         found = [
-            lab.once(f"pitch {pitch:g}, seed {seed}", lambda p=pitch, s=seed: fitted(lab, p, s)) for seed in lab.seeds()
+            lab.once(f"pitch {pitch:g}, seed {seed}", lambda p=pitch, s=seed: fitted(lab, p, s))
+            for seed in lab.seeds()
         ]
         ratios, shown[pitch] = [one["ratio"] for one in found], found[0]["points"]
         met = None if lab.quick else max(ratios) < floor
         findings.append(
-            Finding(f"squared error over PCA's, pitch {pitch:g}", mean_and_spread(ratios), "PCA 1", f"{floor}", met)
+            Finding(
+                f"squared error over PCA's, pitch {pitch:g}",
+                mean_and_spread(ratios),
+                "PCA 1",
+                f"{floor}",
+                met,
+            )
         )
     figure = plt.figure(figsize=(8, 4))
     for number, (pitch, points) in enumerate(shown.items(), 1):

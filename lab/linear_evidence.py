@@ -32,7 +32,9 @@ def evidence_bound(module: AutoencoderModule, x: np.ndarray) -> float:
         mean, scale = module.code_distribution(rows)
         weight, log_noise = module.decoder.layers[0].weight, module.likelihood.log_scale
         rate = module.code.rate_per_unit(module.encoder(rows)[0]).sum(dim=1)
-        error = (rows - module.decoder(mean)).square().sum(dim=1) + scale.square() @ weight.square().sum(dim=0)
+        error = (rows - module.decoder(mean)).square().sum(dim=1) + scale.square() @ weight.square().sum(
+            dim=0
+        )
         constant = rows.shape[1] * (log_noise + math.log(2 * math.pi) / 2)
         return float((-error / (2 * torch.exp(2 * log_noise)) - constant - rate).mean())
 
@@ -72,7 +74,9 @@ def run(lab: Lab) -> Outcome:
     for index, rows in enumerate(("training", "test")):
         known = [KNOWN[k][index] for k in sizes]
         axis.plot(sizes, known, color=INK, lw=1, ls=("-", "--")[index], label=f"closed form, {rows}")
-        axis.plot(sizes, [found[k][index] for k in sizes], "o^"[index], color=ACCENT, label=f"trained, {rows}")
+        axis.plot(
+            sizes, [found[k][index] for k in sizes], "o^"[index], color=ACCENT, label=f"trained, {rows}"
+        )
     axis.set(xlabel="units of the code", ylabel="evidence (nats an image)", xticks=sizes)
     axis.legend(frameon=False)
     lab.figure(figure)

@@ -53,7 +53,9 @@ def measured(lab: Lab, beta: float) -> list[float]:
         mean, scale = module.code_distribution(rows)
         weight = module.decoder.layers[0].weight
         rates = module.code.rate_per_unit(module.encoder(rows)[0]).mean(dim=0)
-        error = (rows - module.decoder(mean)).square().sum(dim=1) + scale.square() @ weight.square().sum(dim=0)
+        error = (rows - module.decoder(mean)).square().sum(dim=1) + scale.square() @ weight.square().sum(
+            dim=0
+        )
     return [float(rates.sum()), float(error.mean()), int((rates > 0.01).sum())]
 
 
@@ -63,7 +65,7 @@ def run(lab: Lab) -> Outcome:
     findings = []
     for beta, (rate, error, active) in found.items():
         known_rate, known_error = curve(beta * VARIANCE)
-        known_active = int((EIGENVALUES > beta * VARIANCE).sum())
+        known_active = int((beta * VARIANCE < EIGENVALUES).sum())
         off = max(abs(rate / known_rate - 1) if known_rate else rate, abs(error / known_error - 1))
         findings.append(
             Finding(
@@ -83,7 +85,9 @@ def run(lab: Lab) -> Outcome:
     axis.set(xlabel="rate (nats)", ylabel="squared error")
     axis.legend(frameon=False)
     lab.figure(figure)
-    return Outcome(findings, "Raising beta walks down the curve, and collapse begins at the smallest eigenvalue.")
+    return Outcome(
+        findings, "Raising beta walks down the curve, and collapse begins at the smallest eigenvalue."
+    )
 
 
 if __name__ == "__main__":

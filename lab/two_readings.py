@@ -25,7 +25,9 @@ KINDS = {"L1 on the code": "l1", "L2 on the code": "l2", "weight decay": "weight
 
 def measured(lab: Lab, penalty: str, weight: float) -> dict[str, Any]:
     """Held-out squared error, share of codes exactly 0 and below a hundredth of the largest, and some codes."""
-    training, test = train_test_split((load_digits().data / 16).astype(np.float32), test_size=0.35, random_state=0)
+    training, test = train_test_split(
+        (load_digits().data / 16).astype(np.float32), test_size=0.35, random_state=0
+    )
     inference = train(
         training,
         {
@@ -64,13 +66,23 @@ def run(lab: Lab) -> Outcome:
     ]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3))
     for (name, several), colour in zip(found.items(), (ACCENT, SECOND, INK), strict=True):
-        left.plot([one["error"] for one in several], [one["zero"] for one in several], "o-", color=colour, label=name)
-        right.step(np.linspace(0, 3, 60), np.array(several[len(several) // 2]["codes"]) + 1, color=colour, label=name)
+        left.plot(
+            [one["error"] for one in several],
+            [one["zero"] for one in several],
+            "o-",
+            color=colour,
+            label=name,
+        )
+        right.step(
+            np.linspace(0, 3, 60), np.array(several[len(several) // 2]["codes"]) + 1, color=colour, label=name
+        )
     left.set(xlabel="held-out squared error", ylabel="share of codes exactly 0")
     right.set(xlabel="value of a unit", ylabel="how often (log)", yscale="log")
     left.legend(frameon=False, fontsize=8)
     lab.figure(figure)
-    return Outcome(findings, "Rectified codes of 128 units for 64 pixels. At equal error L1 leaves most units silent.")
+    return Outcome(
+        findings, "Rectified codes of 128 units for 64 pixels. At equal error L1 leaves most units silent."
+    )
 
 
 if __name__ == "__main__":
