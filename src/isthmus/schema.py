@@ -9,6 +9,8 @@ from typing import Any, Literal
 from isthmus.errors import ArtifactError
 from isthmus.shapes import Shape, n_values, shape_text
 
+Kind = Literal["vectors", "sequences", "pictures"]
+
 
 @dataclass(frozen=True, slots=True)
 class Schema:
@@ -17,9 +19,11 @@ class Schema:
     Parameters
     ----------
     kind
-        ``"vectors"`` (rows, features) or ``"pictures"`` (rows, height, width, channels).
+        ``"vectors"`` (rows, features), ``"sequences"`` (rows, steps, channels) or ``"pictures"``
+        (rows, height, width, channels).
     sample_shape
-        Shape of one row, channels last: ``(features,)`` or ``(height, width, channels)``.
+        Shape of one row, channels last: ``(features,)``, ``(steps, channels)`` or
+        ``(height, width, channels)``.
     dtype
         NumPy name of the values' type in the source, for example ``"uint8"``.
     value_range
@@ -34,7 +38,7 @@ class Schema:
     'pictures 28 x 28 x 1, uint8'
     """
 
-    kind: Literal["vectors", "pictures"]
+    kind: Kind
     sample_shape: Shape
     dtype: str
     value_range: tuple[float, float] | None = None
@@ -65,7 +69,7 @@ class Schema:
         columns, value_range = values.get("columns"), values.get("value_range")
         if not _is_possible(values, columns, value_range):
             raise ArtifactError(
-                f"Schema: expected the description of vectors or pictures of numbers, got "
+                f"Schema: expected the description of vectors, sequences or pictures of numbers, got "
                 f"{str(values)[:200]}; the model file is damaged, take another copy."
             )
         return cls(
@@ -82,7 +86,7 @@ TYPES = {
     "float16", "float32", "float64", "longdouble", "float96", "float128",
 }  # fmt: skip
 """NumPy's names of what a source may hold."""
-AXES = {"vectors": 1, "pictures": 3}
+AXES = {"vectors": 1, "sequences": 2, "pictures": 3}
 
 
 def _is_possible(values: dict[str, Any], columns: Any, value_range: Any) -> bool:

@@ -1,7 +1,9 @@
 """The shape vocabulary: the one place that says what the axes are called and in which order.
 
-NumPy arrays and files are channels *last*: pictures ``(rows, height, width, channels)``.
-Torch tensors are channels *first*: pictures ``(rows, channels, height, width)``.
+NumPy arrays and files are channels *last*: pictures ``(rows, height, width, channels)``,
+sequences ``(rows, steps, channels)``.
+Torch tensors are channels *first*: pictures ``(rows, channels, height, width)``, sequences
+``(rows, channels, steps)``.
 Vectors are ``(rows, features)`` on both sides, and a code is always ``(rows, size)``.
 """
 
@@ -15,10 +17,10 @@ Shape = tuple[int, ...]
 def to_channels_first(sample_shape: Shape) -> Shape:
     """The torch-side shape of one example.
 
-    >>> to_channels_first((28, 28, 1)), to_channels_first((64,))
-    ((1, 28, 28), (64,))
+    >>> to_channels_first((28, 28, 1)), to_channels_first((100, 3)), to_channels_first((64,))
+    ((1, 28, 28), (3, 100), (64,))
     """
-    return (sample_shape[-1], *sample_shape[:-1]) if len(sample_shape) == 3 else sample_shape
+    return (sample_shape[-1], *sample_shape[:-1])
 
 
 def n_values(sample_shape: Shape) -> int:

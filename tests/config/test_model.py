@@ -67,7 +67,7 @@ def test_a_part_of_another_family_is_refused() -> None:
     [
         ({"penalties": ["l3"]}, r"unknown penalty 'l3'; did you mean 'l1' or 'l2'\? Known: contractive, l1"),
         ({"corruption": "maskin"}, "unknown corruption 'maskin'; did you mean 'masking'"),
-        ({"network": {"type": "conv3d"}}, "unknown network 'conv3d'; did you mean 'conv2d'"),
+        ({"network": {"type": "conv3d"}}, "unknown network 'conv3d'; did you mean 'conv1d'"),
         ({"kind": "denoisin"}, "unknown kind 'denoisin'; did you mean 'denoising'"),
         ({"codesize": 3}, "unknown key 'codesize'; did you mean 'code' or 'code_size'"),
         ({"network": {"type": "dense", "hidden": [3]}}, "unknown key 'hidden'"),

@@ -16,7 +16,7 @@ from isthmus.errors import ParameterError
 from isthmus.networks.base import Ends
 from isthmus.networks.conv1d import Conv1d
 from isthmus.networks.conv2d import Conv2d
-from isthmus.networks.convolution import Convolutional, middles, stage_lines, unpooled
+from isthmus.networks.convolution import Convolutional, middles, unpooled
 from isthmus.networks.dense import Dense
 from isthmus.networks.stages import Stage
 from isthmus.numerics.randomness import Randomness
@@ -87,7 +87,7 @@ def test_the_stages_that_are_told_are_those_of_the_maps(size, kernel, way, resid
             assert output == each.output
     assert facts[1].output == network.decoder.start_shape
     assert facts[-1].output == (2, *size)
-    assert all(("residual" in line) == bool(residual) for line in stage_lines(facts))
+    assert all(("residual" in each.layers) == bool(residual) for each in facts)
 
 
 @settings(max_examples=120)

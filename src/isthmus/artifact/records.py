@@ -21,6 +21,10 @@ def check_metrics(metrics: Mapping[str, Any]) -> None:
     )
     for name in NUMBERS:
         _number(error[name], f"metrics.error.{name}")
+    if "error_with_context" in metrics:
+        helped = _table(metrics["error_with_context"], "metrics.error_with_context")
+        for name in NUMBERS:
+            _number(helped[name], f"metrics.error_with_context.{name}")
     for which, found in baselines.items():
         for name in NUMBERS:
             _number(_table(found, f"metrics.baselines.{which}")[name], f"metrics.baselines.{which}.{name}")

@@ -57,6 +57,7 @@ def _model_document(model: FittedModel, path: Path) -> dict[str, Any]:
         "parameters": model.n_parameters,
         "schema": model.scaling.schema.to_dict(),
         "scaling": model.scaling.method,
+        "architecture": [stage._asdict() for stage in model.module.network.stages()],
         "config": model.config.to_dict(),
         "metrics": model.metrics,
         "best_epoch": model.best_epoch,
@@ -67,13 +68,14 @@ def _model_document(model: FittedModel, path: Path) -> dict[str, Any]:
 
 def _print_model(model: FittedModel, path: Path) -> None:
     from isthmus.artifact.file import FORMAT
-    from isthmus.cli.words import many, model_lines, noun
+    from isthmus.cli.words import many, model_lines, noun, stage_lines
 
     plan = model.config.training
     print_lines(
         [
             ("model", f"{path}: {path.stat().st_size:,} bytes, format {FORMAT}"),
             *model_lines(model),
+            *stage_lines(model.module.network.stages()),
             ("data", f"{model.scaling.schema.describe()}; scaling {model.scaling.method}"),
             (
                 "trained",

@@ -89,6 +89,13 @@ def print_errors(metrics: Mapping[str, Any], unit: str) -> None:
         ["", f"squared error per {unit}", "per value", "against PCA"],
         [[name, number(each["sse"]), number(each["mse"]), ratio(each["sse"], pca)] for name, each in known],
     )
+    helped = metrics.get("error_with_context")
+    if helped is not None:
+        said = (
+            f"{number(helped['sse'])} per {unit}, {number(helped['mse'])} per value: the decoder is helped "
+            "by what no code holds (switches of unpooling), so PCA is no measure of it"
+        )
+        print_lines([("with context", said)])
 
 
 def denoising_words(metrics: Mapping[str, Any]) -> str | None:

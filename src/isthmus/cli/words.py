@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from isthmus.artifact import FittedModel
     from isthmus.config import Config
+    from isthmus.networks.base import StageFacts
     from isthmus.sources import Source
 
 REASON = "Likelihood: "
@@ -66,6 +69,25 @@ def model_lines(model: FittedModel) -> list[tuple[str, str]]:
     return lines
 
 
+def stage_lines(stages: Sequence[StageFacts]) -> list[tuple[str, str]]:
+    """Each stage of a network: its layers, kernel, stride, output and what a unit sees of the input.
+
+    >>> from isthmus.networks.base import StageFacts
+    >>> stage_lines([StageFacts("encoder", "strided convolution", (4, 4), (2, 2), (32, 14, 14), (4, 4))])
+    [('encoder', 'strided convolution, kernel 4 x 4, stride 2 x 2: 32 x 14 x 14, each sees 4 x 4')]
+    """
+    lines: list[tuple[str, str]] = []
+    for at, stage in enumerate(stages):
+        kernel, stride, output = (
+            " x ".join(map(str, shape)) for shape in (stage.kernel, stage.stride, stage.output)
+        )
+        seen = " x ".join(map(str, stage.receptive_field or ()))
+        said = f"{stage.layers}, kernel {kernel}, stride {stride}: {output}"
+        again = at > 0 and stages[at - 1].half == stage.half
+        lines.append(("" if again else stage.half, f"{said}, each sees {seen}" if seen else said))
+    return lines
+
+
 def likelihood_words(name: str, reason: str = "") -> str:
     """A likelihood and why it was chosen; the end of the reason, which names it again, is left out.
 
@@ -89,7 +111,7 @@ def training_words(config: Config) -> str:
 
 def noun(model: FittedModel) -> str:
     """What one row is called."""
-    return "image" if model.scaling.schema.kind == "pictures" else "row"
+    return {"pictures": "image", "sequences": "sequence"}.get(model.scaling.schema.kind, "row")
 
 
 def _value_words(value: Any) -> str:

@@ -13,6 +13,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from isthmus.config.data import Data
 from isthmus.config.model import Model
+from isthmus.config.parts.networks import Conv1d
 from isthmus.config.training import Training
 from isthmus.errors import ParameterError, SourceError, unknown_name
 
@@ -41,6 +42,11 @@ class Config:
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        # Rows have to be opened before a network is built: a network of sequences says what they are.
+        if self.data.row_kind == "auto" and isinstance(self.model.network, Conv1d):
+            object.__setattr__(self, "data", self.data.replace(row_kind="sequences"))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, every default explicit."""

@@ -19,19 +19,26 @@ class Data(Description):
         ``"standardise"``: each column to mean 0 and deviation 1; ``"range"``: all columns jointly,
         or pixels, to [0, 1]; ``"raw"``: as they are; ``"auto"``: pictures, bytes and columns that
         share one bounded unit by range, other columns standardised; all columns by range where
-        the likelihood is chosen to be Bernoulli, which wants [0, 1].
+        the likelihood is chosen to be Bernoulli, which wants [0, 1]. A channel of sequences is
+        scaled by its own mean and deviation, or its own range, over all rows and steps.
     sample_shape
         Shape of one row, ``(height, width)`` or ``(height, width, channels)``, where flat rows are
-        pictures; None takes rows as they come.
+        pictures, ``(steps,)`` or ``(steps, channels)`` where they are sequences; None takes rows as
+        they come.
+    row_kind
+        What the rows of an array are: ``"vectors"`` (features), ``"sequences"`` (steps, channels) or
+        ``"pictures"`` (height, width, channels). ``"auto"``: sequences where the network is ``conv1d``,
+        else by the number of axes alone, and three of them are pictures of one channel.
     resize
         ``(height, width)`` to which pictures of mixed sizes are brought, or None to refuse them.
 
     Examples
     --------
     >>> Data(scaling="standardise").to_dict()
-    {'scaling': 'standardise', 'sample_shape': 'none', 'resize': 'none'}
+    {'scaling': 'standardise', 'sample_shape': 'none', 'row_kind': 'auto', 'resize': 'none'}
     """
 
     scaling: Literal["auto", "standardise", "range", "raw"] = "auto"
     sample_shape: tuple[Side, ...] | None = None
+    row_kind: Literal["auto", "vectors", "sequences", "pictures"] = "auto"
     resize: tuple[Side, Side] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,8 @@ from isthmus.artifact import FittedModel, open_model, save_model
 from isthmus.artifact.fitted import Factory
 from isthmus.config import Config
 from isthmus.config.catalogue import part_from
-from isthmus.errors import DataError, OutputError, ParameterError
+from isthmus.config.overcomplete import overcomplete_note
+from isthmus.errors import DataError, OutputError, OvercompleteWarning, ParameterError
 from isthmus.estimators.denoising import Denoising
 from isthmus.estimators.exploring import Exploring
 from isthmus.estimators.parameters import FAMILIES, Copies, from_config, penalty_names, seed_from, to_config
@@ -214,6 +216,7 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         """
         with self._schema_kept_on_failure():
             history = self._fit(X, sample_weight)
+        self._warn_if_overcomplete()
         if history.reason == "interrupted":
             raise KeyboardInterrupt
         return self
@@ -247,9 +250,12 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         rows then. ``sample_weight`` compares the rows of one call alone: the weights of each call
         are brought to mean 1. A call that fails leaves everything as it was.
         """
+        first = not hasattr(self, "_model")
         with self._schema_kept_on_failure():
             self._partial_fit(X, sample_weight)
         self._keep()
+        if first:
+            self._warn_if_overcomplete()
         return self
 
     def _partial_fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
@@ -272,6 +278,11 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         self._trainer: Trainer | None = trainer
         if first:
             self._model, self._own, self._asked = model, own, config
+
+    def _warn_if_overcomplete(self) -> None:
+        note = overcomplete_note(self._model.config, self._model.scaling.schema.n_values)
+        if note is not None:
+            warnings.warn(note, OvercompleteWarning, stacklevel=3)
 
     # Using
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from isthmus.artifact import FittedModel
 from isthmus.config.catalogue import part_name
 from isthmus.config.description import Description
+from isthmus.evaluation.evidence import density_figures
 from isthmus.evaluation.metrics import Measured, measure
 from isthmus.evaluation.report_data import (
     Codes,
@@ -20,9 +21,13 @@ from isthmus.evaluation.report_data import (
     Examples,
     Facts,
     Filters,
+    Generated,
     ReportData,
     Role,
 )
+from isthmus.exploration.interpolation import path_between
+from isthmus.exploration.priors import StandardNormal, has_density
+from isthmus.exploration.sampling import sample
 from isthmus.inference import Inference
 from isthmus.numerics.randomness import Randomness
 from isthmus.schema import Schema
@@ -32,6 +37,7 @@ from isthmus.sources.subset import Subset
 EXAMPLES_A_ROLE = 3
 DENOISED_EXAMPLES = 6
 MOST_FILTERS = 64
+GENERATED, STEPS = 24, 9
 LIKELIHOODS = {
     "bernoulli": "Bernoulli (log loss)",
     "squared_error": "squared error",
@@ -47,6 +53,7 @@ def report_data(
     title: str,
     rows_are: str = "held-out",
     measured: Measured | None = None,
+    figures: Mapping[str, Any] | None = None,
 ) -> ReportData:
     """Measure a model on a source and gather what a report shows.
 
@@ -62,9 +69,13 @@ def report_data(
         Which rows these are, in a word: ``"held-out"`` or ``"training"``.
     measured
         What :func:`isthmus.evaluation.metrics.measure` found on them, if it is known already.
+    figures
+        What :func:`isthmus.evaluation.evidence.density_figures` found, if it is known already.
     """
     inference = Inference(model)
     measured = measured or measure(inference, source)
+    figures = density_figures(inference, source, measured) if figures is None else figures
+    collapse = figures.get("collapse")
     schema = source.schema
     return ReportData(
         title=title,
@@ -81,8 +92,9 @@ def report_data(
         history=[epoch for epoch in model.epochs if "level" not in epoch],
         best_epoch=model.best_epoch or None,
         config=model.config.to_toml(),
-        notes=model.notes,
-        numbers=_numbers(measured.to_dict(), model),
+        notes=(*model.notes, *([collapse] if collapse else [])),
+        generated=_generated(inference, source),
+        numbers={**_numbers(measured.to_dict(), model), **_density_numbers(figures)},
         denoising=_denoising(inference, source, measured),
     )
 
@@ -170,7 +182,7 @@ def _corruption_words(part: Description) -> str:
 
 
 class _Display:
-    """Model units to what people look at: pictures in [0, 1], vectors in data units.
+    """Model units to what people look at: pictures in [0, 1], vectors and sequences in data units.
 
     Pictures are stretched by the range that the scaling maps to [0, 1] or, where it leaves them as
     they are, by the range of their type or of the originals shown.
@@ -188,10 +200,10 @@ class _Display:
         return np.clip((values - low) / ((high - low) or 1.0), 0.0, 1.0)
 
     def _stretched(self, x: NDArray[np.float32]) -> tuple[float, float] | None:
-        """What is black and what is white, in data units; None for vectors."""
+        """What is black and what is white, in data units; None for what is no picture."""
         schema = self._scaling.schema
-        if schema.kind == "vectors" or schema.value_range is not None:
-            return None if schema.kind == "vectors" else schema.value_range
+        if schema.kind != "pictures" or schema.value_range is not None:
+            return None if schema.kind != "pictures" else schema.value_range
         values = self._scaling.to_data(x, dtype=np.float64)
         low, high = float(values.min()), float(values.max())
         return (0.0, 1.0) if low >= 0.0 and high <= 1.0 else (low, high)
@@ -238,6 +250,11 @@ def _column_scales(model: FittedModel) -> NDArray[np.float64] | None:
 def _numbers(metrics: Mapping[str, Any], model: FittedModel) -> dict[str, tuple[float, str]]:
     unit = model.module.likelihood.unit
     numbers: dict[str, tuple[float, str]] = {"Loss an example, L(x, g(h))": (metrics["loss"], unit)}
+    if "error_with_context" in metrics:
+        name = (
+            "Squared error with what the encoder gives beside the code (switches): no code reaches it, and "
+        )
+        numbers[f"{name}PCA is no measure of it"] = (metrics["error_with_context"]["sse"], "squared error")
     if "rate_nats" in metrics:
         numbers["Rate of the code, KL(q(h given x) to p(h))"] = (metrics["rate_nats"], "nats")
     if "elbo_nats" in metrics:
@@ -246,3 +263,36 @@ def _numbers(metrics: Mapping[str, Any], model: FittedModel) -> dict[str, tuple[
         name = "Evidence lower bound of x in model units" if is_density else "Minus loss minus rate"
         numbers[f"{name}, one draw of the code"] = (metrics["elbo_nats"], "nats")
     return numbers
+
+
+def _density_numbers(figures: Mapping[str, Any]) -> dict[str, tuple[float, str]]:
+    """Log-likelihood and the distance of the codes to their prior, where a model has them."""
+    numbers: dict[str, tuple[float, str]] = {}
+    known = figures.get("evidence")
+    if known is not None:
+        how = f"{known['samples']} draws of the code on {known['rows']:,} rows"
+        numbers[f"Log-likelihood of x in model units, {how}"] = (known["log_likelihood_nats"], "nats")
+    together = figures.get("aggregate", {})
+    if together.get("ks_largest") is not None:
+        name = "Distance of the codes to N(0, 1), largest of the active units"
+        numbers[f"{name}, 5 % of normal ones have more than {together['ks_critical']:.3f}"] = (
+            together["ks_largest"],
+            "(Kolmogorov-Smirnov)",
+        )
+    return numbers
+
+
+def _generated(inference: Inference, source: Source) -> Generated | None:
+    """New pictures and paths between rows, of a model whose code has a prior."""
+    shape = source.schema.sample_shape
+    if len(shape) != 3 or len(source) < 2 or not has_density(inference.module):
+        return None
+    prior = StandardNormal(inference.code_size)
+    samples = sample(inference, GENERATED, prior, seed=inference.module.seed)
+    n = len(source)
+    ends = [(0, n // 2), (n // 4, n - 1 - n // 4)][: 1 if n < 8 else 2]
+    codes = inference.encode(Subset(source, np.array(ends).reshape(-1)))
+    paths = [path_between(a, b, STEPS) for a, b in zip(codes[::2], codes[1::2], strict=True)]
+    between = inference.decode_model_units(np.concatenate(paths))
+    show = _Display(inference.model, np.concatenate([samples, between]))
+    return Generated(prior.words, show(samples), show(between).reshape(len(ends), STEPS, *shape), ends)

@@ -12,6 +12,9 @@ from isthmus.evaluation.report_data import Numbers, ReportData
 from isthmus.evaluation.svg import shortened
 from isthmus.evaluation.words import brief_text, number_text
 
+MOST_CHANNELS = 4
+"""Channels of a sequence that are drawn."""
+
 MOST_COLUMNS = 16
 """Columns of a vector that are listed; the most missed ones."""
 
@@ -73,7 +76,7 @@ def denoising_lines(data: ReportData) -> list[dict[str, Any]]:
 
 
 def trace_groups(data: ReportData) -> list[dict[str, Any]]:
-    """The first example of each role as lines over the index of the value."""
+    """The first example of each role as lines over the index of the value, or of the step a channel."""
     chosen = data.examples
     pca = chosen.pca_reconstructions
     return [
@@ -82,15 +85,32 @@ def trace_groups(data: ReportData) -> list[dict[str, Any]]:
             "row": int(chosen.rows[i]),
             "error": chosen.errors[i],
             "pca_error": None if chosen.pca_errors is None else chosen.pca_errors[i],
-            "svg": figures.traces(
-                np.ravel(chosen.originals[i]),
-                np.ravel(chosen.reconstructions[i]),
-                None if pca is None else np.ravel(pca[i]),
-                f"trace-{role}",
-            ),
+            "svgs": [
+                figures.traces(
+                    original,
+                    model,
+                    theirs,
+                    f"trace-{role}-{channel}",
+                    "step" if data.is_sequences else "value",
+                )
+                for channel, (original, model, theirs) in enumerate(
+                    zip(
+                        _curves(data, chosen.originals[i]),
+                        _curves(data, chosen.reconstructions[i]),
+                        [None] * MOST_CHANNELS if pca is None else _curves(data, pca[i]),
+                        strict=False,
+                    )
+                )
+            ],
+            "left_out": max(0, data.sample_shape[-1] - MOST_CHANNELS) if data.is_sequences else 0,
         }
         for role, (i, *_) in _by_role(data)
     ]
+
+
+def _curves(data: ReportData, row: Numbers) -> list[Numbers]:
+    """The channels of a sequence, the first ones; a vector is one curve."""
+    return list(np.asarray(row).T[:MOST_CHANNELS]) if data.is_sequences else [np.ravel(row)]
 
 
 def column_tables(data: ReportData) -> list[dict[str, Any]]:

@@ -95,8 +95,8 @@ def error_duel(model: Numbers, pca: Numbers, noun: str) -> str:
 # Examples -------------------------------------------------------------------------------------
 
 
-def traces(original: Numbers, model: Numbers, pca: Numbers | None, name: str) -> str:
-    """One signal and its reconstructions as lines over the index of the value."""
+def traces(original: Numbers, model: Numbers, pca: Numbers | None, name: str, what: str = "value") -> str:
+    """One signal and its reconstructions as lines over the index of the value or step."""
     with drawing():
         figure, axes = canvas(420, 220)
         axes.plot(original, color=MUTED, linewidth=3.5, alpha=0.45, label="original")
@@ -104,10 +104,10 @@ def traces(original: Numbers, model: Numbers, pca: Numbers | None, name: str) ->
             axes.plot(pca, color=PCA, linewidth=1.3, label="PCA")
         axes.plot(model, color=MODEL, linewidth=1.6, label="model")
         axes.margins(x=0.01)
-        axes.set_xlabel("value")
+        axes.set_xlabel(what)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         legend_above(axes)
-        return to_svg(figure, name, "An example and its reconstructions, value by value")
+        return to_svg(figure, name, f"An example and its reconstructions, {what} by {what}")
 
 
 # Units ----------------------------------------------------------------------------------------

@@ -47,6 +47,8 @@ class Measured:
     """Values a row."""
     n_given: int
     """Rows as given, where equal ones were merged into one row of their total weight."""
+    context_errors: Array | None = None
+    """As ``errors``, the decoder helped by what the encoder gives beside the code; None where it gives nothing."""
     weights: Array | None = None
     """What each row counts in every mean, ``(rows,)``; None if all count the same."""
     denoised: Denoised | None = None
@@ -70,6 +72,9 @@ class Measured:
             if errors is not None:
                 mean = self._mean(errors)
                 values["baselines"][name] = {"sse": mean, "mse": mean / self.n_values}
+        if self.context_errors is not None:
+            with_context = self._mean(self.context_errors)
+            values["error_with_context"] = {"sse": with_context, "mse": with_context / self.n_values}
         if self.rates is not None:
             values["rate_nats"] = self._mean(self.rates.sum(axis=1))
         if self.elbo is not None:
@@ -109,11 +114,16 @@ def measure(
     codes = inference.encode(source)
 
     def errors_and_losses(x: torch.Tensor) -> torch.Tensor:
-        outputs = module.decoder(module.encode(x))
+        pre_code, context = module.encoder(x)
+        h = module.code.mean(pre_code)
+        outputs = module.decoder(h)
         error = _squared_error(x, module.likelihood.mean(outputs))
-        return torch.stack([error, module.likelihood(outputs, x)], dim=1)
+        helped = torch.full_like(error, torch.nan)
+        if context is not None:
+            helped = _squared_error(x, module.likelihood.mean(module.decoder(h, context)))
+        return torch.stack([error, module.likelihood(outputs, x), helped], dim=1)
 
-    both = inference.over(source, errors_and_losses, (2,))
+    found = inference.over(source, errors_and_losses, (3,))
     pca_errors = mean_errors = None
     if baseline is not None:
         pca_errors, mean_errors = np.empty(len(source), np.float32), np.empty(len(source), np.float32)
@@ -122,17 +132,18 @@ def measure(
             pca_errors[rows], mean_errors[rows] = baseline.squared_errors(scaling.to_model(source.read(rows)))
     rates = inference.rate_per_unit(source)
     return Measured(
-        errors=both[:, 0],
+        errors=found[:, 0],
         pca_errors=pca_errors,
         mean_errors=mean_errors,
         codes=codes,
         dead=dead_units(codes, weights, has_distribution=rates is not None),
-        losses=both[:, 1],
+        losses=found[:, 1],
         rates=rates,
         elbo=None if rates is None else _elbo(inference, source, weights),
         n_values=scaling.schema.n_values,
         n_given=len(source) if n_given is None else n_given,
         weights=weights,
+        context_errors=None if np.isnan(found[:, 2]).any() else found[:, 2],
         denoised=measure_denoising(inference, source, weights) if clean else None,
     )
 
@@ -152,9 +163,9 @@ def _elbo(inference: Inference, source: Source, weights: Array | None) -> float 
     def bound(x: torch.Tensor) -> torch.Tensor:
         randomness = root.at(next(block))
         x = module.likelihood.target(x, randomness.at("target"))
-        pre_code, context = module.encoder(x)
-        drawn = module.code(pre_code, randomness)
-        distortion = module.likelihood(module.decoder(drawn.value[:: module.code.n_draws], context), x)
+        # Without the context: what it tells of x is in no rate.
+        drawn = module.code(module.encoder(x)[0], randomness)
+        distortion = module.likelihood(module.decoder(drawn.value[:: module.code.n_draws]), x)
         rates = x.new_zeros(len(x), 1) if drawn.rates is None else drawn.rates
         return -(distortion + rates.sum(dim=1)).unsqueeze(1)
 

@@ -24,7 +24,7 @@ from isthmus.evaluation.examples import (
     picture_side,
     trace_groups,
 )
-from isthmus.evaluation.pictures import filter_uri, longest_side
+from isthmus.evaluation.pictures import filter_uri, longest_side, picture_uri
 from isthmus.evaluation.report_data import Errors, ReportData
 from isthmus.evaluation.words import count_text, headline, number_text, relation_text, units_text
 
@@ -83,6 +83,7 @@ def render_report(data: ReportData) -> str:
         "errors": _errors(data),
         "map": _map(data),
         "filters": _filters(data),
+        "generated": _generated(data),
         "units": _units(data),
         "training": _training(data.history, data.best_epoch),
     }
@@ -111,7 +112,7 @@ def _examples(data: ReportData) -> dict[str, Any]:
     if data.is_pictures:
         reduced = max(data.sample_shape[:2]) > picture_side(data)
         return {"layout": "pictures", "groups": picture_groups(data), "reduced": reduced}
-    if data.columns is None and data.n_values > 16:
+    if data.is_sequences or (data.columns is None and data.n_values > 16):
         return {"layout": "traces", "groups": trace_groups(data)}
     return {"layout": "columns", "groups": column_tables(data)}
 
@@ -177,6 +178,22 @@ def _filters(data: ReportData) -> dict[str, Any] | None:
     else:
         view["svg"] = figures.weight_heatmap(shown.reshape(len(shown), -1), data.columns)
     return view
+
+
+def _generated(data: ReportData) -> dict[str, Any] | None:
+    """New examples, and strips between two rows, as pictures."""
+    found = data.generated
+    if found is None or not data.is_pictures:
+        return None
+    n_pictures = len(found.samples) + sum(len(strip) for strip in found.between)
+    side = longest_side(n_pictures, data.sample_shape[-1], 400_000)
+    strips = [
+        {"ends": ends, "uris": [picture_uri(np.asarray(each, np.float64), side) for each in strip]}
+        for ends, strip in zip(found.ends, found.between, strict=True)
+    ]
+    samples = [picture_uri(np.asarray(each, np.float64), side) for each in found.samples]
+    width = _crisp(data.sample_shape[1], 72)
+    return {"prior": found.prior, "samples": samples, "strips": strips, "width": width}
 
 
 def _units(data: ReportData) -> dict[str, Any]:

@@ -181,6 +181,28 @@ class Denoising:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Generated:
+    """What the model makes of codes that no row has: pictures in [0, 1].
+
+    Parameters
+    ----------
+    prior
+        Where the codes of the new examples come from, in words.
+    samples
+        New examples, ``(m, *sample_shape)``.
+    between
+        Paths between two rows, ``(paths, steps, *sample_shape)``; both ends are reconstructions.
+    ends
+        The numbers of the rows at the ends of each path, ``(paths, 2)``.
+    """
+
+    prior: str
+    samples: Numbers
+    between: Numbers
+    ends: Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ReportData:
     """Everything that a report shows.
 
@@ -191,7 +213,7 @@ class ReportData:
     facts
         What the model and its data are.
     sample_shape
-        Shape of one row, channels last. Three axes mean pictures; anything else is shown as a vector.
+        Shape of one row, channels last. Three axes mean pictures, two sequences, one a vector.
     model, pca, mean
         Errors of the model, of PCA at the same code size and of the training rows' mean; the
         baselines may be unknown (None).
@@ -214,6 +236,8 @@ class ReportData:
         The TOML text of the run, every default explicit.
     notes
         Sentences that a reader should know, for example ``"Column 3 is constant."``
+    generated
+        New examples and what lies between two, of a model whose code has a prior; None otherwise.
     numbers
         What this likelihood or code measures besides: name -> (value, unit), for example
         ``{"Evidence lower bound": (-98.2, "nats")}``.
@@ -236,6 +260,7 @@ class ReportData:
     best_epoch: int | None = None
     config: str = ""
     notes: Sequence[str] = ()
+    generated: Generated | None = None
     numbers: Mapping[str, tuple[float, str]] = field(default_factory=dict[str, tuple[float, str]])
     denoising: Denoising | None = None
 
@@ -245,9 +270,14 @@ class ReportData:
         return len(self.sample_shape) == 3
 
     @property
+    def is_sequences(self) -> bool:
+        """Whether rows are shown as curves, one a channel."""
+        return len(self.sample_shape) == 2
+
+    @property
     def noun(self) -> str:
         """What one row is called on the page."""
-        return "image" if self.is_pictures else "row"
+        return "image" if self.is_pictures else "sequence" if self.is_sequences else "row"
 
     @property
     def n_values(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -64,6 +64,9 @@ class BranchEnd2d(BranchEnd, nn.Conv2d):
     """Over two axes."""
 
 
+BRANCH_ENDS: dict[int, Callable[..., BranchEnd]] = {1: BranchEnd1d, 2: BranchEnd2d}
+
+
 class Residual(nn.Module):
     """``a + W_2 * act(W_1 * a)``: what is learned is the difference to the identity (He et al. 2016)."""
 
@@ -73,8 +76,7 @@ class Residual(nn.Module):
         self.padding = pads(kernel)
         self.first = AXES[len(size)].convolution(channels, channels, kernel)
         self.activation = Activated(activation)
-        last: Callable[..., BranchEnd] = BranchEnd1d if len(size) == 1 else BranchEnd2d
-        self.second = last(channels, channels, kernel)
+        self.second = BRANCH_ENDS[len(size)](channels, channels, kernel)
         self.second.n_blocks = n_blocks
 
     def forward(self, a: Tensor) -> Tensor:
@@ -306,17 +308,3 @@ def unpooled(a: Tensor, size: Shape, where: Tensor) -> Tensor:
 def _laid_out(a: Tensor) -> Tensor:
     """Pictures with the channels innermost, where convolutions on CPUs are fastest."""
     return a.contiguous(memory_format=torch.channels_last) if a.ndim == 4 else a.contiguous()
-
-
-def stage_lines(facts: Iterable[StageFacts]) -> list[str]:
-    """Each stage in a line.
-
-    >>> stage_lines([StageFacts("encoder", "strided convolution", (4, 4), (2, 2), (32, 14, 14), (4, 4))])
-    ['strided convolution: kernel 4 x 4, stride 2 x 2, to 32 x 14 x 14, each sees 4 x 4']
-    """
-    return [
-        f"{each.layers}: kernel {shape_text(each.kernel)}, stride {shape_text(each.stride)}, "
-        f"to {shape_text(each.output)}"
-        + ("" if each.receptive_field is None else f", each sees {shape_text(each.receptive_field)}")
-        for each in facts
-    ]

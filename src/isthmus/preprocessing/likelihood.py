@@ -40,7 +40,7 @@ def infer_likelihood(source: Source, scaling: Preprocessing) -> LikelihoodChoice
     """The likelihood that suits the rows, judged in model units.
 
     Pictures of one channel with at least 75 % of their values within 2 % of either end of [0, 1],
-    and vectors whose values are all exactly 0 or 1, take ``"bernoulli"``; all others take
+    and vectors or sequences whose values are all exactly 0 or 1, take ``"bernoulli"``; all others take
     ``"squared_error"``, and so do rows that leave [0, 1]. Up to 10,000 evenly spaced rows are read.
 
     Examples

@@ -19,7 +19,7 @@ from isthmus.sources.check import check_rows
 
 @final
 class Scaling(Preprocessing):
-    r"""An affine map between data units x and model units u, one for all values or one a column.
+    r"""An affine map between data units x and model units u, one for all values or one a column or channel.
 
     .. math:: u = (x - \mathrm{shift}) / \mathrm{scale}
 
@@ -37,6 +37,11 @@ class Scaling(Preprocessing):
       least half of the columns that vary, and at least two, reach both the lowest and the highest
       value of the whole table (pixels and ratings do); else ``"standardise"``.
 
+    Sequences: as vectors, with a channel over all rows and steps for a column, except that
+    ``"range"`` takes each channel's own lowest and highest value where the type gives no range, and
+    ``"auto"`` is ``"range"`` for uint8 and bool alone: other channels have no bound that training rows
+    could tell, and are standardised.
+
     uint8 rows that hold nothing but 0 and 1 are flags: their range is (0, 1), and a note says so.
 
     Parameters
@@ -46,7 +51,7 @@ class Scaling(Preprocessing):
     method
         ``"standardise"``, ``"range"`` or ``"none"``, already decided.
     shift, scale
-        float64, of shape (1,) or (features,).
+        float64, of shape (1,), (features,) or (channels,).
     notes
         What people should know, one sentence each.
 
@@ -132,8 +137,9 @@ class Scaling(Preprocessing):
         small = rows.dtype.kind in "bui" and rows.dtype.itemsize <= 2
         work = np.float32 if small else np.float64
         first = np.moveaxis(rows, -1, 1)
-        moved = np.subtract(first, self.shift.astype(work), dtype=work, order="C")
-        np.divide(moved, self.scale.astype(work), out=moved)
+        shift, scale = (self._along(values.astype(work)) for values in (self.shift, self.scale))
+        moved = np.subtract(first, shift, dtype=work, order="C")
+        np.divide(moved, scale, out=moved)
         with np.errstate(over="ignore"):
             result = moved.astype(np.float32, copy=False)
         if not small:
@@ -167,6 +173,10 @@ class Scaling(Preprocessing):
         low, high = _ends(wanted)
         return np.clip(np.rint(values, out=values), low, high, out=values).astype(wanted)
 
+    def _along(self, values: NDArray[Any]) -> NDArray[Any]:
+        """A number a channel, so that it goes along the steps of channels first."""
+        return values[:, None] if self.schema.kind == "sequences" else values
+
     def to_state(self) -> State:
         """Method, schema and notes for JSON, and shift and scale as arrays."""
         described = {"method": self.method, "schema": self.schema.to_dict(), "notes": list(self.notes)}
@@ -190,9 +200,9 @@ class Scaling(Preprocessing):
                 f"the model file is damaged, take another copy."
             ) from error
         for array in (fitted.shift, fitted.scale):
-            if array.dtype != np.float64 or array.shape not in ((1,), schema.sample_shape):
+            if array.dtype != np.float64 or array.shape not in ((1,), schema.sample_shape[-1:]):
                 raise ArtifactError(
-                    f"Scaling: expected float64 of shape (1,) or {schema.sample_shape}, got {array.dtype} "
+                    f"Scaling: expected float64 of shape (1,) or {schema.sample_shape[-1:]}, got {array.dtype} "
                     f"of {array.shape}; the model file is damaged, take another copy."
                 )
         if (
@@ -209,7 +219,7 @@ class Scaling(Preprocessing):
 
 def _fitted_schema(schema: Schema, fitted: Affine) -> Schema:
     """The schema, with the range of pictures that the scaling maps to [0, 1]."""
-    if schema.kind == "vectors" or fitted.method != "range":
+    if schema.kind != "pictures" or fitted.method != "range":
         return schema
     low = float(fitted.shift[0])
     return replace(schema, value_range=(low, low + float(fitted.scale[0])))

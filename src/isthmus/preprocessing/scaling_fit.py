@@ -47,6 +47,7 @@ def fit_affine(
     if method == "none":
         _read_all(source, used, step)
         return _affine("none", 0.0, 1.0)
+    sequences = source.schema.kind == "sequences"
     known = source.schema.value_range
     if known is not None and (source.schema.kind == "pictures" or method != "standardise"):
         return _known_range(source, used, step, known)
@@ -58,10 +59,14 @@ def fit_affine(
             f"Scaling: expected values that vary, got {len(used)} rows that are all alike; "
             f"there is nothing to learn from them, give other rows."
         )
-    if method == "range" or (method == "auto" and _share_one_unit(moments)):
+    if sequences and method == "range":
+        constant = moments.low == moments.high
+        scale = np.where(constant, 1.0, moments.high - moments.low)
+        return Affine("range", moments.low, scale, _constant_note(constant, None, "channels"))
+    if method == "range" or (method == "auto" and not sequences and _share_one_unit(moments)):
         low, high = float(moments.low.min()), float(moments.high.max())
         return _affine("range", low, high - low)
-    return _standardised(moments, len(used), source.schema.columns)
+    return _standardised(moments, len(used), source.schema.columns, "channels" if sequences else "columns")
 
 
 def _used_rows(rows: Indices, sample_weight: NDArray[Any] | None) -> tuple[Indices, NDArray[Any] | None]:
@@ -124,12 +129,15 @@ def _found_range(source: Source, rows: Indices, step: int) -> tuple[float, float
 
 
 def _moments(source: Source, rows: Indices, weights: NDArray[Any] | None, step: int) -> Moments:
-    moments = Moments(source.schema.n_values)
+    """Of each column, or of each channel over all steps."""
+    sequences = source.schema.kind == "sequences"
+    n_columns = source.schema.sample_shape[-1] if sequences else source.schema.n_values
     with np.errstate(over="ignore", invalid="ignore"):
+        moments = Moments(n_columns)
         for start, block in _blocks(source, rows, step):
-            moments.update(
-                block.reshape(len(block), -1), None if weights is None else weights[start : start + step]
-            )
+            flat = block.reshape(-1, n_columns)
+            weight = None if weights is None else weights[start : start + step]
+            moments.update(flat, None if weight is None else np.repeat(weight, len(flat) // len(block)))
     if not np.isfinite(moments.std).all():
         raise _too_large()
     return moments
@@ -148,20 +156,24 @@ def _share_one_unit(moments: Moments) -> bool:
     return int(reach.sum()) >= max(2, int(varies.sum()) / 2)
 
 
-def _standardised(moments: Moments, n_rows: int, columns: tuple[str, ...] | None) -> Affine:
+def _standardised(
+    moments: Moments, n_rows: int, columns: tuple[str, ...] | None, what: Literal["columns", "channels"]
+) -> Affine:
     magnitude = np.maximum(np.abs(moments.low), np.abs(moments.high))
     constant = moments.std <= CONSTANT_BELOW * magnitude
     if constant.all():
         raise DataError(
-            f"Scaling: expected columns that vary, got {n_rows} rows whose columns are all constant "
+            f"Scaling: expected {what} that vary, got {n_rows} rows whose {what} are all constant "
             f"(up to {CONSTANT_BELOW:g} of their magnitude); "
             f"subtract their common offset, or give other rows."
         )
     scale = np.where(constant, 1.0, moments.std)
-    return Affine("standardise", moments.mean, scale, _constant_note(constant, columns))
+    return Affine("standardise", moments.mean, scale, _constant_note(constant, columns, what))
 
 
-def _constant_note(constant: NDArray[np.bool_], columns: tuple[str, ...] | None) -> tuple[str, ...]:
+def _constant_note(
+    constant: NDArray[np.bool_], columns: tuple[str, ...] | None, what: Literal["columns", "channels"]
+) -> tuple[str, ...]:
     found = np.flatnonzero(constant)
     if len(found) == 0:
         return ()
@@ -169,7 +181,7 @@ def _constant_note(constant: NDArray[np.bool_], columns: tuple[str, ...] | None)
     names = [str(column) if columns is None else columns[column] for column in shown]
     more = ", ..." if len(found) > _NAMED_COLUMNS else ""
     listed = ", ".join(names) + more
-    return (f"{len(found)} of {len(constant)} columns are constant ({listed}): centred, not scaled.",)
+    return (f"{len(found)} of {len(constant)} {what} are constant ({listed}): centred, not scaled.",)
 
 
 def _affine(method: Literal["range", "none"], shift: float, scale: float, *notes: str) -> Affine:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isthmus.errors import DataError
-from isthmus.schema import Schema
+from isthmus.schema import Kind, Schema
 from isthmus.shapes import Shape, n_values, shape_text
 from isthmus.sources.base import Indices, Rows, Source
 from isthmus.sources.check import TYPE_RANGES
@@ -28,6 +28,18 @@ class ArraySource(Source):
     ``(rows, height, width, channels)``     pictures, channels last
     ======================================  =========================================
 
+    With ``row_kind="sequences"``:
+
+    ======================================  =========================================
+    array                                   rows
+    ======================================  =========================================
+    ``(rows, steps)``                       sequences of one channel
+    ``(rows, values)``, ``sample_shape``    sequences of that shape
+    ``(rows, steps, channels)``             sequences, channels last
+    ======================================  =========================================
+
+    With ``row_kind="vectors"`` the values of a row of any shape are its features.
+
     ``schema.value_range`` is the range that the type gives. Booleans: (0, 1). uint8: (0, 255).
     Pictures of uint16: (0, 65535). All others: None, for the values of rows that no model may learn
     from must not decide how rows are scaled.
@@ -41,7 +53,10 @@ class ArraySource(Source):
     columns
         Names of the features, for vectors.
     sample_shape
-        Shape of one row, channels last: ``(height, width)`` or ``(height, width, channels)``.
+        Shape of one row, channels last: ``(height, width)`` or ``(height, width, channels)``; of
+        sequences ``(steps,)`` or ``(steps, channels)``.
+    row_kind
+        ``"vectors"``, ``"sequences"`` or ``"pictures"``; ``"auto"`` goes by the number of axes alone.
     who
         What error messages begin with.
 
@@ -68,11 +83,23 @@ class ArraySource(Source):
         columns: Sequence[str] | None = None,
         sample_shape: Sequence[int] | None = None,
         *,
+        row_kind: Kind | Literal["auto"] = "auto",
         who: str = "ArraySource",
     ) -> None:
         values = _numbers(array, who)
-        shape = _sample_shape(values.shape, sample_shape, who)
-        kind: Literal["vectors", "pictures"] = "vectors" if len(shape) == 1 else "pictures"
+        wanted = None if sample_shape is None else tuple(sample_shape)
+        if row_kind == "sequences":
+            shape = _sequence_shape(values.shape, wanted, who)
+        elif row_kind == "vectors" and wanted is None and values.ndim > 1:
+            shape = (n_values(values.shape[1:]),)
+        else:
+            shape = _sample_shape(values.shape, wanted, who)
+        kind: Kind = "sequences" if len(shape) == 2 else "vectors" if len(shape) == 1 else "pictures"
+        if row_kind not in ("auto", kind):
+            raise DataError(
+                f"{who}: expected {row_kind}, got {kind} {shape_text(shape)}; give sample_shape as the "
+                f"shape of one of the {row_kind}, or row_kind={kind!r}."
+            )
         self.name = who
         self._array = values
         self._dtype = values.dtype.newbyteorder("=")
@@ -130,10 +157,22 @@ def _numbers(array: ArrayLike, who: str) -> NDArray[Any]:
     return values
 
 
-def _sample_shape(shape: Shape, wanted: Sequence[int] | None, who: str) -> Shape:
+def _sequence_shape(shape: Shape, wanted: Shape | None, who: str) -> Shape:
+    """``(steps, channels)``, or why there are none."""
+    full = shape[1:] if wanted is None else wanted
+    full = (*full, 1) if len(full) == 1 else full
+    if len(full) != 2 or min(full) < 1:
+        raise DataError(
+            f"{who}: expected sequences (rows, steps) or (rows, steps, channels), or sample_shape=(steps, "
+            f"channels), got {shape if wanted is None else wanted}; give them so, or leave row_kind out."
+        )
+    return _fitting(shape, full if wanted is None else wanted, full, who)
+
+
+def _sample_shape(shape: Shape, wanted: Shape | None, who: str) -> Shape:
     """Shape of one row, or why there is none."""
     if wanted is not None:
-        return _wanted_shape(shape, tuple(wanted), who)
+        return _wanted_shape(shape, wanted, who)
     if len(shape) == 2 or len(shape) == 4:
         return shape[1:]
     if len(shape) == 3:
@@ -149,8 +188,12 @@ def _wanted_shape(shape: Shape, wanted: Shape, who: str) -> Shape:
     if len(full) not in (1, 3) or min(full) < 1:
         raise DataError(
             f"{who}: sample_shape must be (height, width) or (height, width, channels), got {wanted}; "
-            f"leave it out for plain vectors."
+            f"leave it out for plain vectors, and set row_kind='sequences' for (steps, channels)."
         )
+    return _fitting(shape, wanted, full, who)
+
+
+def _fitting(shape: Shape, wanted: Shape, full: Shape, who: str) -> Shape:
     same = n_values(full) == shape[1] if len(shape) == 2 else shape[1:] in (wanted, full)
     if not same:
         raise DataError(
@@ -161,7 +204,7 @@ def _wanted_shape(shape: Shape, wanted: Shape, who: str) -> Shape:
 
 
 def _value_range(dtype: str, kind: str) -> tuple[float, float] | None:
-    return None if (dtype, kind) == ("uint16", "vectors") else TYPE_RANGES.get(dtype)
+    return None if dtype == "uint16" and kind != "pictures" else TYPE_RANGES.get(dtype)
 
 
 def _labels(labels: ArrayLike, n_rows: int, who: str) -> NDArray[Any]:

@@ -6,11 +6,12 @@ import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError, ParameterError, SourceError
+from isthmus.schema import Kind
 from isthmus.sources.arrays import ArraySource
 from isthmus.sources.base import Source
 from isthmus.sources.bundled import BUNDLED_NAMES
@@ -32,6 +33,8 @@ def open_source(
     *,
     labels: str | os.PathLike[str] | None = None,
     resize: Sequence[int] | None = None,
+    sample_shape: Sequence[int] | None = None,
+    row_kind: Kind | Literal["auto"] = "auto",
 ) -> Source:
     """Open a file or folder of data.
 
@@ -45,6 +48,10 @@ def open_source(
         of images, ``y`` in an ``.npz`` file, the labels file beside IDX images.
     resize
         ``(height, width)`` for images, see :func:`isthmus.sources.images.open_images`.
+    sample_shape
+        Shape of one row where rows in a file are flat; others are taken as they come.
+    row_kind
+        What the rows of an array are, see :class:`ArraySource`; images are pictures.
 
     Raises
     ------
@@ -61,12 +68,13 @@ def open_source(
     labels_path = None if labels is None else Path(labels)
     try:
         if place.is_dir() or place.name.lower().endswith(IMAGE_SUFFIXES):
+            check_pictures(place, row_kind)
             return open_images(place, labels=labels_path, resize=resize)
         if resize is not None:
             raise ParameterError(
                 f"data.resize: only images can be resized, got {place}; leave data.resize out."
             )
-        return _open_array(place, labels_path)
+        return _open_array(place, labels_path, sample_shape, row_kind)
     except PermissionError as error:
         raise SourceError(
             f"{place}: expected a file that may be read, got no permission; change its mode."
@@ -91,7 +99,23 @@ def is_there(path: Path) -> bool:
         ) from error
 
 
-def _open_array(path: Path, labels: Path | None) -> Source:
+def check_pictures(name: str | Path, row_kind: str) -> None:
+    """Refuse another kind for rows that are pictures and nothing else.
+
+    Raises
+    ------
+    ParameterError
+        ``row_kind`` is neither ``"pictures"`` nor ``"auto"``.
+    """
+    if row_kind not in ("auto", "pictures"):
+        raise ParameterError(
+            f"data.row_kind: {name} holds pictures, got {row_kind!r}; leave data.row_kind out, or give an array."
+        )
+
+
+def _open_array(
+    path: Path, labels: Path | None, sample_shape: Sequence[int] | None, row_kind: Kind | Literal["auto"]
+) -> Source:
     array, own = _array_and_labels(path)
     if array.ndim < 2:
         raise DataError(
@@ -100,7 +124,8 @@ def _open_array(path: Path, labels: Path | None) -> Source:
         )
     if labels is not None:
         own = read_labels(labels, len(array))
-    return ArraySource(array, labels=own, who=str(path))
+    shape = sample_shape if array.ndim == 2 else None
+    return ArraySource(array, labels=own, sample_shape=shape, row_kind=row_kind, who=str(path))
 
 
 def _array_and_labels(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:

@@ -10,10 +10,10 @@ import numpy as np
 from isthmus.config import Data
 from isthmus.errors import DataError, ParameterError, SourceError
 from isthmus.shapes import shape_text
-from isthmus.sources import ArraySource, Source, bundled, open_source
+from isthmus.sources import Source, bundled, open_source
 from isthmus.sources.bundled import BUNDLED_NAMES
 from isthmus.sources.images import IMAGE_SUFFIXES
-from isthmus.sources.open import is_there
+from isthmus.sources.open import check_pictures, is_there
 from isthmus.sources.subset import Subset
 
 _ROW = re.compile(r"(?P<place>.+):(?P<row>\d+)")
@@ -29,7 +29,7 @@ def open_data(name: str, data: Data | None = None, *, labels: Path | None = None
         A file or folder of data, ``mnist-train`` or ``mnist-test``, or any of these with ``:ROW``
         behind it for one row, counted from 0. A path that exists comes before a name.
     data
-        ``resize`` is for files of images alone; flat rows take ``sample_shape``.
+        ``resize`` is for files of images alone; flat rows take ``sample_shape``, and arrays ``row_kind``.
     labels
         A file with one label a row.
 
@@ -49,7 +49,7 @@ def open_data(name: str, data: Data | None = None, *, labels: Path | None = None
     """
     data = Data() if data is None else data
     one = None if is_there(Path(name)) else _ROW.fullmatch(name)
-    source = _shaped(_opened(one["place"] if one else name, data, labels), data)
+    source = _opened(one["place"] if one else name, data, labels)
     _check_size(source, data, name)
     return source if one is None else _row(source, int(one["row"]), name)
 
@@ -59,6 +59,7 @@ def _opened(name: str, data: Data, labels: Path | None) -> Source:
     if not is_there(path) and name in BUNDLED_NAMES:
         if labels is not None:
             raise DataError(f"{name}: brings its own labels, got {labels} too. Leave the labels out.")
+        check_pictures(name, data.row_kind)
         return bundled(name)
     if path.suffix == ".safetensors" or (path / _MODEL_NAME).is_file():
         raise SourceError(
@@ -67,17 +68,13 @@ def _opened(name: str, data: Data, labels: Path | None) -> Source:
     if not is_there(path):
         return open_source(path)  # its error lists what is near
     images = path.is_dir() or path.name.lower().endswith(IMAGE_SUFFIXES)
-    return open_source(path, labels=labels, resize=data.resize if images else None)
-
-
-def _shaped(source: Source, data: Data) -> Source:
-    """Flat rows as what ``sample_shape`` says that they are."""
-    if data.sample_shape is None or source.schema.kind == "pictures":
-        return source
-    rows = source.read(slice(0, len(source)))
-    shaped = ArraySource(rows, labels=source.labels, sample_shape=data.sample_shape, who="data.sample_shape")
-    shaped.name = source.name
-    return shaped
+    return open_source(
+        path,
+        labels=labels,
+        resize=data.resize if images else None,
+        sample_shape=data.sample_shape,
+        row_kind=data.row_kind,
+    )
 
 
 def _check_size(source: Source, data: Data, name: str) -> None:
