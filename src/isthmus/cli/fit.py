@@ -46,7 +46,7 @@ def fit(
     output
         The model file to write, NAME.safetensors.
     kind
-        basic, sparse, denoising, contractive, variational or convolutional.
+        basic, sparse, denoising, contractive, variational, convolutional or transformer.
     code_size
         Units of the code.
     epochs
