@@ -41,5 +41,7 @@ def reconstruct(
         )
         return
     print_errors(metrics, noun(fitted))
+    if fitted.module.corruption is not None:
+        print("(against the rows as given: of noisy ones this says how much was taken out)")
     print()
     print_lines([("rebuilt", rows_words(output, n_written, rebuilt))])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,18 +18,18 @@ from isthmus.inference import Inference
 from isthmus.sources import ArraySource
 
 
-class _Fitted(Protocol):
-    _model: FittedModel
-
-    def _source(self, X: Any, *, reset: bool) -> ArraySource: ...
-
-    def _to_data(self, model_units: NDArray[np.float32]) -> NDArray[Any]: ...
-
-
-class Denoising:
+class Denoising(ABC):
     """Slopes of the log density and a chain of samples, for an estimator with a fitted model."""
 
-    def log_density_gradient(self: _Fitted, X: ArrayLike) -> NDArray[np.float32]:
+    _model: FittedModel
+
+    @abstractmethod
+    def _source(self, X: Any, *, reset: bool) -> ArraySource: ...
+
+    @abstractmethod
+    def _to_data(self, model_units: NDArray[np.float32]) -> NDArray[Any]: ...
+
+    def log_density_gradient(self, X: ArrayLike) -> NDArray[np.float32]:
         """Slope of the data's log density at rows: ``(r(x) - x) / scale^2``, ``(rows, features)``.
 
         In nats per model unit (pixels in [0, 1], standardised columns), features as in ``X``. The
@@ -49,13 +50,11 @@ class Denoising:
         >>> model.log_density_gradient(X).shape
         (150, 4)
         """
-        check_is_fitted(self)  # pyright: ignore[reportArgumentType]
+        check_is_fitted(self)
         found = score_rows(Inference(self._model), self._source(X, reset=False))
         return (np.moveaxis(found, 1, -1) if found.ndim > 2 else found).reshape(len(found), -1)
 
-    def sample_chain(
-        self: _Fitted, X: ArrayLike, n_steps: int = 10, random_state: Any = None
-    ) -> NDArray[Any]:
+    def sample_chain(self, X: ArrayLike, n_steps: int = 10, random_state: Any = None) -> NDArray[Any]:
         """Samples by corrupting, denoising and drawing, again and again (Bengio et al. 2013).
 
         Parameters
@@ -89,7 +88,7 @@ class Denoising:
         >>> model.fit(X).sample_chain(X[:2], n_steps=3, random_state=0).shape
         (3, 2, 4)
         """
-        check_is_fitted(self)  # pyright: ignore[reportArgumentType]
+        check_is_fitted(self)
         seed = seed_from(random_state)
         seed = secrets.randbits(31) if seed is None else seed
         found = chain_rows(Inference(self._model), self._source(X, reset=False), int(n_steps), seed=seed)
