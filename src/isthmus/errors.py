@@ -51,6 +51,14 @@ class TrainingError(IsthmusError, RuntimeError):
     """Training cannot go on."""
 
 
+class IsthmusWarning(UserWarning):
+    """Root of the warnings: what was done is what was asked for, and probably not what was meant."""
+
+
+class OvercompleteWarning(IsthmusWarning):
+    """A code with room for the whole input, and nothing that keeps the model from copying it."""
+
+
 def unknown_name(who: str, what: str, got: str, known: Iterable[str]) -> UnknownNameError:
     """Build the error for a name that is not in ``known``, with its nearest neighbours.
 

@@ -222,7 +222,7 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         return self
 
     def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> History:
-        config, own = to_config(self.get_params(deep=False), self._draw_seed())
+        config, own = to_config(self._choices(), self._draw_seed())
         source = self._source(X, reset=True, row_kind=config.data.row_kind)
         weights = self._weights(sample_weight, source)
         callbacks = tuple(self.callbacks or ())
@@ -260,7 +260,7 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
 
     def _partial_fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
         first = not hasattr(self, "_model")
-        config, own = to_config(self.get_params(deep=False), self._draw_seed() if first else None)
+        config, own = to_config(self._choices(), self._draw_seed() if first else None)
         if first and config.training.scheme != "end_to_end":
             raise ParameterError(
                 f"Autoencoder: partial_fit makes one pass over all layers, got scheme={self.scheme!r}, which "
@@ -348,10 +348,10 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
 
     @classmethod
     def _of(cls, model: FittedModel, parts: Mapping[str, Factory]) -> Self:
-        estimator = cls(**from_config(model.config, parts))
+        estimator = cls(**cls._params_of(model.config, parts))
         estimator._model = model
         estimator._own = {name: Copies(factory()) for name, factory in parts.items()}
-        estimator._asked, _ = to_config(estimator.get_params(deep=False), model.config.training.seed)
+        estimator._asked, _ = to_config(estimator._choices(), model.config.training.seed)
         estimator.n_features_in_ = model.scaling.schema.n_values  # pyright: ignore[reportAttributeAccessIssue]
         if model.scaling.schema.columns is not None:
             names = np.array(model.scaling.schema.columns, dtype=object)
@@ -382,7 +382,7 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         """Parameters by name; of several penalties also ``penalties__l1__weight``."""
         params = super().get_params(deep)
         if deep:
-            for name, penalty in penalty_names(self.penalties).items():
+            for name, penalty in penalty_names(getattr(self, "penalties", None)).items():
                 params.update({f"penalties__{name}__{k}": v for k, v in penalty.get_params().items()})
         return params
 
@@ -393,10 +393,10 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
             super().set_params(penalties=params.pop("penalties"))
         for family in FAMILIES:
             below = any(key.startswith(f"{family}__") for key in params)
-            value = params.get(family, getattr(self, family))
+            value = params.get(family, getattr(self, family, None))
             if below and isinstance(value, str) and value != "auto":
                 params = {**params, family: part_from(family, value)}
-        named = penalty_names(self.penalties)
+        named = penalty_names(getattr(self, "penalties", None))
         for key, value in params.items():
             _, _, below = key.partition("penalties__")
             name, _, parameter = below.partition("__")
@@ -418,6 +418,15 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
     @property
     def _n_features_out(self) -> int:
         return self._model.module.code.size
+
+    def _choices(self) -> dict[str, Any]:
+        """Every parameter that decides a fit."""
+        return self.get_params(deep=False)
+
+    @classmethod
+    def _params_of(cls, config: Config, parts: Mapping[str, Factory]) -> dict[str, Any]:
+        """Parameters that spell out a config."""
+        return from_config(config, parts)
 
     def _draw_seed(self) -> int | None:
         return seed_from(self.random_state)

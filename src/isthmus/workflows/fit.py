@@ -19,6 +19,7 @@ from isthmus.artifact import Baseline, FittedModel
 from isthmus.config import Config, Training
 from isthmus.config.catalogue import part_name
 from isthmus.config.defaults import Facts, learning_rate, resolve
+from isthmus.config.overcomplete import overcomplete_note
 from isthmus.config.parts.likelihoods import Bernoulli
 from isthmus.errors import DataError, ParameterError
 from isthmus.evaluation.baselines import fit_baseline
@@ -123,7 +124,12 @@ def prepare(
         start = _start(module, baseline, config.training)
     config = _settled(config.with_training(start=start), module, facts)
     as_suggested = part_name(config.model.likelihood) == suggested.name
-    notes = (*scaling.notes, *([f"Likelihood: {suggested.reason}"] if as_suggested else []))
+    overcomplete = overcomplete_note(config, scaling.schema.n_values)
+    notes = (
+        *scaling.notes,
+        *([f"Likelihood: {suggested.reason}"] if as_suggested else []),
+        *([] if overcomplete is None else [overcomplete]),
+    )
     return Prepared(FittedModel(config, scaling, module, baseline, notes=notes), training, held_out)
 
 
