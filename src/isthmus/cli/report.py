@@ -18,6 +18,7 @@ def report(
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     labels: Labels = None,
+    samples: int | None = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -27,25 +28,35 @@ def report(
     ----------
     output
         The page to write, NAME.html.
+    samples
+        Of a Gaussian code: draws of the code a row for the log-likelihood, on all rows, instead of a
+        quick estimate.
     """
     from isthmus.workflows.outputs import check_file
 
     check_file(output, force=force, suffixes=(".html", ".htm"))
     from isthmus.artifact import open_model
     from isthmus.evaluation.evaluate import report_data
+    from isthmus.evaluation.evidence import density_figures
     from isthmus.evaluation.metrics import measure
     from isthmus.evaluation.report import write_report
+    from isthmus.evaluation.robustness import robustness
     from isthmus.inference import Inference
     from isthmus.workflows.open_data import open_data
     from isthmus.workflows.run import report_title
 
     fitted = open_model(model)
     rows = open_data(source, fitted.config.data, labels=labels)
-    measured = measure(Inference(fitted), rows)
+    inference = Inference(fitted)
+    measured = measure(inference, rows)
+    figures = density_figures(inference, rows, measured, samples)
+    robust = robustness(inference, rows)
     title = report_title(fitted)
-    data = report_data(fitted, rows, title=title, rows_are="measured", measured=measured)
+    data = report_data(
+        fitted, rows, title=title, rows_are="measured", measured=measured, figures=figures, robust=robust
+    )
     write_report(data, output)
     if json:
-        print_json({"output": str(output), **measured.to_dict()})
+        print_json({"output": str(output), **measured.to_dict(), **figures, "robustness": robust.to_dict()})
     else:
         print_lines([("report", f"{output}: {len(rows):,} rows; open it in a browser")])

@@ -18,12 +18,17 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from torch import Tensor
 
+from isthmus.errors import ParameterError
+from isthmus.evaluation.metrics import Measured
 from isthmus.exploration.priors import drawn_codes, has_density
 from isthmus.inference import Inference
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.numerics.randomness import Randomness
 from isthmus.sources import Source
+from isthmus.sources.subset import Subset
 
+N_SAMPLES, MOST_ROWS = 50, 256
+"""Of a report's own estimate: draws a row, and rows, evenly spaced ones of more."""
 SAMPLES_AT_ONCE = 8
 """Draws of all rows of a batch that are decoded together, so that memory stays bounded."""
 IDLE_RATE = 0.01
@@ -119,6 +124,8 @@ def evidence(
         None where there is no density: of the code, or of these rows under the likelihood (squared
         error; Bernoulli of values that are not all 0 or 1, unless sampled).
     """
+    if n_samples < 1:
+        raise ParameterError(f"evidence: samples must be at least 1, got {n_samples}. Try 100.")
     module = inference.module
     root = Randomness(module.seed if seed is None else seed, "evidence")
     if module.likelihood.unit != "nats" or not has_density(module):
@@ -206,3 +213,35 @@ def collapse_words(rates: NDArray[Any], sse: float, mean_sse: float | None) -> s
         "(GaussianCode(warm_up_share=0.25)), grant free bits (free_bits=0.05), or learn the output's scale "
         "(likelihood Gaussian('learned'))."
     )
+
+
+def density_figures(
+    inference: Inference, source: Source, measured: Measured, n_samples: int | None = None
+) -> dict[str, Any]:
+    """What a report and its JSON say beside the errors of a Gaussian code; empty for other codes.
+
+    Parameters
+    ----------
+    measured
+        What was measured on the same rows.
+    n_samples
+        Draws a row for the evidence, which is then that of all rows; None is a quick estimate: 50
+        draws on at most 256 rows.
+    """
+    together = None if measured.rates is None else aggregate_posterior(inference, source)
+    if together is None or measured.rates is None:
+        return {}
+    rates = measured.rates.astype(np.float64)
+    mean_rates = np.average(rates, axis=0, weights=measured.weights)
+    found = measured.to_dict()
+    baseline = found["baselines"].get("mean")
+    figures: dict[str, Any] = {
+        "rates_nats": mean_rates.tolist(),
+        "aggregate": together.to_dict(~measured.dead),
+        "collapse": collapse_words(mean_rates, found["error"]["sse"], baseline and baseline["sse"]),
+    }
+    some = source
+    if n_samples is None and len(source) > MOST_ROWS:
+        some = Subset(source, np.linspace(0, len(source) - 1, MOST_ROWS).astype(np.int64))
+    known = evidence(inference, some, n_samples=N_SAMPLES if n_samples is None else n_samples)
+    return figures if known is None else {**figures, "evidence": known.to_dict()}
