@@ -13,6 +13,11 @@ from isthmus.version import __version__ as __version__
 _PUBLIC = {
     "Autoencoder": "isthmus.estimators",
     "AutoencoderClassifier": "isthmus.estimators",
+    "ContractiveAutoencoder": "isthmus.estimators",
+    "ConvolutionalAutoencoder": "isthmus.estimators",
+    "DenoisingAutoencoder": "isthmus.estimators",
+    "SparseAutoencoder": "isthmus.estimators",
+    "VariationalAutoencoder": "isthmus.estimators",
     "BatchTopKCode": "isthmus.config.parts.codes",
     "Bernoulli": "isthmus.config.parts.likelihoods",
     "Block": "isthmus.config.parts.corruptions",
@@ -58,11 +63,14 @@ __all__ = [
     "Block",
     "Config",
     "Contractive",
+    "ContractiveAutoencoder",
     "ContractiveHessian",
     "Conv1d",
     "Conv2d",
+    "ConvolutionalAutoencoder",
     "Data",
     "Decorrelation",
+    "DenoisingAutoencoder",
     "Dense",
     "DeterministicCode",
     "Gaussian",
@@ -75,12 +83,14 @@ __all__ = [
     "Model",
     "NormalPrior",
     "SaltAndPepper",
+    "SparseAutoencoder",
     "SquaredError",
     "StudentT",
     "StudentTPrior",
     "TopKCode",
     "Training",
     "Transformer",
+    "VariationalAutoencoder",
     "WeightDecay",
     "WinnerTakeAllCode",
     "open",
@@ -113,7 +123,15 @@ if TYPE_CHECKING:
         WeightDecay,
     )
     from isthmus.errors import IsthmusError
-    from isthmus.estimators import Autoencoder, AutoencoderClassifier
+    from isthmus.estimators import (
+        Autoencoder,
+        AutoencoderClassifier,
+        ContractiveAutoencoder,
+        ConvolutionalAutoencoder,
+        DenoisingAutoencoder,
+        SparseAutoencoder,
+        VariationalAutoencoder,
+    )
 
 
 def __getattr__(name: str) -> Any:

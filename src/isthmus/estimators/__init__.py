@@ -2,5 +2,20 @@
 
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.classifier import AutoencoderClassifier
+from isthmus.estimators.recipes import (
+    ContractiveAutoencoder,
+    ConvolutionalAutoencoder,
+    DenoisingAutoencoder,
+    SparseAutoencoder,
+    VariationalAutoencoder,
+)
 
-__all__ = ["Autoencoder", "AutoencoderClassifier"]
+__all__ = [
+    "Autoencoder",
+    "AutoencoderClassifier",
+    "ContractiveAutoencoder",
+    "ConvolutionalAutoencoder",
+    "DenoisingAutoencoder",
+    "SparseAutoencoder",
+    "VariationalAutoencoder",
+]

@@ -66,7 +66,7 @@ def _to_config(params: Mapping[str, Any], seed: int | None) -> tuple[Config, dic
         data=Data(
             scaling=params["scaling"], sample_shape=params["sample_shape"], row_kind=params["row_kind"]
         ),
-        model=Model(code_size=params["n_components"], **chosen),
+        model=Model(kind=params.get("kind", "basic"), code_size=params["n_components"], **chosen),
         training=Training(
             epochs=params["max_epochs"], seed=seed, **{name: params[name] for name in TRAINING}
         ),
