@@ -15,7 +15,7 @@ from isthmus.config.parts.corruptions import GaussianNoise
 from isthmus.config.parts.networks import Conv1d, Conv2d, Dense, Transformer
 from isthmus.config.parts.penalties import L1
 from isthmus.errors import ArtifactError, ParameterError
-from isthmus.model.build import build
+from isthmus.model.build import _initialise, build
 from isthmus.numerics.randomness import Randomness
 from isthmus.penalties.base import Penalty, View
 from isthmus.testing import check_module
@@ -110,3 +110,20 @@ def test_parts_of_ones_own() -> None:
     check_module(module, Randomness(0).normal((4, 5)))
     with pytest.raises(ArtifactError, match=r"a part of its author's own, 'net'.*Hand it in: isthmus\.open"):
         build(model, (5,), seed=0)
+
+
+class Shift(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.empty(3))
+
+
+def test_no_parameter_begins_as_the_memory_was() -> None:
+    with pytest.raises(
+        ParameterError, match=r"^Shift: expected a weight .* how shift should begin, got none"
+    ):
+        _initialise(nn.Sequential(nn.Linear(2, 3), Shift()), 0)
+    layers = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Linear(3, 2, bias=False), nn.SiLU())
+    _initialise(layers, 0)
+    assert (layers[1].weight == 1).all()
+    assert (layers[1].bias == 0).all()

@@ -200,13 +200,23 @@ def _initialise(network: nn.Module, seed: int) -> None:
             if isinstance(module, Layer):
                 module.initialise(randomness.at(name))
                 continue
-            weight = getattr(module, "weight", None)
+            weight, own = getattr(module, "weight", None), dict(module.named_parameters(recurse=False))
             if weight is None:
+                _check_none(own, module)
                 continue
             bound = 1 / math.sqrt(max(1, math.prod(weight.shape[1:])))
-            for kind, parameter in module.named_parameters(recurse=False):
+            for kind, parameter in own.items():
                 if weight.ndim == 1:
                     parameter.fill_(1.0 if kind == "weight" else 0.0)
                     continue
                 numbers = randomness.at(name, kind).uniform(parameter.shape)
                 parameter.copy_((2 * numbers - 1) * bound)
+
+
+def _check_none(parameters: Mapping[str, Tensor], module: nn.Module) -> None:
+    """What nobody sets would begin as whatever the memory holds."""
+    if parameters:
+        raise ParameterError(
+            f"{type(module).__name__}: expected a weight to tell how {', '.join(parameters)} should begin, "
+            "got none. Make the module a networks.base.Layer, which sets them itself."
+        )
