@@ -50,17 +50,17 @@ class Recipe(Autoencoder):
         shared = [p for name, p in SHARED.items() if name not in names and name not in cls.CHOSEN]
         cls.__init__.__signature__ = signature.replace(parameters=[*own, *shared])  # pyright: ignore[reportFunctionMemberAccess]
 
-    def _keep_params(self, shared: Mapping[str, Any], **own: Any) -> None:
-        """Set every parameter: those given, and the others' defaults."""
+    def _keep_params(self, n_components: int | str, shared: Mapping[str, Any]) -> None:
+        """Set every parameter that is the autoencoder's too: those given, and the others' defaults."""
         for name in shared:
             if name not in SHARED or name in self.CHOSEN:
                 raise TypeError(
                     f"{type(self).__name__}: has no parameter {name!r}, expected one of "
                     f"{', '.join(self._get_param_names())}. Autoencoder composes anything."
                 )
-        for name in self._get_param_names():
-            default = SHARED[name].default if name in SHARED else None
-            setattr(self, name, own[name] if name in own else shared.get(name, default))
+        self.n_components = n_components
+        for name in SHARED.keys() & self._get_param_names():
+            setattr(self, name, shared.get(name, SHARED[name].default))
 
     @abstractmethod
     def _parts(self) -> dict[str, Any]:
@@ -117,7 +117,8 @@ class SparseAutoencoder(Recipe):
     KIND, CHOSEN = "sparse", ("code", "penalties")
 
     def __init__(self, n_components: int | str = "auto", *, weight: float = 1e-2, **shared: Any) -> None:
-        self._keep_params(shared, n_components=n_components, weight=weight)
+        self._keep_params(n_components, shared)
+        self.weight = weight
 
     def _parts(self) -> dict[str, Any]:
         return {"code": DeterministicCode("relu"), "penalties": (L1(self.weight),)}
@@ -155,7 +156,8 @@ class DenoisingAutoencoder(Recipe):
     def __init__(
         self, n_components: int | str = "auto", *, corruption: Any = "masking", **shared: Any
     ) -> None:
-        self._keep_params(shared, n_components=n_components, corruption=corruption)
+        self._keep_params(n_components, shared)
+        self.corruption = corruption
 
     def _parts(self) -> dict[str, Any]:
         return {}
@@ -190,7 +192,8 @@ class ContractiveAutoencoder(Recipe):
     KIND, CHOSEN = "contractive", ("code", "penalties")
 
     def __init__(self, n_components: int | str = "auto", *, weight: float = 0.1, **shared: Any) -> None:
-        self._keep_params(shared, n_components=n_components, weight=weight)
+        self._keep_params(n_components, shared)
+        self.weight = weight
 
     def _parts(self) -> dict[str, Any]:
         return {"code": DeterministicCode("sigmoid"), "penalties": (Contractive(self.weight),)}
@@ -227,7 +230,8 @@ class VariationalAutoencoder(Recipe):
     KIND, CHOSEN = "variational", ("code",)
 
     def __init__(self, n_components: int | str = "auto", *, beta: float = 1.0, **shared: Any) -> None:
-        self._keep_params(shared, n_components=n_components, beta=beta)
+        self._keep_params(n_components, shared)
+        self.beta = beta
 
     def _parts(self) -> dict[str, Any]:
         return {"code": GaussianCode(self.beta)}
@@ -275,9 +279,10 @@ class ConvolutionalAutoencoder(Recipe):
         stride: int | str = "auto",
         **shared: Any,
     ) -> None:
-        self._keep_params(
-            shared, n_components=n_components, channels=channels, kernel_size=kernel_size, stride=stride
-        )
+        self._keep_params(n_components, shared)
+        self.channels = channels
+        self.kernel_size = kernel_size
+        self.stride = stride
 
     def _parts(self) -> dict[str, Any]:
         sizes: dict[str, Any] = {
