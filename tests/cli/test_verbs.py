@@ -125,7 +125,10 @@ def test_a_report(place: Path, isthmus: Command) -> None:
     done = isthmus("report", "model.safetensors", "labelled.npz", "-o", "page.html", "--json")
     assert done.status == 0, done.err
     rebuilt = isthmus("reconstruct", "model.safetensors", "labelled.npz", "-o", "x.npy", "--json").json
-    assert done.json == {"output": "page.html", **rebuilt["metrics"]}
+    found = done.json
+    robust = found.pop("robustness")
+    assert found == {"output": "page.html", **rebuilt["metrics"]}
+    assert robust.keys() == {"code", "reconstruction", "rows"}
     assert done.json["rows"] == 20
     assert done.json["error"] == rebuilt["error"]
     assert set(done.json["baselines"]) == {"pca", "mean"}

@@ -25,6 +25,7 @@ from isthmus.evaluation.report_data import (
     ReportData,
     Role,
 )
+from isthmus.evaluation.robustness import Robustness, robustness
 from isthmus.exploration.interpolation import path_between
 from isthmus.exploration.priors import StandardNormal, has_density
 from isthmus.exploration.sampling import sample
@@ -54,6 +55,7 @@ def report_data(
     rows_are: str = "held-out",
     measured: Measured | None = None,
     figures: Mapping[str, Any] | None = None,
+    robust: Robustness | None = None,
 ) -> ReportData:
     """Measure a model on a source and gather what a report shows.
 
@@ -71,10 +73,13 @@ def report_data(
         What :func:`isthmus.evaluation.metrics.measure` found on them, if it is known already.
     figures
         What :func:`isthmus.evaluation.evidence.density_figures` found, if it is known already.
+    robust
+        What :func:`isthmus.evaluation.robustness.robustness` found, if it is known already.
     """
     inference = Inference(model)
     measured = measured or measure(inference, source)
     figures = density_figures(inference, source, measured) if figures is None else figures
+    robust = robust or robustness(inference, source)
     collapse = figures.get("collapse")
     schema = source.schema
     return ReportData(
@@ -94,7 +99,11 @@ def report_data(
         config=model.config.to_toml(),
         notes=(*model.notes, *([collapse] if collapse else [])),
         generated=_generated(inference, source),
-        numbers={**_numbers(measured.to_dict(), model), **_density_numbers(figures)},
+        numbers={
+            **_numbers(measured.to_dict(), model),
+            **_density_numbers(figures),
+            **_robustness_numbers(robust),
+        },
         denoising=_denoising(inference, source, measured),
     )
 
@@ -280,6 +289,15 @@ def _density_numbers(figures: Mapping[str, Any]) -> dict[str, tuple[float, str]]
             "(Kolmogorov-Smirnov)",
         )
     return numbers
+
+
+def _robustness_numbers(robust: Robustness) -> dict[str, tuple[float, str]]:
+    """What a small change of a row does to its code and to its reconstruction."""
+    rows = f"mean over {robust.n_rows:,} rows"
+    return {
+        f"Squared Jacobian of the code, |dh/dx|^2, {rows}": (robust.code, "per squared model unit"),
+        f"Squared Jacobian of the reconstruction, |dg(f(x))/dx|^2, {rows}": (robust.reconstruction, ""),
+    }
 
 
 def _generated(inference: Inference, source: Source) -> Generated | None:
