@@ -37,7 +37,7 @@ def main(target: str) -> None:
         axes.scatter(*points.T, c=colour, s=5, cmap="viridis", depthshade=False)
         axes.set(xlim=(-1, 1), ylim=(0, 2), zlim=(-2, 2))
         axes.view_init(elev=12, azim=-72)
-        axes.set_box_aspect(None, zoom=1.45)
+        axes.set_box_aspect(None, zoom=1.2)
         axes.set_axis_off()
         error = np.square(points - test).sum(axis=1).mean()
         text = name if name == "original" else f"{name}: squared error {error:.3f}"
