@@ -10,7 +10,7 @@ from torch import nn
 
 from isthmus.config import Model
 from isthmus.config.catalogue import CATALOGUE, Custom
-from isthmus.config.parts.codes import DeterministicCode
+from isthmus.config.parts.codes import DeterministicCode, GaussianCode
 from isthmus.config.parts.corruptions import GaussianNoise
 from isthmus.config.parts.networks import Conv1d, Conv2d, Dense, Transformer
 from isthmus.config.parts.penalties import L1
@@ -127,3 +127,14 @@ def test_no_parameter_begins_as_the_memory_was() -> None:
     _initialise(layers, 0)
     assert (layers[1].weight == 1).all()
     assert (layers[1].bias == 0).all()
+
+
+def test_several_draws_and_switches_are_refused_together() -> None:
+    network = Conv2d((2,), down="max_pool", up="unpool", kernel_size=3, switches=True)
+    for n_draws in (1, 3):
+        model = linear(network=network, code=GaussianCode(n_draws=n_draws))
+        if n_draws == 1:
+            build(model, (1, 8, 8), seed=0)
+            continue
+        with pytest.raises(ParameterError, match=r"GaussianCode\(n_draws=3\) .* Conv2d\(switches=True\)"):
+            build(model, (1, 8, 8), seed=0)

@@ -61,6 +61,7 @@ def build(
         raise ParameterError(
             "build: code_size and likelihood must be chosen first, got 'auto'. Resolve the config."
         )
+    _check_draws(model)
     own = parts or {}
     code = _code(model.code, size, own)
     likelihood: Likelihood = _part(model.likelihood, own)
@@ -79,6 +80,17 @@ def build(
         _check_weights(module, weights)
         module.load_state_dict(weights)
     return module
+
+
+def _check_draws(model: Model) -> None:
+    """What the encoder hands over once a row cannot go with several codes of it."""
+    n_draws = getattr(model.code, "n_draws", 1)
+    if n_draws > 1 and getattr(model.network, "switches", False):
+        raise ParameterError(
+            f"model: {type(model.code).__name__}(n_draws={n_draws}) draws several codes a row, which cannot go "
+            f"with {type(model.network).__name__}(switches=True), whose encoder tells the places of one. "
+            "Set switches=False, or n_draws=1."
+        )
 
 
 def _code(description: Description, size: int, own: Mapping[str, Factory]) -> Code:
