@@ -6,12 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import ACCENT, INK, Experiment, Finding, Lab, Outcome, mean_and_spread, start, train
+from harness import ACCENT, INK, Experiment, Finding, Lab, Outcome, mean_and_spread, start
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
+from isthmus.config import Model
+from isthmus.config.catalogue import Custom
+from isthmus.config.parts.corruptions import GaussianNoise
 from isthmus.exploration.score import score
-from isthmus.inference import Inference
+from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.model.build import build
 
 EXPERIMENT = Experiment(
     name="score_field",
@@ -29,6 +34,7 @@ FLOORS, AIMS = {0.4: 0.05, 0.1: 0.12}, {0.4: 0.02, 0.1: 0.05}
 FIRST, LAST, LEVEL = 1.5 * np.pi, 4.5 * np.pi, 4 * np.pi
 """Where the roll begins and ends, and what its radius is divided by."""
 NOISE = 0.06
+BATCH = 2_048
 
 
 def drawn(n: int, scale: float, seed: int) -> Numbers:
@@ -49,45 +55,61 @@ def slope(x: Numbers, scale: float) -> Numbers:
     return ((weight / variance)[..., None] * away).sum(axis=1)
 
 
-def denoiser(x: Numbers, code_size: int, scale: float, epochs: int, seed: int) -> Inference:
-    """A dense model that begins as the identity and learns to take noise out."""
-    return train(
-        x.astype(np.float32),
-        {
-            "kind": "denoising",
-            "code_size": code_size,
-            "network": {"type": "dense", "hidden_sizes": [128, 64], "activation": "silu"},
-            "likelihood": "squared_error",
-            "corruption": {"type": "gaussian_noise", "scale": scale},
-        },
-        {
-            "epochs": epochs,
-            "batch_size": 512,
-            "learning_rate": 3e-3,
-            "seed": seed,
-            "threads": 1,
-            "start": "pca",
-        },
+class Onward(nn.Module):
+    """Decodes a code, which here is the row, to itself and a learned step in units of the noise."""
+
+    def __init__(self, size: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.step = nn.Sequential(
+            nn.Linear(size, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU(), nn.Linear(128, size)
+        )
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h + self.scale * self.step(h)
+
+
+def denoiser(x: Numbers, scale: float, n_steps: int, seed: int) -> AutoencoderModule:
+    """A model of its own network: ``r(x) = x + scale * step(x)``, trained with a rate that goes to 0."""
+    size = x.shape[1]
+    described = Model(
+        code_size=size,
+        network=Custom("onward"),
+        likelihood="squared_error",
+        corruption=GaussianNoise(scale),
     )
+    torch.manual_seed(seed)
+    pair = nn.Identity(), Onward(size, scale)
+    module = build(described, (size,), seed=seed, parts={"onward": lambda: pair})
+    optimiser = torch.optim.Adam(module.parameters(), lr=3e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, n_steps)
+    rows, chance = torch.from_numpy(x.astype(np.float32)), torch.Generator().manual_seed(seed)
+    for step in range(n_steps):
+        optimiser.zero_grad()
+        batch = rows[torch.randint(len(rows), (BATCH,), generator=chance)]
+        (module.objective(batch, step).loss / scale**2).backward()
+        optimiser.step()
+        schedule.step()
+    return module.eval()
 
 
-def field(inference: Inference, x: Numbers) -> Numbers:
+def field(module: AutoencoderModule, x: Numbers) -> Numbers:
     with torch.no_grad():
-        return score(inference.module, torch.from_numpy(x.astype(np.float32))).numpy().astype(np.float64)
+        return score(module, torch.from_numpy(x.astype(np.float32))).numpy().astype(np.float64)
 
 
 def missed(lab: Lab, scale: float, seed: int) -> dict[str, Any]:
     """Root mean square of the error over that of the slope, at fresh noisy points; the field on a grid."""
     x = drawn(lab.pick(200_000, 2_000), 0.0, seed)
-    inference = denoiser(x, 2, scale, lab.pick(20, 2), seed)
+    module = denoiser(x, scale, lab.pick(3_000, 20), seed)
     test = drawn(20_000, scale, 1_000 + seed)
     known = slope(test, scale)
-    error = np.square(field(inference, test) - known).mean() / np.square(known).mean()
+    error = np.square(field(module, test) - known).mean() / np.square(known).mean()
     grid = np.stack(np.meshgrid(np.linspace(-3, 3, 19), np.linspace(-3, 3, 19)), axis=-1).reshape(-1, 2)
     return {
         "relative": float(np.sqrt(error)),
         "grid": grid.tolist(),
-        "field": field(inference, grid).tolist(),
+        "field": field(module, grid).tolist(),
     }
 
 
@@ -108,7 +130,7 @@ def onto(lab: Lab, seed: int) -> dict[str, Any]:
     chance = np.random.default_rng(seed)
     n = lab.pick(50_000, 2_000)
     x = roll(chance.uniform(FIRST, LAST, n), chance.uniform(-1, 1, n))
-    inference = denoiser(x, 3, NOISE, lab.pick(50, 2), seed)
+    module = denoiser(x, NOISE, lab.pick(3_000, 20), seed)
 
     angle, height = chance.uniform(FIRST + 0.3, LAST - 0.3, 2_000), chance.uniform(-0.8, 0.8, 2_000)
     outward = np.stack(
@@ -118,7 +140,7 @@ def onto(lab: Lab, seed: int) -> dict[str, Any]:
     # From half of the noise's scale to twice it, on both sides: turns stand eight scales apart.
     far = chance.choice([-1, 1], len(angle)) * chance.uniform(0.5, 2.0, len(angle)) * NOISE
     off = roll(angle, height) + far[:, None] * outward
-    moved = off + NOISE**2 * field(inference, off)
+    moved = off + NOISE**2 * field(module, off)
     before, after = distance(off), distance(moved)
     return {
         "nearer": float(np.mean(after < before)),
