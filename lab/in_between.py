@@ -100,7 +100,7 @@ def run(lab: Lab) -> Outcome:
         ahead = all(
             sign * v > sign * p for v, p in zip(each["variational"], each["autoencoder"], strict=True)
         )
-        own = {
+        rebuilt = {
             kind: np.mean([one["reconstructions"][number] for one in several])
             for kind, several in found.items()
         }
