@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from isthmus.config.model import Model
-from isthmus.config.parts.codes import DeterministicCode, GaussianCode
+from isthmus.config.parts.codes import (
+    BatchTopKCode,
+    Code,
+    DeterministicCode,
+    GaussianCode,
+    TopKCode,
+    WinnerTakeAllCode,
+)
 from isthmus.config.parts.corruptions import Corruption, Masking
 from isthmus.config.parts.networks import Conv2d, Transformer
-from isthmus.config.parts.penalties import L1, Contractive
+from isthmus.config.parts.penalties import L1, Contractive, KLSparsity, Penalty, StudentT
+from isthmus.errors import unknown_name
 
 
 def basic() -> Model:
@@ -16,9 +24,25 @@ def basic() -> Model:
     return Model(kind="basic")
 
 
-def sparse(weight: float = 1e-2) -> Model:
-    """Rectified code under a Laplace prior: ``L + weight * sum |h|`` (Olshausen and Field 1997)."""
-    return Model(kind="sparse", code=DeterministicCode("relu"), penalties=(L1(weight),))
+def sparse(weight: float = 1e-2, by: str = "l1") -> Model:
+    """Few units at a time: by a prior on the code, a target for it, or by keeping the largest alone.
+
+    ``by="l1"``: rectified units under a Laplace prior, ``L + weight * sum |h|`` (Olshausen and Field
+    1997); ``"student_t"``, ``"kl"``: the penalties of that name; ``"top_k"``, ``"batch_top_k"``,
+    ``"winner_take_all"``: the codes of that name, which have no weight.
+    """
+    ways: dict[str, tuple[Code, tuple[Penalty, ...]]] = {
+        "l1": (DeterministicCode("relu"), (L1(weight),)),
+        "student_t": (DeterministicCode(), (StudentT(weight),)),
+        "kl": (DeterministicCode("sigmoid"), (KLSparsity(weight),)),
+        "top_k": (TopKCode(), ()),
+        "batch_top_k": (BatchTopKCode(), ()),
+        "winner_take_all": (WinnerTakeAllCode(), ()),
+    }
+    if by not in ways:
+        raise unknown_name("sparse", "way", by, ways)
+    code, penalties = ways[by]
+    return Model(kind="sparse", code=code, penalties=penalties)
 
 
 def denoising(corruption: Corruption | None = None) -> Model:
