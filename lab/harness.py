@@ -27,14 +27,18 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from isthmus.config import Config
+from isthmus.artifact import FittedModel, open_model, save_model
+from isthmus.config import Config, Training
 from isthmus.inference import Inference
 from isthmus.sources import ArraySource, Source, bundled, open_source
+from isthmus.workflows.classify import class_logits, fit_classifier
 from isthmus.workflows.fit import fit
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 QUICK_RESULTS = HERE.parent / "build" / "lab-quick"
+MODELS = HERE.parent / "build" / "lab-models"
+"""Fitted models that a run may go on with: kept here, not part of the results."""
 PAGE = HERE.parent / "docs" / "lab.md"
 ORDER = HERE / "order.txt"
 INK, ACCENT, SECOND, THIRD = "#1f2a37", "#0f766e", "#b45309", "#6d28d9"
@@ -95,6 +99,7 @@ class Lab:
         self.results.mkdir(parents=True, exist_ok=True)
         self._path = self.results / f"{experiment.name}.json"
         self._kept: dict[str, Any] = {}
+        self._fresh = fresh
         if self._path.exists() and not fresh:
             self._kept = json.loads(self._path.read_text()).get("kept", {})
 
@@ -107,6 +112,20 @@ class Lab:
             self._write({})
             print(f"  {key}: {_short(value)} ({self._kept[key]['seconds']:.0f} s)", flush=True)
         return self._kept[key]["value"]
+
+    def model(self, key: str, work: Callable[[], Inference]) -> Inference:
+        """The model that ``work`` fits, or the one kept under ``key``, so that more can be asked of it."""
+        if self.quick:
+            return work()
+        path = MODELS / f"{self.experiment.name}, {key}.safetensors"
+        if path.exists() and not self._fresh:
+            return Inference(open_model(path))
+        begin = time.perf_counter()
+        inference = work()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_model(inference.model, path)
+        print(f"  {key}: fitted ({time.perf_counter() - begin:.0f} s)", flush=True)
+        return inference
 
     def pick(self, full: Any, quick: Any) -> Any:
         """The full setting, or the one of the short form."""
@@ -126,6 +145,21 @@ class Lab:
             )
             for part in ("train", "t10k")
         )
+
+    def labelled_digits(self, n: int, n_validation: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Pixels in [0, 1] and labels: ``n`` training rows, others to choose by, and all test rows.
+
+        Rows 0 to n of a fixed permutation of the training digits, as in the variants of MNIST with
+        10,000 training rows (Vincent et al. 2010, table 3); fewer where there are fewer.
+        """
+        training, test = self.mnist()
+        n = min(n, len(training) - n_validation)
+        order = np.random.RandomState(0).permutation(len(training))  # noqa: NPY002
+        return {
+            "training": _pixels(training, order[:n]),
+            "validation": _pixels(training, order[n : n + n_validation]),
+            "test": _pixels(test, np.arange(self.pick(len(test), 300))),
+        }
 
     def figure(self, figure: Figure) -> None:
         """Keep the picture."""
@@ -191,6 +225,28 @@ def train(
     settings = {"validation_share": 0.0, "seed": 0, "start": "random", **training}
     config = Config.from_dict({"data": {"scaling": scaling}, "model": model, "training": settings})
     return Inference(fit(source, config)[0])
+
+
+def fine_tuned(
+    model: FittedModel, rows: tuple[np.ndarray, np.ndarray], rate: float, epochs: int, seed: int
+) -> Callable[[tuple[np.ndarray, np.ndarray]], float]:
+    """Put ten classes on a model's codes and train head and encoder; gives the error in % of rows and labels."""
+    classes = np.unique(rows[1])
+    plan = Training(epochs=epochs, batch_size=100, learning_rate=rate, validation_share=0.0, seed=seed)
+    classifier = fit_classifier(
+        model,
+        ArraySource(rows[0]),
+        np.searchsorted(classes, rows[1]),
+        classes,
+        plan,
+        encoder_learning_rate=rate,
+    )[0]
+
+    def error(others: tuple[np.ndarray, np.ndarray]) -> float:
+        found = classes[class_logits(classifier, ArraySource(others[0])).argmax(axis=1)]
+        return float(100 * np.mean(found != others[1]))
+
+    return error
 
 
 # ---------------------------------------------------------------- all of them, and the page
@@ -262,6 +318,12 @@ def page(paths: Sequence[Path]) -> str:
             f"{found['date']}.\n"
         )
     return "\n".join(parts)
+
+
+def _pixels(source: Source, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    assert source.labels is not None
+    x = (source.read(rows) / 255).astype(np.float32)
+    return x.reshape(len(x), -1), np.asarray(source.labels)[rows]
 
 
 def _folder(data: str) -> Path | None:
