@@ -65,15 +65,16 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         ``Conv1d(...)``, ``Conv2d(...)``, ``Transformer(...)``), or your own pair of torch modules
         ``(encoder, decoder)``.
     code
-        ``"deterministic"``, ``"gaussian"``, or a description.
+        ``"deterministic"``, ``"gaussian"``, ``"top_k"``, ``"batch_top_k"``, ``"winner_take_all"``, or a
+        description.
     likelihood
         ``"bernoulli"``, ``"squared_error"``, ``"gaussian"``, a description, or ``"auto"``: log loss
         for black-and-white pictures and binary columns, else squared error.
     corruption
         None, ``"masking"``, ``"gaussian_noise"``, ``"salt_and_pepper"``, ``"block"``, or a description.
     penalties
-        None, one penalty or several: ``L1``, ``L2``, ``WeightDecay``, ``Contractive``. A search
-        reaches them as ``penalties__weight``, or of several as ``penalties__l1__weight``.
+        None, one penalty or several: ``L1``, ``L2``, ``StudentT``, ``KLSparsity``, ``Decorrelation``,
+        ``Contractive``, ``ContractiveHessian``, ``WeightDecay``, or a prior on the code. A search reaches them as ``penalties__weight``, or of several as ``penalties__l1__weight``.
     max_epochs, batch_size, learning_rate, schedule, warm_up_share, weight_decay, gradient_clip
         As in :class:`isthmus.Training`.
     validation_share
