@@ -74,7 +74,8 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         None, ``"masking"``, ``"gaussian_noise"``, ``"salt_and_pepper"``, ``"block"``, or a description.
     penalties
         None, one penalty or several: ``L1``, ``L2``, ``StudentT``, ``KLSparsity``, ``Decorrelation``,
-        ``Contractive``, ``ContractiveHessian``, ``WeightDecay``, or a prior on the code. A search reaches them as ``penalties__weight``, or of several as ``penalties__l1__weight``.
+        ``Contractive``, ``ContractiveHessian``, ``WeightDecay``, or a prior on the code. A search
+        reaches them as ``penalties__weight``, or of several as ``penalties__l1__weight``.
     max_epochs, batch_size, learning_rate, schedule, warm_up_share, weight_decay, gradient_clip
         As in :class:`isthmus.Training`.
     validation_share
