@@ -30,6 +30,7 @@ from matplotlib.figure import Figure
 from isthmus.artifact import FittedModel, open_model, save_model
 from isthmus.config import Config, Training
 from isthmus.inference import Inference
+from isthmus.shapes import n_values
 from isthmus.sources import ArraySource, Source, bundled, open_source
 from isthmus.workflows.classify import class_logits, fit_classifier
 from isthmus.workflows.fit import fit
@@ -154,7 +155,7 @@ class Lab:
         """
         training, test = self.mnist()
         n = min(n, len(training) - n_validation)
-        order = np.random.RandomState(0).permutation(len(training))  # noqa: NPY002
+        order = np.random.RandomState(0).permutation(len(training))
         return {
             "training": _pixels(training, order[:n]),
             "validation": _pixels(training, order[n : n + n_validation]),
@@ -322,8 +323,8 @@ def page(paths: Sequence[Path]) -> str:
 
 def _pixels(source: Source, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     assert source.labels is not None
-    x = (source.read(rows) / 255).astype(np.float32)
-    return x.reshape(len(x), -1), np.asarray(source.labels)[rows]
+    x = source.read(rows).reshape(len(rows), n_values(source.schema.sample_shape)).astype(np.float32) / 255
+    return x, np.asarray(source.labels)[rows]
 
 
 def _folder(data: str) -> Path | None:
