@@ -115,9 +115,12 @@ def test_new_weights_point_to_a_badly_rebuilt_row_and_down_its_loss() -> None:
 
 def test_the_optimiser_forgets_the_old_weights_alone() -> None:
     module = made()
+    with torch.no_grad():
+        module.encoder.layers[0].bias.fill_(1.0)  # every unit is active, and learns
     optimiser = torch.optim.AdamW(module.parameters())
     module.objective(ROWS, 0).loss.backward()
     optimiser.step()
+    assert (optimiser.state[module.encoder.layers[0].weight]["exp_avg"] != 0).all()
     kill(module, [2])
     revive_dead_units(module, optimiser, TensorRows(ROWS), Randomness(0), CPU)
     state = optimiser.state[module.encoder.layers[0].weight]["exp_avg"]
