@@ -89,7 +89,7 @@ def run(lab: Lab) -> Outcome:
     return Outcome(
         findings,
         "All with log loss, 20 epochs, the same rate and a code of 32. The switches of unpooling tell the decoder "
-        "where the encoder found the largest value of each window; they travel beside the code and are in no stored one, "
+        "where the encoder found the largest value of each window; they travel beside the code, in no stored one, "
         "so an error with them is no error of 32 numbers. Pooling convolves at full size: about four times the work.",
     )
 
