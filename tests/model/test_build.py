@@ -11,7 +11,7 @@ from torch import nn
 from isthmus.config import Model
 from isthmus.config.catalogue import CATALOGUE, Custom
 from isthmus.config.parts.codes import DeterministicCode, GaussianCode
-from isthmus.config.parts.corruptions import GaussianNoise
+from isthmus.config.parts.corruptions import GaussianNoise, SaltAndPepper
 from isthmus.config.parts.networks import Conv1d, Conv2d, Dense, Transformer
 from isthmus.config.parts.penalties import L1
 from isthmus.errors import ArtifactError, ParameterError
@@ -35,6 +35,8 @@ def test_every_name_is_built(family: str, name: str) -> None:
     if family == "network":
         small = {"conv1d": Conv1d((2,)), "conv2d": Conv2d((2,)), "transformer": Transformer(2, 4, 1, 2)}
         chosen["network"] = small.get(name, Dense((4,)))
+    if name == "salt_and_pepper":
+        chosen["corruption"] = SaltAndPepper(low=0, high=1)
     if name == "kl_sparsity":
         chosen["code"] = DeterministicCode("sigmoid")
     module = build(linear(**chosen), (1, 6) if name == "conv1d" else (1, 6, 5), seed=0)

@@ -486,8 +486,10 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
             yield
         except BaseException:
             for name in names:
-                self.__dict__.pop(name, None)
-            self.__dict__.update(before)
+                if hasattr(self, name):
+                    delattr(self, name)
+            for name, value in before.items():
+                setattr(self, name, value)
             raise
 
     def _weights(self, sample_weight: ArrayLike | None, source: ArraySource) -> NDArray[np.float64] | None:
