@@ -175,5 +175,5 @@ def _forget(
     optimiser: torch.optim.Optimizer, parameter: Tensor, where: Tensor | tuple[slice, Tensor]
 ) -> None:
     for name, moment in optimiser.state[parameter].items():
-        if name.startswith("nothing"):
+        if name.startswith("exp_avg"):
             moment[where] = 0
