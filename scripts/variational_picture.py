@@ -32,18 +32,18 @@ def main(target: str) -> None:
     new = model.sample(N_NEW, random_state=0).reshape(2, -1, SIDE, SIDE)
     labels = np.asarray(test.labels)
     digits = np.asarray(test.read(slice(0, len(test))))[..., 0]
-    ends = [(3, 8), (1, 7)]
+    ends = [(3, 8, 3), (1, 7, 0)]  # digits, and which example of each
     paths = [
-        model.interpolate(digits[labels == a][0], digits[labels == b][0], n_steps=N_STEPS).reshape(
+        model.interpolate(digits[labels == a][which], digits[labels == b][which], n_steps=N_STEPS).reshape(
             -1, SIDE, SIDE
         )
-        for a, b in ends
+        for a, b, which in ends
     ]
     figure = Figure(figsize=(6.4, 3.0), dpi=200, facecolor="white")
     rows = [
         ("new", new[0]),
         ("", new[1]),
-        *((f"{a} to {b}", path) for (a, b), path in zip(ends, paths, strict=True)),
+        *((f"{a} to {b}", path) for (a, b, _), path in zip(ends, paths, strict=True)),
     ]
     for at, (name, images) in enumerate(rows):
         axes = figure.add_axes((0.12, 0.76 - at * 0.245, 0.87, 0.225))
