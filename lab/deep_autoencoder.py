@@ -79,8 +79,8 @@ def run(lab: Lab) -> Outcome:
     pca = lab.once("PCA", lambda: principal(lab))
     found = {name: lab.once(name, lambda name=name: fitted(lab, name)) for name in SCHEMES}
     chosen = digits(lab)
-    figure = plt.figure(figsize=(10, 3.2))
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.3))
+    figure = plt.figure(figsize=(11, 3.2), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.9))
     axis = left.subplots()
     axis.axhline(pca["test"], color=INK, lw=1)
     axis.text(1, pca["test"] * 1.05, "PCA, test", color=INK, fontsize=8)
@@ -88,14 +88,17 @@ def run(lab: Lab) -> Outcome:
         epochs, losses = np.transpose(one["epochs"])
         axis.semilogy(epochs, losses, color=colour, lw=1.5, label=f"{name}, training")
         axis.plot(epochs[-1], one["test"], "o", color=colour, label=f"{name}, test: {one['test']:.2f}")
-    axis.set(xlabel="epoch, those of single layers counted", ylabel="squared error a digit")
+    axis.set(xlabel="epoch (of all layers together)", ylabel="squared error a digit")
+    ticks = [tick for tick in (2, 3, 5, 10, 20, 50) if axis.get_ylim()[0] <= tick <= axis.get_ylim()[1]]
+    axis.set_yticks(ticks, map(str, ticks))
+    axis.set_yticks([], minor=True)
     axis.legend(frameon=False, fontsize=8)
     rows = {
         "digit": chosen[1][chosen[2]],
         "30 numbers,\ndeep": found["end to end"]["digits"],
         "30 numbers,\nPCA": pca["digits"],
     }
-    axes = right.subplots(len(rows), SHOWN, gridspec_kw={"wspace": 0.05, "hspace": 0.05})
+    axes = right.subplots(len(rows), SHOWN, gridspec_kw={"wspace": 0, "hspace": 0})
     for line, (label, pictures) in zip(axes, rows.items(), strict=True):
         for one, picture in zip(line, pictures, strict=True):
             one.imshow(np.reshape(picture, (28, 28)), cmap="gray_r", vmin=0, vmax=1)

@@ -90,14 +90,14 @@ def run(lab: Lab) -> Outcome:
     found = lab.once("seed 0", lambda: measured(lab, 0))
     ours = {int(kept): both[0] for kept, both in found["errors"].items()}
     kept = 3 * ACTIVE
-    figure = plt.figure(figsize=(10, 3))
-    left, right = figure.subfigures(1, 2, width_ratios=(1.1, 1))
+    figure = plt.figure(figsize=(10, 3), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.4))
     axis = left.subplots()
     axis.axhline(pixels, color=INK, lw=1)
     axis.text(max(ours), pixels - 0.15, "raw pixels", ha="right", va="top", color=INK, fontsize=9)
     axis.plot(list(ours), list(ours.values()), "o-", color=ACCENT)
     axis.set(xlabel="units kept when encoding (25 in training)", ylabel="test error (%)", xticks=list(ours))
-    axis.set_ylim(0, None)
+    axis.set_ylim(0, 1.1 * max(pixels, *ours.values()))
     axes = right.subplots(4, 8)
     for one, unit in zip(axes.flat, found["units"], strict=True):
         most = np.abs(unit).max()
