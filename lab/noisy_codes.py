@@ -108,8 +108,8 @@ def run(lab: Lab) -> Outcome:
     return Outcome(
         findings,
         "Net 784-512-256-64 with log loss on 8,000 digits; the denoiser saw half of the pixels hidden. The logistic "
-        "regression saw codes of clean digits alone. The gain is for the damage trained against: a denoiser of hidden pixels "
-        "is no better under normal noise.",
+        "regression saw codes of clean digits alone. The gain is for the damage that was trained against: under normal "
+        "noise this denoiser is no better.",
     )
 
 
