@@ -105,7 +105,7 @@ def run(lab: Lab) -> Outcome:
             f"plain {mean_and_spread(list(curves['plain', 'gaussian'][:, place]), 1)}",
         )
     )
-    ours, plain = (curves[kind, "gaussian"][:, place].mean() for kind in ("denoising", "plain"))
+    ours, plain = (curves[kind, "gaussian"][:, place].mean().item() for kind in ("denoising", "plain"))
     return Outcome(
         findings,
         "Net 784-512-256-64 with log loss on 8,000 digits; the denoiser saw half of the pixels hidden. The logistic "
