@@ -106,7 +106,7 @@ def measured(lab: Lab, scale: float, seed: int) -> dict[str, Any]:
             "likelihood": "squared_error",
             "corruption": {"type": "gaussian_noise", "scale": scale},
         },
-        {"epochs": lab.pick(20, 2), "batch_size": 200, "learning_rate": 2e-3, "seed": seed, "threads": 1},
+        {"epochs": lab.pick(20, 2), "batch_size": 200, "learning_rate": 2e-2, "seed": seed, "threads": 1},
     )
     units = inference.module.encoder.layers[0].weight.detach().numpy()
     units = units[: lab.pick(UNITS, 8)]

@@ -111,7 +111,8 @@ def run(lab: Lab) -> Outcome:
     return Outcome(
         findings,
         "A linear code of 256 for 64 pixels. Unregularised it copies whatever comes, noise as well as digits, and "
-        "leaves hidden pixels hidden; every regulariser makes it worse at copying noise, which is the point.",
+        "leaves hidden pixels hidden. Every regulariser makes it worse at copying noise; noise on the input, few "
+        "active units or a Gaussian code also let it fill in what was hidden, a penalty on the code does not.",
     )
 
 

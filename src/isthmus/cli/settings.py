@@ -26,7 +26,7 @@ def read_config(
     """The config that a file and flags describe together.
 
     >>> read_config(None, kind="sparse", settings=["model.code_size=4"]).model.penalties
-    (L1(weight=0.01),)
+    (L1(weight=0.01, warm_up_share=0.0),)
     """
     from isthmus.config import Config
     from isthmus.config.config import apply_settings, read_toml

@@ -40,7 +40,7 @@ def many(n: int, noun: str) -> str:
 
 
 def part_words(part: Any) -> str:
-    """A part by its name and parameters.
+    """A part by its name and parameters; those that are off or not given are left out.
 
     >>> from isthmus.config.parts.networks import Dense
     >>> part_words(Dense((64, 32)))
@@ -50,7 +50,10 @@ def part_words(part: Any) -> str:
 
     if part is None or isinstance(part, str):
         return str(part or "none")
-    params = ", ".join(f"{name} {_value_words(value)}" for name, value in part.to_dict().items())
+    given = {name: value for name, value in part.to_dict().items() if value is not False and value != "none"}
+    params = ", ".join(
+        name if value is True else f"{name} {_value_words(value)}" for name, value in given.items()
+    )
     return part_name(part) + (f" ({params})" if params else "")
 
 
