@@ -48,7 +48,7 @@ def error(features: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> lis
 
 
 def fitted(lab: Lab, x: np.ndarray, seed: int) -> Inference:
-    """Tied linear autoencoder that keeps 100 units at first, 25 from the middle of the training on, and revives dead ones."""
+    """Tied linear autoencoder that keeps 100 units at first and 25 from the middle of the training on."""
     return train(
         x,
         {
@@ -135,8 +135,8 @@ def run(lab: Lab) -> Outcome:
         ],
         f"Encoding keeps alpha k = {kept} units, alpha = 3, as in the paper: more of what the encoder "
         "found than the decoder was trained with. C of the logistic regression is chosen on 10,000 training rows "
-        "that neither model saw. Units that no row keeps are given new weights during the first half of the training, which "
-        "the paper does not do.",
+        "that neither model saw. Units that no row keeps are given new weights during the first half of the training, "
+        "which the paper does not do.",
     )
 
 
