@@ -94,7 +94,9 @@ def run(lab: Lab) -> Outcome:
         values = np.concatenate([one["norms"] for one in found[kind]])
         axes[0].hist(np.log10(values), bins=60, density=True, color=colour, alpha=0.6, label=kind)
     low, high = axes[0].get_xlim()
-    ticks = [value for value in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if low < np.log10(value) < high]
+    ticks = [
+        value for value in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30) if low < np.log10(value) < high
+    ]
     axes[0].set_xticks(np.log10(ticks), [f"{value:g}" for value in ticks])
     axes[0].set(xlabel="||dh/dx||$_F$ of a test digit", yticks=[])
     axes[0].legend(frameon=False, fontsize=9)
