@@ -99,7 +99,7 @@ def run(lab: Lab) -> Outcome:
     ]
     axes[0].set_xticks(np.log10(ticks), [f"{value:g}" for value in ticks])
     axes[0].set(xlabel="||dh/dx||$_F$ of a test digit", yticks=[])
-    axes[0].legend(frameon=False, fontsize=9)
+    axes[0].legend(frameon=False, fontsize=9, loc="upper center")
     for place, (kind, colour) in enumerate((("contractive", ACCENT), ("plain", SECOND))):
         axes[1].bar(place, np.mean(errors[kind]), color=colour, alpha=0.6, width=0.6)
         axes[1].plot([place] * len(errors[kind]), errors[kind], "o", color=colour, ms=5)
