@@ -65,7 +65,10 @@ def test_a_part_of_another_family_is_refused() -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"penalties": ["l3"]}, r"unknown penalty 'l3'; did you mean 'l1' or 'l2'\? Known: contractive, .*l1"),
+        (
+            {"penalties": ["l3"]},
+            r"unknown penalty 'l3'; did you mean 'l1' or 'l2'\? Known: contractive, .*l1",
+        ),
         ({"corruption": "maskin"}, "unknown corruption 'maskin'; did you mean 'masking'"),
         ({"network": {"type": "conv3d"}}, "unknown network 'conv3d'; did you mean 'conv1d'"),
         ({"kind": "denoisin"}, "unknown kind 'denoisin'; did you mean 'denoising'"),

@@ -483,9 +483,7 @@ class Halved(Code):
     def n_inputs(size: int) -> int:
         return size
 
-    def forward(
-        self, pre_code: torch.Tensor, randomness: Randomness, progress: float = 1.0
-    ) -> CodeOutput:
+    def forward(self, pre_code: torch.Tensor, randomness: Randomness, progress: float = 1.0) -> CodeOutput:
         return CodeOutput(self.mean(pre_code), None)
 
     def mean(self, pre_code: torch.Tensor) -> torch.Tensor:

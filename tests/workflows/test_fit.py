@@ -133,7 +133,8 @@ def test_no_auto_is_left_in_the_config() -> None:
         network = Conv2d() if rows.ndim == 3 else Dense()
         found = prepare(ArraySource(rows), Config(model=Model(network=network))).model.config
         plain = found.to_dict()
-        del plain["data"]["scaling"]  # how it was decided stands in the preprocessing
+        # How these were decided stands in the preprocessing and its schema.
+        del plain["data"]["scaling"], plain["data"]["row_kind"]
         assert "auto" not in str(plain)
         assert isinstance(found.training.seed, int)
 

@@ -104,9 +104,7 @@ def prepare(
     training, held_out = _split(source, config, sample_weight, validation, seed, who)
     config = _within_support(config)
     scaling = fit_scaling(training, config)
-    config = config.with_data(
-        scaling="raw" if scaling.method == "none" else scaling.method, row_kind=source.schema.kind
-    )
+    config = config.with_data(scaling="raw" if scaling.method == "none" else scaling.method)
     if held_out is not None:
         check_alike(held_out.source.schema, scaling.schema, "validation")
     suggested = infer_likelihood(training.source, scaling)
