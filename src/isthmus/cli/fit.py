@@ -95,9 +95,7 @@ def fit(
             f"--validation-labels: expected data of --validation to go with, got {validation_labels} alone. "
             "Leave it out, or add --validation SOURCE."
         )
-    held_out = (
-        None if validation is None else open_data(validation, described.data, labels=validation_labels)
-    )
+    held_out = None if validation is None else open_data(validation, described.data, labels=validation_labels)
 
     def tell(prepared: Prepared) -> None:
         if not json:

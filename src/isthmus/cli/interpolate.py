@@ -53,9 +53,7 @@ def interpolate(
     check_rows_output(place, folder=folder, schema=schema, force=force)
     inference = Inference(fitted)
     if label is not None and fitted.classes is None:
-        raise ParameterError(
-            "--label: the model is not conditional on a label, got one. Leave --label out."
-        )
+        raise ParameterError("--label: the model is not conditional on a label, got one. Leave --label out.")
     ends: list[np.ndarray] = []
     own: list[str | None] = []
     for name in (a, b):

@@ -85,13 +85,17 @@ class AutoencoderModule(Trainable):
     def encoder(self) -> Encoder:
         """f: ``(rows, *sample_shape)`` to ``(pre_code, context)``."""
         encoder: Encoder = self.network.encoder  # pyright: ignore[reportAssignmentType]
-        return encoder if self.condition is None else ConditionedEncoder(encoder, self.condition, self._labels)
+        return (
+            encoder if self.condition is None else ConditionedEncoder(encoder, self.condition, self._labels)
+        )
 
     @property
     def decoder(self) -> Decoder:
         """g: ``(rows, code_size)`` to the likelihood's parameters."""
         decoder: Decoder = self.network.decoder  # pyright: ignore[reportAssignmentType]
-        return decoder if self.condition is None else ConditionedDecoder(decoder, self.condition, self._labels)
+        return (
+            decoder if self.condition is None else ConditionedDecoder(decoder, self.condition, self._labels)
+        )
 
     def given(self, y: Tensor) -> AutoencoderModule:
         """The autoencoder that this is once labels are known: the same weights, of rows with labels y.
