@@ -42,6 +42,10 @@ def made(**params: object) -> Autoencoder:
     return Autoencoder(**chosen)  # type: ignore[arg-type]
 
 
+def kept(estimator: Autoencoder) -> FittedModel:
+    return estimator._model  # pyright: ignore[reportPrivateUsage]
+
+
 @pytest.fixture(scope="module")
 def linear() -> Autoencoder:
     """Conditional, linear and Gaussian: class-centred probabilistic PCA is its optimum."""
@@ -66,7 +70,7 @@ def most_likely(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def test_training_finds_probabilistic_pca_of_class_centred_rows(linear: Autoencoder) -> None:
-    found = evidence(Inference(linear._model), ArraySource(X, Y), n_samples=50)
+    found = evidence(Inference(kept(linear)), ArraySource(X, Y), n_samples=50)
     assert found is not None
     truth = most_likely(X, Y)
     assert found.log_likelihood.mean() == pytest.approx(truth, abs=0.02)
@@ -95,12 +99,12 @@ def test_a_file_keeps_the_labels(linear: Autoencoder, tmp_path: Path) -> None:
     assert opened.classes_.tolist() == ["cat", "dog"]  # type: ignore[attr-defined]
     for same in (opened, pickle.loads(pickle.dumps(linear))):
         np.testing.assert_array_equal(same.reconstruct(X, labels=Y), linear.reconstruct(X, labels=Y))
-    assert opened._model.to_bytes() == linear._model.to_bytes()
+    assert kept(opened).to_bytes() == kept(linear).to_bytes()
     assert clone(opened).condition == "label"
 
 
 def test_files_without_the_key_open_as_before() -> None:
-    fitted = made(condition="none").fit(X)._model
+    fitted = kept(made(condition="none").fit(X))
     document, tensors = from_bytes(fitted.to_bytes(), "model")
     assert "classes" not in document
     del document["config"]["model"]["condition"]
@@ -114,7 +118,7 @@ def test_files_without_the_key_open_as_before() -> None:
     [{"classes": ["cat"]}, {"classes": ["cat", "cat"]}, {"classes_type": "<f4"}, {"classes": [["a"]]}],
 )
 def test_files_with_other_labels_are_refused(linear: Autoencoder, wrong: dict[str, object]) -> None:
-    document, tensors = from_bytes(linear._model.to_bytes(), "model")
+    document, tensors = from_bytes(kept(linear).to_bytes(), "model")
     with pytest.raises(ArtifactError):
         FittedModel.from_bytes(to_bytes({**document, **wrong}, tensors))
     del document["classes"]
@@ -198,7 +202,7 @@ def test_a_classifier_wants_an_autoencoder_without_labels(linear: Autoencoder) -
 
 def test_order_of_rows_does_not_matter() -> None:
     order = RANDOM.permutation(len(X))
-    assert made().fit(X, Y)._model.to_bytes() == made().fit(X[order], Y[order])._model.to_bytes()
+    assert kept(made().fit(X, Y)).to_bytes() == kept(made().fit(X[order], Y[order])).to_bytes()
 
 
 def test_equal_rows_of_two_labels_are_two() -> None:
@@ -234,14 +238,14 @@ def test_a_report_shows_what_each_label_looks_like() -> None:
     pictures = (RANDOM.random((60, 8, 8)) < np.repeat([0.1, 0.9], 30)[:, None, None]).astype(np.uint8) * 255
     labels = np.repeat([3, 7], 30)
     model = made(code="gaussian", hidden_sizes=(), max_epochs=150, learning_rate=1e-2).fit(pictures, labels)
-    data = report_data(model._model, ArraySource(pictures, labels), title="t")
+    data = report_data(kept(model), ArraySource(pictures, labels), title="t")
     assert data.generated is not None
     shown = data.generated.samples.reshape(24, -1).mean(axis=1)
     assert shown[:12].mean() < 0.5 < shown[12:].mean()
     for first, last in data.generated.ends:
         assert labels[first] == labels[last]
     with pytest.raises(DataError, match="expected a label a row"):
-        report_data(model._model, ArraySource(pictures), title="t")
+        report_data(kept(model), ArraySource(pictures), title="t")
 
 
 def test_iris_is_rebuilt_better_with_labels() -> None:

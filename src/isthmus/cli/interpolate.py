@@ -55,7 +55,7 @@ def interpolate(
     if label is not None and fitted.classes is None:
         raise ParameterError("--label: the model is not conditional on a label, got one. Leave --label out.")
     ends: list[np.ndarray] = []
-    own: list[str | None] = []
+    own: list[str] = []
     for name in (a, b):
         source = open_data(name, fitted.config.data)
         if len(source) != 1:
@@ -63,7 +63,7 @@ def interpolate(
                 f"{name}: expected one row to begin or end at, got {len(source)}. Say which: {name}:0."
             )
         source.labels = source.labels if label is None else np.array([label])
-        own.append(None if source.labels is None else str(source.labels[0]))
+        own.append("" if source.labels is None else str(source.labels[0]))
         ends.append(inference.encode(source)[0])
     if fitted.classes is not None and own[0] != own[1]:
         raise DataError(

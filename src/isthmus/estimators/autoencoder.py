@@ -257,9 +257,10 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
     def partial_fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Make one pass over more rows: no split, preprocessing frozen at the first call.
 
-        The first call decides everything that ``"auto"`` leaves open. Needs at least two different
-        rows then; under ``condition="label"`` it also decides which labels there are. ``sample_weight`` compares the rows of one call alone: the weights of each call
-        are brought to mean 1. A call that fails leaves everything as it was.
+        The first call decides everything that ``"auto"`` leaves open, and under ``condition="label"``
+        which labels there are. Needs at least two different rows then. ``sample_weight`` compares the
+        rows of one call alone: the weights of each call are brought to mean 1. A call that fails leaves
+        everything as it was.
         """
         first = not hasattr(self, "_model")
         with self._schema_kept_on_failure():
