@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from isthmus.artifact.baseline import Baseline
 from isthmus.artifact.file import Tensors, from_bytes, read, to_bytes, write_atomically
@@ -43,6 +44,8 @@ class FittedModel:
         The epoch whose weights these are, counted from 1.
     notes
         What a user should know, one sentence each.
+    classes
+        Labels that a conditional model was fitted on, in order, ``(n_classes,)``; None of another.
     """
 
     config: Config
@@ -53,6 +56,7 @@ class FittedModel:
     epochs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     best_epoch: int = 0
     notes: tuple[str, ...] = ()
+    classes: NDArray[Any] | None = None
 
     @property
     def n_parameters(self) -> int:
@@ -62,7 +66,7 @@ class FittedModel:
     def to_bytes(self) -> bytes:
         """The model file's bytes: a function of the model alone, not of clock, host or path."""
         scaling, arrays = self.scaling.to_state()
-        document = {
+        document: dict[str, Any] = {
             "version": __version__,
             "config": self.config.to_dict(),
             "scaling": scaling,
@@ -71,6 +75,8 @@ class FittedModel:
             "best_epoch": self.best_epoch,
             "notes": list(self.notes),
         }
+        if self.classes is not None:
+            document |= {"classes": self.classes.tolist(), "classes_type": self.classes.dtype.str}
         tensors: Tensors = {f"scaling.{name}": value for name, value in arrays.items()}
         for name, value in self.module.state_dict().items():
             tensors[f"module.{name}"] = value.detach().cpu().contiguous().numpy()
@@ -100,12 +106,14 @@ class FittedModel:
             _check_types(document)
             config = Config.from_dict(document["config"])
             scaling = Scaling.from_state(document["scaling"], _under("scaling.", tensors))
+            classes = _classes(document)
             module = build(
                 config.model,
                 scaling.model_shape,
                 seed=config.training.seed or 0,
                 parts=parts,
                 weights=_weights(tensors),
+                n_classes=0 if classes is None else len(classes),
             )
             return cls(
                 config=config,
@@ -116,6 +124,7 @@ class FittedModel:
                 epochs=document["epochs"],
                 best_epoch=document["best_epoch"],
                 notes=tuple(document["notes"]),
+                classes=classes,
             )
         except ArtifactError:
             raise
@@ -186,6 +195,19 @@ def _check_types(document: dict[str, Any]) -> None:
 
 def _weights(tensors: Tensors) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(np.array(value)) for name, value in _under("module.", tensors).items()}
+
+
+def _classes(document: dict[str, Any]) -> NDArray[Any] | None:
+    """Labels of a conditional model; files of others hold none."""
+    if "classes" not in document:
+        return None
+    kind = np.dtype(document["classes_type"])
+    if kind.kind not in "iuU":
+        raise TypeError(f"classes are of type {kind}")
+    classes = np.array(document["classes"], dtype=kind)
+    if classes.ndim != 1 or len(np.unique(classes)) != len(classes):
+        raise ValueError("classes are no list of different labels")
+    return classes
 
 
 def _baseline(arrays: Tensors, n_values: int) -> Baseline | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, overload
 
 from isthmus.artifact.fitted import open_model
-from isthmus.errors import unknown_name
+from isthmus.errors import ParameterError, unknown_name
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import Factory
 from isthmus.model.halves import DecoderModule, EncoderModule
@@ -70,4 +70,9 @@ def open_module(
     module = open_model(path, parts).module
     if half is None:
         return module
+    if module.condition is not None:
+        raise ParameterError(
+            f"open: the model is conditional on a label, which its {half} alone cannot be told, got half={half!r}. "
+            "Open the whole and take module.given(y)."
+        )
     return EncoderModule(module) if half == "encoder" else DecoderModule(module)

@@ -30,6 +30,7 @@ def fit(
     settings: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
     validation: str | None = None,
     labels: Labels = None,
+    validation_labels: Path | None = None,
     run: Path | None = None,
     device: str | None = None,
     force: Force = False,
@@ -60,6 +61,8 @@ def fit(
         model.network.hidden_sizes=[256,64] or data.resize=[28,28]; may be repeated.
     validation
         Data to choose the best epoch by, instead of a tenth of SOURCE.
+    validation_labels
+        Their labels, as --labels; under model.condition=label.
     run
         The run folder to write.
     device
@@ -76,6 +79,7 @@ def fit(
         device=device,
         settings=settings or (),
     )
+    from isthmus.errors import ParameterError
     from isthmus.workflows.outputs import check_file
 
     if output is not None:
@@ -86,7 +90,12 @@ def fit(
 
     check_places(output, run, force=force)
     rows = open_data(source, described.data, labels=labels)
-    held_out = None if validation is None else open_data(validation, described.data)
+    if validation is None and validation_labels is not None:
+        raise ParameterError(
+            f"--validation-labels: expected data of --validation to go with, got {validation_labels} alone. "
+            "Leave it out, or add --validation SOURCE."
+        )
+    held_out = None if validation is None else open_data(validation, described.data, labels=validation_labels)
 
     def tell(prepared: Prepared) -> None:
         if not json:

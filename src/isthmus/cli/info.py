@@ -58,6 +58,7 @@ def _model_document(model: FittedModel, path: Path) -> dict[str, Any]:
         "schema": model.scaling.schema.to_dict(),
         "scaling": model.scaling.method,
         "architecture": [stage._asdict() for stage in model.module.network.stages()],
+        "classes": None if model.classes is None else model.classes.tolist(),
         "config": model.config.to_dict(),
         "metrics": model.metrics,
         "best_epoch": model.best_epoch,

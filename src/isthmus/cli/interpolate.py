@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Model, RowsOutput
+from isthmus.cli.options import Force, Json, Label, Model, RowsOutput
 from isthmus.cli.output import print_json, print_lines
 
 End = Annotated[
@@ -25,6 +25,7 @@ def interpolate(
     output: RowsOutput,
     steps: int = 9,
     path: Literal["linear", "spherical"] = "linear",
+    label: Label = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -41,7 +42,7 @@ def interpolate(
 
     from isthmus.artifact import open_model
     from isthmus.cli.words import rows_words
-    from isthmus.errors import DataError
+    from isthmus.errors import DataError, ParameterError
     from isthmus.exploration.interpolation import path_between
     from isthmus.inference import Inference
     from isthmus.workflows.data_files import check_rows_output, means_folder, write_rows
@@ -51,15 +52,26 @@ def interpolate(
     schema, place, folder = fitted.scaling.schema, Path(output), means_folder(output)
     check_rows_output(place, folder=folder, schema=schema, force=force)
     inference = Inference(fitted)
+    if label is not None and fitted.classes is None:
+        raise ParameterError("--label: the model is not conditional on a label, got one. Leave --label out.")
     ends: list[np.ndarray] = []
+    own: list[str] = []
     for name in (a, b):
         source = open_data(name, fitted.config.data)
         if len(source) != 1:
             raise DataError(
                 f"{name}: expected one row to begin or end at, got {len(source)}. Say which: {name}:0."
             )
+        source.labels = source.labels if label is None else np.array([label])
+        own.append("" if source.labels is None else str(source.labels[0]))
         ends.append(inference.encode(source)[0])
-    rows = inference.decode(path_between(ends[0], ends[1], steps, path))
+    if fitted.classes is not None and own[0] != own[1]:
+        raise DataError(
+            f"interpolate: expected two examples of one label, for the model is conditional on one, got {own[0]!r} and "
+            f"{own[1]!r}. Say with --label what both and all between are to be."
+        )
+    codes = path_between(ends[0], ends[1], steps, path)
+    rows = inference.decode(codes, None if fitted.classes is None else np.repeat(own[:1], len(codes)))
     n_written = write_rows(place, rows, schema, folder=folder)
     if json:
         print_json(

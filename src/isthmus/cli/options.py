@@ -16,9 +16,13 @@ Force = Annotated[
 Labels = Annotated[
     Path | None,
     Parameter(
-        help="File with one label a row, or filename,label lines; colours a report and goes along with codes, "
-        "never into training."
+        help="File with one label a row, or filename,label lines; colours a report and goes along with codes. "
+        "Training uses it under model.condition=label alone."
     ),
+]
+Label = Annotated[
+    str | None,
+    Parameter(help="Of a model that is conditional on a label: the one that is meant."),
 ]
 Model = Annotated[str, Parameter(help="A .safetensors file that fit wrote, or a run folder.")]
 Source = Annotated[

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from isthmus.cli.options import Force, Json, Model, RowsOutput, Source
+from isthmus.cli.options import Force, Json, Labels, Model, RowsOutput, Source
 from isthmus.cli.output import print_errors, print_json, print_lines
 
 
 def reconstruct(
-    model: Model, source: Source, /, *, output: RowsOutput, force: Force = False, json: Json = False
+    model: Model,
+    source: Source,
+    /,
+    *,
+    output: RowsOutput,
+    labels: Labels = None,
+    force: Force = False,
+    json: Json = False,
 ) -> None:
     """Write data as the model rebuilds them, and tell how far they are off."""
     from isthmus.artifact import open_model
@@ -22,7 +29,7 @@ def reconstruct(
     fitted = open_model(model)
     schema, path, folder = fitted.scaling.schema, Path(output), means_folder(output)
     check_rows_output(path, folder=folder, schema=schema, force=force)
-    rows = open_data(source, fitted.config.data)
+    rows = open_data(source, fitted.config.data, labels=labels)
     inference = Inference(fitted)
     rebuilt = inference.reconstruct(rows)
     metrics = measure(inference, rows, clean=False).to_dict()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Model, RowsOutput
+from isthmus.cli.options import Force, Json, Label, Labels, Model, RowsOutput
 from isthmus.cli.output import print_json, print_lines
 
 
@@ -20,6 +20,8 @@ def sample(
     like: str | None = None,
     components: int | None = None,
     noise: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    label: Label = None,
+    labels: Labels = None,
     seed: int | None = None,
     force: Force = False,
     json: Json = False,
@@ -40,6 +42,8 @@ def sample(
     seed
         From which every draw derives; the model's own if not given.
     """
+    import numpy as np
+
     from isthmus.artifact import open_model
     from isthmus.cli.words import rows_words
     from isthmus.errors import ParameterError
@@ -52,15 +56,20 @@ def sample(
     fitted = open_model(model)
     schema, path, folder = fitted.scaling.schema, Path(output), means_folder(output)
     check_rows_output(path, folder=folder, schema=schema, force=force)
+    if labels is not None and like is None:
+        raise ParameterError(
+            f"--labels: expected data of --like to go with, got {labels} alone. Say what to make with --label NAME."
+        )
     if components is not None and like is None:
         raise ParameterError(
             f"--components: a mixture of {components} is fitted to the codes of data, got none. Add --like SOURCE."
         )
-    source = None if like is None else open_data(like, fitted.config.data)
+    source = None if like is None else open_data(like, fitted.config.data, labels=labels)
     inference = Inference(fitted)
     root = (fitted.config.training.seed or 0) if seed is None else seed
     prior = choose_prior(inference, "auto" if components is None else components, source, seed=root)
-    rows = fitted.scaling.to_data(sampled(inference, n, prior, seed=root, noise=noise))
+    told = None if label is None else np.full(n, label)
+    rows = fitted.scaling.to_data(sampled(inference, n, prior, seed=root, noise=noise, labels=told))
     n_written = write_rows(path, rows, schema, folder=folder)
     if json:
         print_json(

@@ -65,6 +65,10 @@ def model_lines(model: FittedModel) -> list[tuple[str, str]]:
     lines.append(("network", part_words(described.network)))
     lines.append(("code", f"{model.module.code.size} units, {part_words(described.code)}"))
     lines.append(("likelihood", likelihood_words(part_words(described.likelihood), *reasons)))
+    if model.classes is not None:
+        from isthmus.preprocessing.classes import class_words
+
+        lines.append(("conditional on", f"a label of {class_words(model.classes)}"))
     if described.corruption is not None:
         lines.append(("corruption", part_words(described.corruption)))
     lines.extend(("penalty", part_words(penalty)) for penalty in described.penalties)

@@ -14,6 +14,8 @@ Size = Annotated[
     int, numpy_scalars, within("[1, inf)", "A code of no units carries nothing; try 8 or 'auto'.")
 ]
 
+Condition = Literal["none", "label"]
+
 FAMILIES = ("network", "code", "likelihood", "corruption")
 
 
@@ -37,6 +39,9 @@ class Model(Description):
         What is done to the input that the encoder is shown; None shows it as it is.
     penalties
         Omega terms, each with its own weight.
+    condition
+        ``"label"``: encoder and decoder are told the label of each row, so that the code need not say
+        it (Sohn et al. 2015); ``"none"``.
 
     Examples
     --------
@@ -52,6 +57,7 @@ class Model(Description):
     likelihood: Any = "auto"
     corruption: Any = None
     penalties: Any = ()
+    condition: Condition = "none"
 
     def __post_init__(self) -> None:
         self._check_kind(self.kind)
@@ -85,6 +91,7 @@ class Model(Description):
             part = getattr(self, family)
             values[family] = part if isinstance(part, str) else part_to_dict(part)
         values["penalties"] = [part_to_dict(part) for part in self.penalties]
+        values["condition"] = self.condition
         return values
 
     @classmethod

@@ -76,6 +76,10 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         None, one penalty or several: ``L1``, ``L2``, ``StudentT``, ``KLSparsity``, ``Decorrelation``,
         ``Contractive``, ``ContractiveHessian``, ``WeightDecay``, or a prior on the code. A search
         reaches them as ``penalties__weight``, or of several as ``penalties__l1__weight``.
+    condition
+        ``"none"``, or ``"label"``: encoder and decoder are told the label of each row, ``y`` of ``fit``,
+        so that the code need not say it (Sohn et al. 2015). Whatever reads rows or codes then asks for
+        their ``labels``; none is ever guessed.
     max_epochs, batch_size, learning_rate, schedule, warm_up_share, weight_decay, gradient_clip
         As in :class:`isthmus.Training`.
     validation_share
@@ -120,6 +124,8 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         Errors on the validation rows beside PCA's and the mean's.
     module_
         The torch module, in model units.
+    classes_
+        Labels that it was fitted on, in order, under ``condition="label"``.
     n_components_, n_features_in_, feature_names_in_, seed_
         As their names say.
 
@@ -143,6 +149,7 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         likelihood: Any = "auto",
         corruption: Any = None,
         penalties: Any = None,
+        condition: str = "none",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
         learning_rate: float | str = "auto",
@@ -173,6 +180,7 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         self.likelihood = likelihood
         self.corruption = corruption
         self.penalties = penalties
+        self.condition = condition
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -205,7 +213,7 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         X
             ``(rows, features)``, or pictures ``(rows, height, width[, channels])``; finite numbers.
         y
-            Ignored; labels are never used in training.
+            ``(rows,)``, integers or strings: the label of each row under ``condition="label"``, else ignored.
         sample_weight
             ``(rows,)``, at least 0; a row of weight 2 counts as two rows.
 
@@ -217,15 +225,16 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
             loss are kept before KeyboardInterrupt goes on.
         """
         with self._schema_kept_on_failure():
-            history = self._fit(X, sample_weight)
+            history = self._fit(X, y, sample_weight)
         self._warn_if_overcomplete()
         if history.reason == "interrupted":
             raise KeyboardInterrupt
         return self
 
-    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> History:
+    def _fit(self, X: ArrayLike, y: Any, sample_weight: ArrayLike | None) -> History:
         config, own = to_config(self._choices(), self._draw_seed())
-        source = self._source(X, reset=True, row_kind=config.data.row_kind)
+        labels = y if config.model.condition == "label" else None
+        source = self._source(X, reset=True, row_kind=config.data.row_kind, labels=labels)
         weights = self._weights(sample_weight, source)
         callbacks = tuple(self.callbacks or ())
         if self.warm_start and hasattr(self, "_model"):
@@ -248,19 +257,20 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
     def partial_fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Make one pass over more rows: no split, preprocessing frozen at the first call.
 
-        The first call decides everything that ``"auto"`` leaves open. Needs at least two different
-        rows then. ``sample_weight`` compares the rows of one call alone: the weights of each call
-        are brought to mean 1. A call that fails leaves everything as it was.
+        The first call decides everything that ``"auto"`` leaves open, and under ``condition="label"``
+        which labels there are. Needs at least two different rows then. ``sample_weight`` compares the
+        rows of one call alone: the weights of each call are brought to mean 1. A call that fails leaves
+        everything as it was.
         """
         first = not hasattr(self, "_model")
         with self._schema_kept_on_failure():
-            self._partial_fit(X, sample_weight)
+            self._partial_fit(X, y, sample_weight)
         self._keep()
         if first:
             self._warn_if_overcomplete()
         return self
 
-    def _partial_fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
+    def _partial_fit(self, X: ArrayLike, y: Any, sample_weight: ArrayLike | None) -> None:
         first = not hasattr(self, "_model")
         config, own = to_config(self._choices(), self._draw_seed() if first else None)
         if first and config.training.scheme != "end_to_end":
@@ -268,7 +278,8 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
                 f"Autoencoder: partial_fit makes one pass over all layers, got scheme={self.scheme!r}, which "
                 "needs several. Call fit first, or set scheme='end_to_end'."
             )
-        source = self._source(X, reset=first, row_kind=config.data.row_kind)
+        labels = y if (config.model if first else self._model.config.model).condition == "label" else None
+        source = self._source(X, reset=first, row_kind=config.data.row_kind, labels=labels)
         weights = self._weights(sample_weight, source)
         if first:
             alone = config.with_training(validation_share=0.0)
@@ -288,39 +299,54 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
 
     # Using
 
-    def transform(self, X: ArrayLike) -> NDArray[Any]:
+    def fit_transform(self, X: ArrayLike, y: Any = None, **fit_params: Any) -> NDArray[Any]:
+        """``fit(X, y)``, then the codes of the same rows; ``y`` are their labels where there is a condition."""
+        if self.condition == "none":
+            return super().fit_transform(X, y, **fit_params)
+        return self.fit(X, y, **fit_params).transform(X, labels=y)
+
+    def transform(self, X: ArrayLike, labels: ArrayLike | None = None) -> NDArray[Any]:
         """Codes of rows, ``(rows, n_components)``; of a distribution its mean.
 
         A row's code does not depend, bit for bit, on the rows beside it. float64 in gives float64
-        out, anything else float32; computed in float32.
+        out, anything else float32; computed in float32. ``labels``, ``(rows,)``, are what a model with
+        a condition asks for.
         """
         check_is_fitted(self)
-        source = self._source(X, reset=False)
+        source = self._source(X, reset=False, labels=labels)
         return Inference(self._model).encode(source).astype(_float_type(source), copy=False)
 
-    def code_distribution(self, X: ArrayLike) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    def code_distribution(
+        self, X: ArrayLike, labels: ArrayLike | None = None
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Mean and standard deviation of rows' codes, ``(rows, n_components)`` each; None without one."""
         check_is_fitted(self)
-        return Inference(self._model).code_distribution(self._source(X, reset=False))
+        return Inference(self._model).code_distribution(self._source(X, reset=False, labels=labels))
 
-    def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
+    def inverse_transform(self, X: ArrayLike, labels: ArrayLike | None = None) -> NDArray[Any]:
         """What codes ``(rows, n_components)`` decode to, ``(rows, features)`` in data units.
 
-        Bytes leave as bytes, floats in their own type, other integers as float64.
+        Bytes leave as bytes, floats in their own type, other integers as float64. ``labels``, ``(rows,)``,
+        are what a model with a condition decodes them as.
         """
         check_is_fitted(self)
         codes = check_array(X, dtype=[np.float64, np.float32])  # pyright: ignore[reportArgumentType]
-        return self._to_data(Inference(self._model).decode_model_units(codes))
+        told = self._labels(labels, len(codes))
+        return self._to_data(Inference(self._model).decode_model_units(codes, labels=told))
 
-    def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
+    def reconstruct(self, X: ArrayLike, labels: ArrayLike | None = None) -> NDArray[Any]:
         """``inverse_transform(transform(X))``, ``(rows, features)`` in data units."""
         check_is_fitted(self)
-        return self._to_data(Inference(self._model).reconstruct_model_units(self._source(X, reset=False)))
+        source = self._source(X, reset=False, labels=labels)
+        return self._to_data(Inference(self._model).reconstruct_model_units(source))
 
     def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
-        """Minus the mean squared error a value, in model units: larger is better, 0 is perfect."""
+        """Minus the mean squared error a value, in model units: larger is better, 0 is perfect.
+
+        ``y`` are the rows' labels under ``condition="label"``, else ignored.
+        """
         check_is_fitted(self)
-        source = self._source(X, reset=False)
+        source = self._source(X, reset=False, labels=None if self._model.classes is None else y)
         errors = squared_errors(Inference(self._model), source).astype(np.float64)
         weights = self._weights(sample_weight, source)
         return -float(np.average(errors, weights=weights)) / source.schema.n_values
@@ -451,8 +477,12 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         self.n_components_ = model.module.code.size
         self.seed_ = model.config.training.seed
         self.module_: AutoencoderModule = model.module
+        if model.classes is not None:
+            self.classes_ = model.classes
 
-    def _source(self, X: Any, *, reset: bool, row_kind: RowKind = "auto") -> ArraySource:
+    def _source(
+        self, X: Any, *, reset: bool, row_kind: RowKind = "auto", labels: ArrayLike | None = None
+    ) -> ArraySource:
         """Rows as a source, checked as scikit-learn asks; of the kind of the last fit unless ``reset``."""
         shape, flat = self.sample_shape, X
         if not reset:
@@ -471,6 +501,7 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         columns = [str(name) for name in names] if names is not None and plain else None
         return ArraySource(
             rows,
+            labels=labels if reset else self._labels(labels, len(rows)),
             columns=columns,
             sample_shape=shape if has_axes else None,
             row_kind=row_kind,
@@ -498,6 +529,19 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         return _check_sample_weight(
             sample_weight, np.empty((len(source), 0)), dtype=np.float64, ensure_non_negative=True
         )
+
+    def _labels(self, labels: ArrayLike | None, n_rows: int) -> NDArray[Any] | None:
+        """One label a row, of one label for all of them where it is alone; none for a model that asks for none."""
+        if labels is None:
+            return None
+        if self._model.classes is None:
+            raise ParameterError(
+                "Autoencoder: labels are for a model that is conditional on them, got some for one that is not. "
+                "Leave them out, or fit with condition='label'."
+            )
+        values: NDArray[Any] = np.asarray(labels)
+        values = np.full(n_rows, values[()]) if values.ndim == 0 else values
+        return ArraySource(np.zeros((n_rows, 1)), values, who="Autoencoder").labels
 
     def _to_data(self, model_units: NDArray[np.float32]) -> NDArray[Any]:
         schema = self._model.scaling.schema

@@ -24,17 +24,17 @@ class Denoising(ABC):
     _model: FittedModel
 
     @abstractmethod
-    def _source(self, X: Any, *, reset: bool) -> ArraySource: ...
+    def _source(self, X: Any, *, reset: bool, labels: ArrayLike | None = None) -> ArraySource: ...
 
     @abstractmethod
     def _to_data(self, model_units: NDArray[np.float32]) -> NDArray[Any]: ...
 
-    def log_density_gradient(self, X: ArrayLike) -> NDArray[np.float32]:
+    def log_density_gradient(self, X: ArrayLike, labels: ArrayLike | None = None) -> NDArray[np.float32]:
         """Slope of the data's log density at rows: ``(r(x) - x) / scale^2``, ``(rows, features)``.
 
         In nats per model unit (pixels in [0, 1], standardised columns), features as in ``X``. The
         density is that of the data with the model's Gaussian noise added; see
-        :func:`isthmus.exploration.score.score`.
+        :func:`isthmus.exploration.score.score`. With ``labels`` it is that of rows given their label.
 
         Raises
         ------
@@ -51,10 +51,12 @@ class Denoising(ABC):
         (150, 4)
         """
         check_is_fitted(self)
-        found = score_rows(Inference(self._model), self._source(X, reset=False))
+        found = score_rows(Inference(self._model), self._source(X, reset=False, labels=labels))
         return (np.moveaxis(found, 1, -1) if found.ndim > 2 else found).reshape(len(found), -1)
 
-    def sample_chain(self, X: ArrayLike, n_steps: int = 10, random_state: Any = None) -> NDArray[Any]:
+    def sample_chain(
+        self, X: ArrayLike, n_steps: int = 10, random_state: Any = None, *, labels: ArrayLike | None = None
+    ) -> NDArray[Any]:
         """Samples by corrupting, denoising and drawing, again and again (Bengio et al. 2013).
 
         Parameters
@@ -65,6 +67,8 @@ class Denoising(ABC):
             How many samples a chain gives, at least 1; early ones depend on where it began.
         random_state
             Seed; the same seed gives the same samples. None draws one from the system.
+        labels
+            Of the rows and so of their chains, where the model is conditional on one.
 
         Returns
         -------
@@ -91,6 +95,7 @@ class Denoising(ABC):
         check_is_fitted(self)
         seed = seed_from(random_state)
         seed = secrets.randbits(31) if seed is None else seed
-        found = chain_rows(Inference(self._model), self._source(X, reset=False), int(n_steps), seed=seed)
+        source = self._source(X, reset=False, labels=labels)
+        found = chain_rows(Inference(self._model), source, int(n_steps), seed=seed)
         rows = self._to_data(found.reshape(-1, *found.shape[2:]))
         return rows.reshape(*found.shape[:2], -1)

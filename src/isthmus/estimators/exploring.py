@@ -29,7 +29,10 @@ class Exploring(ABC):
     _model: FittedModel
 
     @abstractmethod
-    def _source(self, X: Any, *, reset: bool) -> ArraySource: ...
+    def _source(self, X: Any, *, reset: bool, labels: ArrayLike | None = None) -> ArraySource: ...
+
+    @abstractmethod
+    def _labels(self, labels: ArrayLike | None, n_rows: int) -> NDArray[Any] | None: ...
 
     @abstractmethod
     def _to_data(self, model_units: NDArray[np.float32]) -> NDArray[Any]: ...
@@ -42,6 +45,8 @@ class Exploring(ABC):
         *,
         X: ArrayLike | None = None,
         noise: bool = False,
+        label: Any = None,
+        labels: ArrayLike | None = None,
     ) -> NDArray[Any]:
         """New rows, ``(n_samples, features)`` in data units: decoded draws from a prior of codes.
 
@@ -62,6 +67,10 @@ class Exploring(ABC):
             Whether to draw each row from the likelihood (Bernoulli: zeros and ones; Gaussian: with
             its scale), as the model states the data. Without it rows are the likelihood's means,
             which are smoother than data and vary less.
+        label
+            Of a model with a condition: what to make, one label for all or ``(n_samples,)``.
+        labels
+            Of the rows of ``X``, where the model has a condition.
 
         Examples
         --------
@@ -76,12 +85,18 @@ class Exploring(ABC):
         seed = seed_from(random_state)
         seed = secrets.randbits(31) if seed is None else seed
         inference = Inference(self._model)
-        source = None if X is None else self._source(X, reset=False)
-        chosen = choose_prior(inference, prior, source, seed=seed)
-        return self._to_data(sample(inference, int(n_samples), chosen, seed=seed, noise=noise))
+        source = None if X is None else self._source(X, reset=False, labels=labels)
+        chosen, told = choose_prior(inference, prior, source, seed=seed), self._labels(label, int(n_samples))
+        return self._to_data(sample(inference, int(n_samples), chosen, seed=seed, noise=noise, labels=told))
 
     def interpolate(
-        self, a: ArrayLike, b: ArrayLike, n_steps: int = 9, path: PathName = "linear"
+        self,
+        a: ArrayLike,
+        b: ArrayLike,
+        n_steps: int = 9,
+        path: PathName = "linear",
+        *,
+        label: Any = None,
     ) -> NDArray[Any]:
         """Rows between two, ``(n_steps, features)`` in data units: decoded codes between theirs.
 
@@ -94,6 +109,8 @@ class Exploring(ABC):
             How many rows, both ends included, at least 2.
         path
             ``"linear"``, or ``"spherical"``: equal angles, the norm changing linearly.
+        label
+            Of both rows and of all between, where the model has a condition.
 
         Examples
         --------
@@ -106,8 +123,9 @@ class Exploring(ABC):
         """
         check_is_fitted(self)
         inference = Inference(self._model)
-        first, last = inference.encode(self._some_rows(a, b))
-        return self._to_data(inference.decode_model_units(path_between(first, last, int(n_steps), path)))
+        first, last = inference.encode(self._some_rows(a, b, label=label))
+        codes = path_between(first, last, int(n_steps), path)
+        return self._to_data(inference.decode_model_units(codes, labels=self._labels(label, len(codes))))
 
     def traverse(
         self,
@@ -117,6 +135,8 @@ class Exploring(ABC):
         prior: PriorName | int | Prior = "auto",
         *,
         X: ArrayLike | None = None,
+        label: Any = None,
+        labels: ArrayLike | None = None,
     ) -> NDArray[Any]:
         """What each unit of the code does, ``(units, n_steps, features)`` in data units.
 
@@ -128,8 +148,10 @@ class Exploring(ABC):
             Units to vary, counted from 0; None all.
         n_steps
             How many values a unit takes, evenly spaced quantiles from 2.5 to 97.5 % of the prior.
-        prior, X
+        prior, X, labels
             As in :meth:`sample`.
+        label
+            Of ``x`` and of what is made, where the model has a condition.
 
         Examples
         --------
@@ -142,14 +164,15 @@ class Exploring(ABC):
         """
         check_is_fitted(self)
         inference = Inference(self._model)
-        source = None if X is None else self._source(X, reset=False)
+        source = None if X is None else self._source(X, reset=False, labels=labels)
         chosen = choose_prior(inference, prior, source, seed=self._model.config.training.seed or 0)
-        base = None if x is None else inference.encode(self._some_rows(x))[0]
+        base = None if x is None else inference.encode(self._some_rows(x, label=label))[0]
         codes = traversal(chosen, base, range(chosen.size) if units is None else units, int(n_steps))
-        rows = self._to_data(inference.decode_model_units(codes.reshape(-1, chosen.size)))
+        flat = codes.reshape(-1, chosen.size)
+        rows = self._to_data(inference.decode_model_units(flat, labels=self._labels(label, len(flat))))
         return rows.reshape(*codes.shape[:2], -1)
 
-    def _some_rows(self, *rows: Any) -> ArraySource:
+    def _some_rows(self, *rows: Any, label: Any = None) -> ArraySource:
         """Single rows, flat or in their shape, as a source like that of the fit."""
         schema = self._model.scaling.schema
         flat = [np.asarray(row).reshape(-1) for row in rows]
@@ -162,4 +185,4 @@ class Exploring(ABC):
         with warnings.catch_warnings():
             # A row has no column names, even where the rows of the fit had some.
             warnings.filterwarnings("ignore", message="X does not have valid feature names")
-            return self._source(np.stack(flat), reset=False)
+            return self._source(np.stack(flat), reset=False, labels=label)

@@ -66,7 +66,12 @@ def _to_config(params: Mapping[str, Any], seed: int | None) -> tuple[Config, dic
         data=Data(
             scaling=params["scaling"], sample_shape=params["sample_shape"], row_kind=params["row_kind"]
         ),
-        model=Model(kind=params.get("kind", "basic"), code_size=params["n_components"], **chosen),
+        model=Model(
+            kind=params.get("kind", "basic"),
+            code_size=params["n_components"],
+            condition=params["condition"],
+            **chosen,
+        ),
         training=Training(
             epochs=params["max_epochs"], seed=seed, **{name: params[name] for name in TRAINING}
         ),
@@ -88,6 +93,7 @@ def from_config(config: Config, own: Mapping[str, Factory]) -> dict[str, Any]:
         "n_components": model.code_size,
         **{name: part(getattr(model, name)) for name in FAMILIES},
         "penalties": tuple(part(penalty) for penalty in model.penalties),
+        "condition": model.condition,
         "max_epochs": training.epochs,
         "random_state": training.seed,
         **{name: getattr(training, name) for name in TRAINING},

@@ -303,14 +303,14 @@ class ConvolutionalAutoencoder(Recipe):
         names = ("channels", "kernel_size", "stride", "activation")
         return {name: getattr(model.network, name) for name in names}
 
-    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> History:
+    def _fit(self, X: ArrayLike, y: Any, sample_weight: ArrayLike | None) -> History:
         self._convolution = self._kind_of(X)
-        return super()._fit(X, sample_weight)
+        return super()._fit(X, y, sample_weight)
 
-    def _partial_fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
+    def _partial_fit(self, X: ArrayLike, y: Any, sample_weight: ArrayLike | None) -> None:
         if not hasattr(self, "_model"):
             self._convolution = self._kind_of(X)
-        super()._partial_fit(X, sample_weight)
+        super()._partial_fit(X, y, sample_weight)
 
     def _kind_of(self, X: Any) -> type[Conv1d] | type[Conv2d]:
         """The convolution that rows like X take."""

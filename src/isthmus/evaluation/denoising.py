@@ -18,6 +18,7 @@ from isthmus.corruptions.gaussian_noise import GaussianNoise
 from isthmus.corruptions.masking import Masking
 from isthmus.corruptions.salt_and_pepper import SaltAndPepper
 from isthmus.inference import Inference
+from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.numerics.ramp import between
 from isthmus.numerics.randomness import Randomness
 from isthmus.sources import Source
@@ -64,16 +65,15 @@ def measure_denoising(inference: Inference, source: Source, weights: Array | Non
     The corruption is the model's own, at the strength it had at the end of the training. None if
     the model has none, or one that left every row as it was.
     """
-    module, baseline = inference.module, inference.model.baseline
-    corruption = module.corruption
+    baseline, corruption = inference.model.baseline, inference.module.corruption
     if corruption is None:
         return None
-    randomness, block = Randomness(module.seed, "evaluation", "corruption"), itertools.count()
+    randomness, block = Randomness(inference.module.seed, "evaluation", "corruption"), itertools.count()
     mean, axes = (
         (None, None) if baseline is None else map(torch.from_numpy, (baseline.mean, baseline.components))
     )
 
-    def errors(x: Tensor) -> Tensor:
+    def errors(module: AutoencoderModule, x: Tensor) -> Tensor:
         shown = corruption(x, randomness.at(next(block)))
         known = [_squared_error(shown, x), _squared_error(module.reconstruct(shown), x)]
         if mean is not None and axes is not None:

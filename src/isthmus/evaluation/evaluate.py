@@ -64,7 +64,8 @@ def report_data(
     model
         An opened or fitted model.
     source
-        Rows like those it was fitted on; labels, if there are any, only colour the code map.
+        Rows like those it was fitted on; labels, if there are any, colour the code map; a
+        conditional model asks for them.
     title
         Heading of the page.
     rows_are
@@ -162,7 +163,8 @@ def _denoising(inference: Inference, source: Source, measured: Measured) -> Deno
     clean = model.scaling.to_model(Subset(source, rows).read(slice(0, len(rows))))
     with torch.inference_mode():
         shown = corruption(torch.from_numpy(clean), randomness)
-        damaged, rebuilt = shown.numpy(), inference.module.reconstruct(shown).numpy()
+        told = inference.told(Subset(source, rows))
+        damaged, rebuilt = shown.numpy(), told.reconstruct(shown).numpy()
 
     def errors(x: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.square(x.astype(np.float64) - clean).reshape(len(x), -1).sum(axis=1)
@@ -306,11 +308,22 @@ def _generated(inference: Inference, source: Source) -> Generated | None:
     if len(shape) != 3 or len(source) < 2 or not has_density(inference.module):
         return None
     prior = StandardNormal(inference.code_size)
-    samples = sample(inference, GENERATED, prior, seed=inference.module.seed)
+    classes = inference.model.classes
+    wanted = None if classes is None else np.sort(np.resize(classes, GENERATED))
+    samples = sample(inference, GENERATED, prior, seed=inference.module.seed, labels=wanted)
     n = len(source)
     ends = [(0, n // 2), (n // 4, n - 1 - n // 4)][: 1 if n < 8 else 2]
+    told = None
+    if classes is not None and source.labels is not None:
+        ends = [(first, _last_alike(source.labels, first)) for first, _ in ends]
+        told = np.repeat(source.labels[[first for first, _ in ends]], STEPS)
     codes = inference.encode(Subset(source, np.array(ends).reshape(-1)))
     paths = [path_between(a, b, STEPS) for a, b in zip(codes[::2], codes[1::2], strict=True)]
-    between = inference.decode_model_units(np.concatenate(paths))
+    between = inference.decode_model_units(np.concatenate(paths), labels=told)
     show = _Display(inference.model, np.concatenate([samples, between]))
     return Generated(prior.words, show(samples), show(between).reshape(len(ends), STEPS, *shape), ends)
+
+
+def _last_alike(labels: NDArray[Any], row: int) -> int:
+    """The last row with the label of ``row``: between two labels there is no path."""
+    return int(np.flatnonzero(labels == labels[row])[-1])

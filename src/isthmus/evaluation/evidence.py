@@ -83,7 +83,7 @@ def log_weights(module: AutoencoderModule, x: Tensor, randomness: Randomness, n_
         if drawn is None:
             raise TypeError(f"{type(module.code).__name__} has no density to draw from")
         h, log_ratio = drawn
-        loss = module.likelihood(module.decoder(h), x.repeat(n, *[1] * (x.ndim - 1)))
+        loss = module.likelihood(module.tiled(n).decoder(h), x.repeat(n, *[1] * (x.ndim - 1)))
         found.append(-(loss.double() + log_ratio.double()).unflatten(0, (n, -1)))
     return torch.cat(found).T
 
@@ -126,15 +126,14 @@ def evidence(
     """
     if n_samples < 1:
         raise ParameterError(f"evidence: samples must be at least 1, got {n_samples}. Try 100.")
-    module = inference.module
-    root = Randomness(module.seed if seed is None else seed, "evidence")
-    if module.likelihood.unit != "nats" or not has_density(module):
+    root = Randomness(inference.module.seed if seed is None else seed, "evidence")
+    if inference.module.likelihood.unit != "nats" or not has_density(inference.module):
         return None
     kept = [k for k in bounds if k <= n_samples]
     block = itertools.count()
     is_density = True
 
-    def estimate(x: Tensor) -> Tensor:
+    def estimate(module: AutoencoderModule, x: Tensor) -> Tensor:
         nonlocal is_density
         randomness = root.at(next(block))
         is_density = is_density and module.likelihood.is_density(x)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from isthmus.evaluation.denoising import Denoised, measure_denoising
 from isthmus.inference import Inference
+from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.numerics.randomness import Randomness
 from isthmus.sources import Source
 
@@ -90,8 +91,8 @@ class Measured:
 def squared_errors(inference: Inference, source: Source) -> Array:
     """Squared error of each row in model units, summed over its values, ``(rows,)``: nothing else."""
 
-    def errors(x: torch.Tensor) -> torch.Tensor:
-        return _squared_error(x, inference.module.reconstruct(x)).unsqueeze(1)
+    def errors(module: AutoencoderModule, x: torch.Tensor) -> torch.Tensor:
+        return _squared_error(x, module.reconstruct(x)).unsqueeze(1)
 
     return inference.over(source, errors, (1,))[:, 0]
 
@@ -110,10 +111,10 @@ def measure(
     before equal ones were merged. ``clean`` says that the rows can be a target: a model that has a
     corruption is then measured on corrupted ones too.
     """
-    module, scaling, baseline = inference.module, inference.model.scaling, inference.model.baseline
+    scaling, baseline = inference.model.scaling, inference.model.baseline
     codes = inference.encode(source)
 
-    def errors_and_losses(x: torch.Tensor) -> torch.Tensor:
+    def errors_and_losses(module: AutoencoderModule, x: torch.Tensor) -> torch.Tensor:
         pre_code, context = module.encoder(x)
         h = module.code.mean(pre_code)
         outputs = module.decoder(h)
@@ -154,13 +155,12 @@ def _squared_error(x: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tenso
 
 def _elbo(inference: Inference, source: Source, weights: Array | None) -> float | None:
     """``E ln p(x given h) - KL``, one draw of h a row; None where L is no density."""
-    module = inference.module
-    if module.likelihood.unit != "nats":
+    if inference.module.likelihood.unit != "nats":
         return None
-    root = Randomness(module.seed, "evaluation")
+    root = Randomness(inference.module.seed, "evaluation")
     block = itertools.count()
 
-    def bound(x: torch.Tensor) -> torch.Tensor:
+    def bound(module: AutoencoderModule, x: torch.Tensor) -> torch.Tensor:
         randomness = root.at(next(block))
         x = module.likelihood.target(x, randomness.at("target"))
         # Without the context: what it tells of x is in no rate.

@@ -55,7 +55,7 @@ def robustness(inference: Inference, source: Source) -> Robustness:
     some = Subset(source, rows)
     scaled = inference.model.scaling.to_model(some.read(slice(0, n)))
     # Frozen, so that no gradient of a weight is made; a copy, so that the model stays as it is.
-    module = copy.deepcopy(inference.module).eval().requires_grad_(False)
+    module = copy.deepcopy(inference.told(some)).eval().requires_grad_(False)
     x = torch.from_numpy(scaled)
     chance = Randomness(module.seed, "robustness")
     return Robustness(
@@ -69,7 +69,7 @@ def robustness(inference: Inference, source: Source) -> Robustness:
 
 def _mean_squared_norm(function: Callable[[Tensor], Tensor], x: Tensor, randomness: Randomness) -> float:
     with torch.no_grad():
-        n_outputs = function(x[:1]).shape[1]
+        n_outputs = function(x).shape[1]
     if n_outputs <= MOST_EXACT:
         return exact_squared_norm(function, x).detach().double().mean().item()
     total = 0.0

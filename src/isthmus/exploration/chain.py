@@ -91,7 +91,7 @@ def chain_rows(inference: Inference, source: Source, n_steps: int, *, seed: int)
     """Samples of chains that begin at the rows of a source, ``(n_steps, rows, *model_shape)``."""
     inference.check_source(source)
     start = torch.from_numpy(inference.model.scaling.to_model(source.read(slice(0, len(source)))))
-    steps = chain(inference.module, start, n_steps=n_steps, seed=seed)
+    steps = chain(inference.told(source), start, n_steps=n_steps, seed=seed)
     return np.stack([step.sample.numpy() for step in steps])
 
 

@@ -246,19 +246,18 @@ def _spread(source: Source) -> Source:
 
 def drawn_codes(inference: Inference, source: Source, *, seed: int) -> Array | None:
     """One draw of each row's code, ``(rows, size)``, of seed and position; None without a density."""
-    module = inference.module
-    if not has_density(module):
+    if not has_density(inference.module):
         return None
     root = Randomness(seed, "aggregate")
     block = itertools.count()
 
-    def draw(x: Tensor) -> Tensor:
+    def draw(module: AutoencoderModule, x: Tensor) -> Tensor:
         randomness = root.at(next(block))
         pre_code, _ = module.encoder(module.likelihood.target(x, randomness.at("target")))
         drawn = module.code.draw(pre_code, randomness.normal((len(x), module.code.size), like=x))
         return pre_code if drawn is None else drawn[0]
 
-    return inference.over(source, draw, (module.code.size,))
+    return inference.over(source, draw, (inference.code_size,))
 
 
 def has_density(module: AutoencoderModule) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,13 @@ from isthmus.numerics.randomness import Randomness
 
 
 def sample(
-    inference: Inference, n: int, prior: Prior, *, seed: int, noise: bool = False
+    inference: Inference,
+    n: int,
+    prior: Prior,
+    *,
+    seed: int,
+    noise: bool = False,
+    labels: NDArray[Any] | None = None,
 ) -> NDArray[np.float32]:
     """New examples in model units, ``(n, *model_shape)``: ``g(h)`` with h drawn from the prior.
 
@@ -28,6 +36,8 @@ def sample(
         Whether to draw each example from the likelihood at ``g(h)``, as the model states it; without
         it, its mean, which is smoother than the data and varies less: of a linear model ``W W'``
         instead of ``W W' + scale^2 I``.
+    labels
+        What a conditional model is to make, ``(n,)``.
 
     Raises
     ------
@@ -38,4 +48,4 @@ def sample(
         raise ParameterError(f"sample: the number of examples must be at least 1, got {n}. Try 16.")
     root = Randomness(seed, "sample")
     codes = prior.sample(n, root.at("codes"))
-    return inference.decode_model_units(codes, noise=root.at("noise") if noise else None)
+    return inference.decode_model_units(codes, noise=root.at("noise") if noise else None, labels=labels)

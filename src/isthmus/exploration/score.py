@@ -57,7 +57,7 @@ def score(module: AutoencoderModule, x: Tensor) -> Tensor:
 def score_rows(inference: Inference, source: Source) -> NDArray[np.float32]:
     """:func:`score` of every row of a source, ``(rows, *model_shape)``."""
     noise_scale(inference.module)
-    return inference.over(source, lambda x: score(inference.module, x), inference.model.scaling.model_shape)
+    return inference.over(source, score, inference.model.scaling.model_shape)
 
 
 def noise_scale(module: AutoencoderModule) -> float:

@@ -14,8 +14,10 @@ from torch.nn.functional import linear, pad
 from torch.overrides import TorchFunctionMode
 
 from isthmus.artifact import FittedModel
-from isthmus.errors import DataError
+from isthmus.errors import DataError, ParameterError
+from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.numerics.randomness import Randomness
+from isthmus.preprocessing.classes import class_numbers, class_words, labels_of
 from isthmus.sources import Source, check_alike
 from isthmus.sources.check import check_block
 
@@ -28,12 +30,16 @@ ALIGNED = 4
 PRODUCTS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm)
 
 Array = NDArray[np.float32]
+Indices = NDArray[np.int64]
+Function = Callable[[AutoencoderModule, Tensor], Tensor]
+"""Maps the module and rows ``(rows, *shape)`` to what is wanted of each of them."""
 
 
 class Inference:
     """Encode, decode and reconstruct, data units in and out.
 
-    A row's result does not depend, bit for bit, on the rows beside it.
+    A row's result does not depend, bit for bit, on the rows beside it. A model that is conditional on a
+    label never guesses one: rows bring theirs in ``source.labels``, codes are given with ``labels``.
 
     Parameters
     ----------
@@ -48,13 +54,13 @@ class Inference:
 
     def encode(self, source: Source) -> Array:
         """Codes of all rows, ``(rows, code_size)``; of a distribution its mean."""
-        return self.over(source, self.module.encode, (self.code_size,))
+        return self.over(source, AutoencoderModule.encode, (self.code_size,))
 
     def code_distribution(self, source: Source) -> tuple[Array, Array | None]:
         """Mean and standard deviation of each row's code; None if the code has no distribution."""
 
-        def both(x: Tensor) -> Tensor:
-            mean, scale = self.module.code_distribution(x)
+        def both(module: AutoencoderModule, x: Tensor) -> Tensor:
+            mean, scale = module.code_distribution(x)
             return torch.stack([mean, mean * torch.nan if scale is None else scale], dim=1)
 
         stacked = self.over(source, both, (2, self.code_size))
@@ -64,9 +70,9 @@ class Inference:
     def rate_per_unit(self, source: Source) -> Array | None:
         """Nats that each unit costs in each row, ``(rows, code_size)``; None without a distribution."""
 
-        def rate(x: Tensor) -> Tensor:
-            pre_code, _ = self.module.encoder(x)
-            found = self.module.code.rate_per_unit(pre_code)
+        def rate(module: AutoencoderModule, x: Tensor) -> Tensor:
+            pre_code, _ = module.encoder(x)
+            found = module.code.rate_per_unit(pre_code)
             return pre_code[:, : self.code_size] * torch.nan if found is None else found
 
         found = self.over(source, rate, (self.code_size,))
@@ -74,16 +80,19 @@ class Inference:
 
     def reconstruct_model_units(self, source: Source) -> Array:
         """Reconstructions of all rows in model units, ``(rows, *model_shape)``."""
-        return self.over(source, self.module.reconstruct, self.model.scaling.model_shape)
+        return self.over(source, AutoencoderModule.reconstruct, self.model.scaling.model_shape)
 
     def reconstruct(self, source: Source) -> NDArray[Any]:
         """Reconstructions of all rows in data units, ``(rows, *sample_shape)``."""
         return self.model.scaling.to_data(self.reconstruct_model_units(source))
 
-    def decode_model_units(self, codes: NDArray[Any], noise: Randomness | None = None) -> Array:
+    def decode_model_units(
+        self, codes: NDArray[Any], noise: Randomness | None = None, *, labels: NDArray[Any] | None = None
+    ) -> Array:
         """What codes ``(rows, code_size)`` decode to, in model units.
 
         With ``noise`` an example is drawn from the likelihood, a function of it and the row's position.
+        ``labels``, ``(rows,)``, are what a conditional model decodes them as.
         """
         if codes.ndim != 2 or codes.shape[1] != self.code_size:
             raise DataError(
@@ -106,19 +115,23 @@ class Inference:
 
         place = itertools.count()
 
-        def draw(h: Tensor) -> Tensor:
-            likelihood, chance = self.module.likelihood, noise or Randomness(0)
-            return likelihood.draw(self.module.decoder(h), chance.at(next(place)))
+        def draw(module: AutoencoderModule, h: Tensor) -> Tensor:
+            likelihood, chance = module.likelihood, noise or Randomness(0)
+            return likelihood.draw(module.decoder(h), chance.at(next(place)))
 
-        function = self.module.decode if noise is None else draw
-        return self._blocks(len(codes), read, function, self.model.scaling.model_shape)
+        function = AutoencoderModule.decode if noise is None else draw
+        told = self._numbers_of_codes(labels, len(codes))
+        return self._blocks(len(codes), read, function, self.model.scaling.model_shape, told)
 
-    def decode(self, codes: NDArray[Any]) -> NDArray[Any]:
+    def decode(self, codes: NDArray[Any], labels: NDArray[Any] | None = None) -> NDArray[Any]:
         """What codes ``(rows, code_size)`` decode to, in data units, ``(rows, *sample_shape)``."""
-        return self.model.scaling.to_data(self.decode_model_units(codes))
+        return self.model.scaling.to_data(self.decode_model_units(codes, labels=labels))
 
-    def over(self, source: Source, function: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> Array:
-        """``function`` of every row in model units; it maps ``(rows, *model_shape)`` to ``(rows, *shape)``."""
+    def over(self, source: Source, function: Function, shape: tuple[int, ...]) -> Array:
+        """``function(module, x)`` of every row x in model units, ``(rows, *shape)``.
+
+        The module knows the labels of these rows, where it is conditional on them.
+        """
         self.check_source(source)
 
         def read(rows: slice) -> Array:
@@ -126,25 +139,63 @@ class Inference:
             check_block(block, source.name, rows.start)
             return self.model.scaling.to_model(block)
 
-        return self._blocks(len(source), read, function, shape)
+        return self._blocks(len(source), read, function, shape, self.class_numbers(source))
+
+    def class_numbers(self, source: Source) -> Indices | None:
+        """Number of each row's class, ``(rows,)``; None where the model asks for no label."""
+        classes = self.model.classes
+        if classes is None:
+            return None
+        return class_numbers(classes, labels_of(source, source.name), source.name)
+
+    def told(self, source: Source) -> AutoencoderModule:
+        """The module with the labels of all rows of a source, where it is conditional on them."""
+        numbers = self.class_numbers(source)
+        return self.module if numbers is None else self.module.given(torch.from_numpy(numbers))
 
     def check_source(self, source: Source) -> None:
-        """Refuse rows of another kind or shape than the model was fitted on."""
+        """Refuse rows of another kind or shape than the model was fitted on, and rows that lack a label."""
         check_alike(source.schema, self.model.scaling.schema, "model")
+        self.class_numbers(source)
+
+    def _numbers_of_codes(self, labels: NDArray[Any] | None, n_rows: int) -> Indices | None:
+        classes = self.model.classes
+        if classes is None:
+            if labels is None:
+                return None
+            raise ParameterError(
+                "decode: the model is not conditional on a label, got some. Leave the labels out."
+            )
+        if labels is None:
+            raise DataError(
+                f"decode: expected a label a code ({class_words(classes)}), for the model is conditional on one, "
+                "got none. Give labels=y in Python, --label NAME or --labels FILE at the command line."
+            )
+        if labels.shape != (n_rows,):
+            raise DataError(
+                f"decode: expected {n_rows} labels, one a code, got an array of shape {labels.shape}. "
+                "Give the labels of these codes."
+            )
+        return class_numbers(classes, labels, "decode")
 
     def _blocks(
         self,
         n_rows: int,
         read: Callable[[slice], Array],
-        function: Callable[[Tensor], Tensor],
+        function: Function,
         shape: tuple[int, ...],
+        labels: Indices | None = None,
     ) -> Array:
         result = np.empty((n_rows, *shape), np.float32)
         with torch.inference_mode(), _AlignedRows():
             for rows in _slices(n_rows):
                 block = torch.from_numpy(read(rows))
                 padded = pad(block, [0, 0] * (block.ndim - 1) + [0, BATCH - len(block)])
-                result[rows] = function(padded)[: len(block)].cpu().numpy()
+                module = self.module
+                if labels is not None:
+                    told = torch.from_numpy(labels[rows])
+                    module = module.given(pad(told, [0, BATCH - len(told)]))
+                result[rows] = function(module, padded)[: len(block)].cpu().numpy()
         return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import final
 
@@ -9,7 +10,9 @@ from torch import Tensor, nn
 
 from isthmus.codes.base import Code
 from isthmus.corruptions.base import Corruption
+from isthmus.errors import ParameterError
 from isthmus.likelihoods.base import Likelihood
+from isthmus.model.condition import ConditionedDecoder, ConditionedEncoder, LabelCondition
 from isthmus.model.objective import Objective, Trainable, evaluate
 from isthmus.networks.base import Decoder, Encoder, Network
 from isthmus.numerics.randomness import Randomness
@@ -36,6 +39,8 @@ class AutoencoderModule(Trainable):
         Shape of one example, torch side.
     seed
         Root of all chance in :meth:`objective`.
+    condition
+        How encoder and decoder are told a label, or None. With one, :meth:`given` hands the labels in.
 
     Examples
     --------
@@ -61,6 +66,7 @@ class AutoencoderModule(Trainable):
         penalties: dict[str, Penalty],
         sample_shape: Shape,
         seed: int = 0,
+        condition: LabelCondition | None = None,
     ) -> None:
         super().__init__()
         if corruption is not None:
@@ -72,16 +78,60 @@ class AutoencoderModule(Trainable):
         self.penalties = nn.ModuleDict(penalties)
         self.sample_shape = sample_shape
         self.seed = seed
+        self.condition = condition
+        self._labels: Tensor | None = None
 
     @property
     def encoder(self) -> Encoder:
         """f: ``(rows, *sample_shape)`` to ``(pre_code, context)``."""
-        return self.network.encoder  # pyright: ignore[reportReturnType]
+        encoder: Encoder = self.network.encoder  # pyright: ignore[reportAssignmentType]
+        return (
+            encoder if self.condition is None else ConditionedEncoder(encoder, self.condition, self._labels)
+        )
 
     @property
     def decoder(self) -> Decoder:
         """g: ``(rows, code_size)`` to the likelihood's parameters."""
-        return self.network.decoder  # pyright: ignore[reportReturnType]
+        decoder: Decoder = self.network.decoder  # pyright: ignore[reportAssignmentType]
+        return (
+            decoder if self.condition is None else ConditionedDecoder(decoder, self.condition, self._labels)
+        )
+
+    def given(self, y: Tensor) -> AutoencoderModule:
+        """The autoencoder that this is once labels are known: the same weights, of rows with labels y.
+
+        Parameters
+        ----------
+        y
+            Numbers of classes from 0, ``(rows,)``; ``(1,)`` is the label of all rows alike.
+
+        Raises
+        ------
+        ParameterError
+            If the model is not conditional on a label.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from isthmus.config import Model
+        >>> from isthmus.model.build import build
+        >>> network = {"type": "dense", "hidden_sizes": []}
+        >>> described = Model(code_size=2, network=network, likelihood="squared_error", condition="label")
+        >>> module = build(described, (5,), seed=0, n_classes=3)
+        >>> module.given(torch.tensor([2])).reconstruct(torch.zeros(4, 5)).shape
+        torch.Size([4, 5])
+        """
+        if self.condition is None:
+            raise ParameterError(
+                "model: it is not conditional on a label, got some. Leave them out, or fit with condition='label'."
+            )
+        told = copy.copy(self)
+        told._labels = y
+        return told
+
+    def tiled(self, n: int) -> AutoencoderModule:
+        """Itself, for n copies of a batch one after another: each with the labels of the batch."""
+        return self if self._labels is None else self.given(self._labels.repeat(n))
 
     def encode(self, x: Tensor) -> Tensor:
         """The code of x, ``(rows, code_size)``; of a distribution its mean."""
@@ -114,7 +164,7 @@ class AutoencoderModule(Trainable):
 
     def objective(
         self,
-        batch: Tensor,
+        batch: Tensor | tuple[Tensor, Tensor],
         step: int,
         *,
         sample_weight: Tensor | None = None,
@@ -123,23 +173,30 @@ class AutoencoderModule(Trainable):
     ) -> Objective:
         """Loss and terms of a batch in training, a function of the seed, the batch and the step.
 
-        ``batch`` is ``(rows, *sample_shape)``; ``objective(batch, step).loss.backward()`` is all
+        ``batch`` is ``(rows, *sample_shape)``, or the pair of it and its labels' numbers ``(rows,)`` where
+        the model is conditional; ``objective(batch, step).loss.backward()`` is all
         that a loop of your own needs. ``progress``, the share of the training done, in [0, 1],
         matters to parts that warm up or fall.
         """
         randomness = Randomness(self.seed, "training", step)
-        return evaluate(self, batch, randomness, sample_weight, value_weight, progress)
+        told, x = self._told(batch)
+        return evaluate(told, x, randomness, sample_weight, value_weight, progress)
 
     def objective_at(
         self,
-        batch: Tensor,
+        batch: Tensor | tuple[Tensor, Tensor],
         randomness: Randomness,
         *,
         sample_weight: Tensor | None = None,
         progress: float = 1.0,
     ) -> Objective:
         """Loss and terms of a batch, a function of the batch and the chance that is handed in."""
-        return evaluate(self, batch, randomness, sample_weight, progress=progress)
+        told, x = self._told(batch)
+        return evaluate(told, x, randomness, sample_weight, progress=progress)
+
+    def _told(self, batch: Tensor | tuple[Tensor, Tensor]) -> tuple[AutoencoderModule, Tensor]:
+        """The module that knows a batch's labels, and the rows."""
+        return (self.given(batch[1]), batch[0]) if isinstance(batch, tuple) else (self, batch)
 
     def start_at(self, mean: Tensor) -> None:
         """Let the untrained decoder begin at the data's mean, ``sample_shape`` in model units."""

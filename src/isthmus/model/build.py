@@ -18,6 +18,7 @@ from isthmus.config.model import Model
 from isthmus.errors import ArtifactError, ParameterError
 from isthmus.likelihoods.base import Likelihood
 from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.model.condition import LabelCondition
 from isthmus.networks.base import Ends, Layer, Network
 from isthmus.networks.custom import Custom as CustomNetwork
 from isthmus.numerics.randomness import Randomness
@@ -35,6 +36,7 @@ def build(
     seed: int,
     parts: Mapping[str, Factory] | None = None,
     weights: Mapping[str, Tensor] | None = None,
+    n_classes: int = 0,
 ) -> AutoencoderModule:
     """The module that a description spells out, with weights drawn from ``seed`` or given.
 
@@ -48,6 +50,8 @@ def build(
         Factories of the user's own parts, by the name in ``Custom(name)``.
     weights
         The module's state. It is compared with the description before any memory is taken.
+    n_classes
+        Labels that a conditional model knows.
 
     Raises
     ------
@@ -62,10 +66,11 @@ def build(
             "build: code_size and likelihood must be chosen first, got 'auto'. Resolve the config."
         )
     _check_draws(model)
+    _check_condition(model, n_classes)
     own = parts or {}
     code = _code(model.code, size, own)
     likelihood: Likelihood = _part(model.likelihood, own)
-    ends = Ends(sample_shape, code.n_inputs(size), size, likelihood.output_shape(sample_shape))
+    ends = Ends(sample_shape, code.n_inputs(size), size + n_classes, likelihood.output_shape(sample_shape))
     module = AutoencoderModule(
         network=_network(model.network, ends, seed, own, weights),
         code=code,
@@ -74,6 +79,7 @@ def build(
         penalties=_penalties(model, own),
         sample_shape=sample_shape,
         seed=seed,
+        condition=_condition(n_classes, sample_shape, weights),
     )
     _check_supports(module)
     if weights is not None:
@@ -91,6 +97,33 @@ def _check_draws(model: Model) -> None:
             f"with {type(model.network).__name__}(switches=True), whose encoder tells the places of one. "
             "Set switches=False, or n_draws=1."
         )
+
+
+def _check_condition(model: Model, n_classes: int) -> None:
+    """A condition has classes, and a decoder that is told them is no mirror of the encoder."""
+    if (model.condition == "label") != (n_classes > 0):
+        raise ParameterError(
+            f"model: condition = {model.condition!r} got {n_classes} classes. Give rows labels where the model is "
+            "conditional on one, and none where it is not."
+        )
+    if n_classes and getattr(model.network, "tied", False):
+        raise ParameterError(
+            f"model: condition = 'label' gives the decoder numbers that no encoder gives, which cannot go with "
+            f"{type(model.network).__name__}(tied=True). Set tied=False, or condition='none'."
+        )
+
+
+def _condition(
+    n_classes: int, sample_shape: Shape, weights: Mapping[str, Tensor] | None
+) -> LabelCondition | None:
+    if not n_classes:
+        return None
+    if weights is not None:
+        with torch.device("meta"):
+            expected = LabelCondition(n_classes, sample_shape)
+        inside = {name: value for name, value in weights.items() if name.startswith("condition.")}
+        _check_weights(expected, inside, "condition.")
+    return LabelCondition(n_classes, sample_shape)
 
 
 def _code(description: Description, size: int, own: Mapping[str, Factory]) -> Code:

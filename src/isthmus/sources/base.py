@@ -25,7 +25,7 @@ class Source(ABC):
     schema: Schema
     """What a row is."""
     labels: NDArray[Any] | None
-    """One label a row, integers or strings, or None. Never used in training."""
+    """One label a row, integers or strings, or None. Only a model that is conditional on them learns from them."""
 
     @abstractmethod
     def __len__(self) -> int:

@@ -29,7 +29,8 @@ def training_threads(n: int) -> Generator[None]:
 def choose_threads(module: AutoencoderModule, batch_size: int) -> int:
     """One thread for small steps, which more would only slow down; never more than the process has cores."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module.eval()(torch.zeros(1, *module.sample_shape))
+        told = module if module.condition is None else module.given(torch.zeros(1, dtype=torch.int64))
+        told.eval()(torch.zeros(1, *module.sample_shape))
     work = 3 * batch_size * counter.get_total_flops()
     return max(1, min(int(work / WORK_A_THREAD), n_cores()))
 

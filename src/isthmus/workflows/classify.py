@@ -15,6 +15,7 @@ from isthmus.artifact.classifier import FittedClassifier
 from isthmus.config import Training
 from isthmus.config.catalogue import part_name
 from isthmus.config.defaults import Facts, resolve
+from isthmus.errors import ParameterError
 from isthmus.inference import Inference
 from isthmus.model.classifier import ClassifierModule
 from isthmus.model.halves import EncoderModule
@@ -55,6 +56,11 @@ def fit_classifier(
     training
         ``learning_rate`` is the head's and ``seed`` a number; ``"auto"`` elsewhere depends on sizes alone.
     """
+    if model.classes is not None:
+        raise ParameterError(
+            "classifier: expected an autoencoder that needs no label, got one that is conditional on a label, "
+            "which is what a classifier is to find. Fit it with condition='none'."
+        )
     Inference(model).check_source(source)
     seed = int(training.seed or 0)
     kept, held_out = split_labelled(labels, training.validation_share, seed)
@@ -96,7 +102,8 @@ def split_labelled(labels: Indices, validation_share: float, seed: int) -> tuple
 
 def class_logits(classifier: FittedClassifier, source: Source) -> NDArray[np.float32]:
     """Logits of all rows, ``(rows, n_classes)``; a row's do not depend on the rows beside it."""
-    return Inference(classifier.model).over(source, classifier.module.eval(), (len(classifier.classes),))
+    module = classifier.module.eval()
+    return Inference(classifier.model).over(source, lambda _, x: module(x), (len(classifier.classes),))
 
 
 def _rows(model: FittedModel, source: Source, labels: Indices, chosen: Indices) -> LabelledRows:

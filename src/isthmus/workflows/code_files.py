@@ -78,6 +78,21 @@ def read_codes(path: Path) -> NDArray[Any]:
     return codes
 
 
+def read_code_labels(path: Path) -> NDArray[Any] | None:
+    """Labels that :func:`write_codes` wrote beside codes, ``(rows,)``; None where it wrote none."""
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        with open_npz(path) as file:
+            return file.read("labels") if "labels" in file else None
+    if suffix != ".csv":
+        return None
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header, *lines = list(csv.reader(file)) or [[]]
+    if "label" not in header:
+        return None
+    return np.array([line[header.index("label")] for line in lines if line], dtype=str)
+
+
 def _read_npz(path: Path) -> NDArray[Any]:
     with open_npz(path) as file:
         if "codes" in file:

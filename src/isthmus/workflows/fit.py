@@ -30,11 +30,12 @@ from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import Factory, build
 from isthmus.model.start import can_start_at_pca, start_at_pca
 from isthmus.preprocessing import Scaling, infer_likelihood
+from isthmus.preprocessing.classes import class_numbers, classes_of, labels_of
 from isthmus.sources import Source, check_alike
 from isthmus.training.callbacks import Callback
 from isthmus.training.dead_units import check_can_revive
 from isthmus.training.loop import History, Trainer
-from isthmus.training.rows import SourceRows
+from isthmus.training.rows import LabelledRows, Rows, SourceRows
 from isthmus.training.stacked import check_can_stack, fit_layer_by_layer
 from isthmus.training.threads import choose_threads, training_threads
 from isthmus.workflows.row_order import Part, Weights, all_rows, split_rows
@@ -101,6 +102,7 @@ def prepare(
 ) -> Prepared:
     """Split, fit the preprocessing, replace every ``"auto"``, build and set the weights to begin with."""
     seed = secrets.randbits(32) if config.training.seed is None else config.training.seed
+    _check_condition(config)
     training, held_out = _split(source, config, sample_weight, validation, seed, who)
     config = _within_support(config)
     scaling = fit_scaling(training, config)
@@ -111,7 +113,16 @@ def prepare(
     value_range = _value_range(config, scaling, suggested.name)
     facts = Facts(source.schema.sample_shape, len(training.source), suggested.name, value_range)
     config = resolve(config, facts).with_training(seed=seed, device=choose_device(config.training.device))
-    module = build(config.model, scaling.model_shape, seed=seed, parts=parts)
+    classes = classes_of(labels_of(training.source, who)) if config.model.condition == "label" else None
+    if classes is not None and held_out is not None:
+        class_numbers(classes, labels_of(held_out.source, "validation"), "validation")
+    module = build(
+        config.model,
+        scaling.model_shape,
+        seed=seed,
+        parts=parts,
+        n_classes=0 if classes is None else len(classes),
+    )
     _check_support(module, scaling, training, held_out)
     baseline = fit_baseline(
         _reader(training, scaling), len(training.source), module.code.size, training.weights
@@ -130,7 +141,8 @@ def prepare(
         *([f"Likelihood: {suggested.reason}"] if as_suggested else []),
         *([] if overcomplete is None else [overcomplete]),
     )
-    return Prepared(FittedModel(config, scaling, module, baseline, notes=notes), training, held_out)
+    model = FittedModel(config, scaling, module, baseline, notes=notes, classes=classes)
+    return Prepared(model, training, held_out)
 
 
 def train(prepared: Prepared, callbacks: Sequence[Callback] = ()) -> History:
@@ -142,8 +154,8 @@ def train(prepared: Prepared, callbacks: Sequence[Callback] = ()) -> History:
     else:
         run = Trainer(model.module, plan, n_epochs_done=len(model.epochs)).fit
     history = run(
-        SourceRows(training.source, model.scaling),
-        None if validation is None else SourceRows(validation.source, model.scaling),
+        _rows(model, training),
+        None if validation is None else _rows(model, validation),
         sample_weight=_tensor(training.weights),
         validation_weight=None if validation is None else _tensor(validation.weights),
         callbacks=callbacks,
@@ -156,6 +168,13 @@ def train(prepared: Prepared, callbacks: Sequence[Callback] = ()) -> History:
     seen = training if validation is None else validation
     model.metrics = _metrics(model, seen, "training" if validation is None else "validation")
     return history
+
+
+def _rows(model: FittedModel, part: Part) -> Rows[Any]:
+    """What the loop reads: rows in model units, with their labels where the model is conditional on them."""
+    rows = SourceRows(part.source, model.scaling)
+    numbers = Inference(model).class_numbers(part.source)
+    return rows if numbers is None else LabelledRows(rows, torch.from_numpy(numbers))
 
 
 def _metrics(model: FittedModel, part: Part, rows_are: str) -> dict[str, Any]:
@@ -181,9 +200,11 @@ def train_further(
     _check_fits(model, source)
     wanted = model.config.training if training is None else training
     seed = wanted.seed if wanted.seed is not None else model.config.training.seed or 0
-    part, validation = split_rows(source, sample_weight, wanted.validation_share, seed)
+    labelled = model.classes is not None
+    part, validation = split_rows(source, sample_weight, wanted.validation_share, seed, labelled=labelled)
     facts = Facts(source.schema.sample_shape, len(part.source), part_name(model.config.model.likelihood))
     start = model.config.training.start
+    _check_condition(replace(model.config, training=wanted.replace(start="auto")))
     config = resolve(replace(model.config, training=wanted), facts)
     config = config.with_training(seed=seed, start=start, device=choose_device(wanted.device))
     _check_support(model.module, model.scaling, None, part, validation)
@@ -212,10 +233,10 @@ def one_pass(
     A pass that fails leaves the model and the trainer as they were.
     """
     _check_fits(model, source)
-    part = all_rows(source, sample_weight)
+    part = all_rows(source, sample_weight, labelled=model.classes is not None)
     _check_support(model.module, model.scaling, None, part)
     with _restored_on_failure(model, trainer):
-        epoch = trainer.one_pass(SourceRows(part.source, model.scaling), _tensor(part.weights))
+        epoch = trainer.one_pass(_rows(model, part), _tensor(part.weights))
         model.module.to("cpu")
         model.epochs = [*model.epochs, {**epoch.to_dict(), "epoch": len(model.epochs) + 1}]
         model.best_epoch = len(model.epochs)
@@ -314,10 +335,31 @@ def _split(
     seed: int,
     who: str,
 ) -> tuple[Part, Part | None]:
+    labelled = config.model.condition == "label"
+    if labelled:
+        labels_of(source, who)
     if validation is None:
-        return split_rows(source, sample_weight, config.training.validation_share, seed, who)
+        share = config.training.validation_share
+        return split_rows(source, sample_weight, share, seed, who, labelled=labelled)
     check_alike(validation.schema, source.schema, "validation")
-    return split_rows(source, sample_weight, 0.0, seed, who)[0], all_rows(validation, who="validation")
+    training, _ = split_rows(source, sample_weight, 0.0, seed, who, labelled=labelled)
+    return training, all_rows(validation, who="validation", labelled=labelled)
+
+
+def _check_condition(config: Config) -> None:
+    """Refuse what sets a network's weights without knowing that labels enter it."""
+    if config.model.condition == "none":
+        return
+    for name, wanted, instead in (
+        ("start", "pca", "auto"),
+        ("scheme", "layer_by_layer", "end_to_end"),
+        ("dead_units", "revived", "left"),
+    ):
+        if getattr(config.training, name) == wanted:
+            raise ParameterError(
+                f"training: {name} = {wanted!r} cannot go with a model of condition = 'label', whose network is told "
+                f"labels that it knows nothing of. Set {name} = {instead!r}, or condition = 'none'."
+            )
 
 
 def _reader(training: Part, scaling: Scaling) -> Callable[[slice], NDArray[np.float32]]:

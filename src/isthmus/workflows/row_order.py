@@ -42,9 +42,14 @@ def split_rows(
     validation_share: float,
     seed: int,
     who: str = "fit",
+    *,
+    labelled: bool = False,
 ) -> tuple[Part, Part | None]:
-    """Training and validation rows of a source; the choice is a function of the rows and the seed."""
-    rows, weights, counts = weighted_set(source, sample_weight, who)
+    """Training and validation rows of a source; the choice is a function of the rows and the seed.
+
+    ``labelled`` rows are equal where their labels are too, and every label keeps a row to train on.
+    """
+    rows, weights, counts = weighted_set(source, sample_weight, who, labelled=labelled)
     if len(rows) < 2:
         raise DataError(
             f"fit: expected at least 2 different rows, got {len(rows)} (n_samples = {len(source)}). "
@@ -52,6 +57,9 @@ def split_rows(
         )
     order = Randomness(seed, "validation split").permutation(len(rows)).numpy()
     n_validation = int(validation_share * len(rows))
+    if labelled and source.labels is not None:
+        order = _first_of_each_last(order, source.labels[rows])
+        n_validation = min(n_validation, len(rows) - len(np.unique(source.labels[rows])))
     held_out = np.sort(order[:n_validation])
     training = np.sort(order[n_validation:])
     if n_validation == 0:
@@ -61,10 +69,10 @@ def split_rows(
 
 
 def weighted_set(
-    source: Source, sample_weight: NDArray[np.float64] | None, who: str = "fit"
+    source: Source, sample_weight: NDArray[np.float64] | None, who: str = "fit", *, labelled: bool = False
 ) -> tuple[Indices, NDArray[np.float64], Indices]:
     """Different rows of positive weight in canonical order: a position, total weight and count of each."""
-    digests = _digests(source, who)
+    digests = _digests(source, who, source.labels if labelled else None)
     _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
     inverse = inverse.ravel()
     weights = np.bincount(inverse, weights=sample_weight, minlength=len(first)).astype(np.float64)
@@ -74,9 +82,15 @@ def weighted_set(
     return first[kept].astype(np.int64), weights[kept], counts[kept]
 
 
-def all_rows(source: Source, sample_weight: NDArray[np.float64] | None = None, who: str = "fit") -> Part:
+def all_rows(
+    source: Source,
+    sample_weight: NDArray[np.float64] | None = None,
+    who: str = "fit",
+    *,
+    labelled: bool = False,
+) -> Part:
     """Every row of a source as one part, as the weighted set that it is."""
-    rows, weights, counts = weighted_set(source, sample_weight, who)
+    rows, weights, counts = weighted_set(source, sample_weight, who, labelled=labelled)
     return _part(source, rows, weights, counts, np.arange(len(rows)))
 
 
@@ -89,8 +103,15 @@ def _part(
     return Part(Subset(source, rows[chosen]), normalised, int(counts[chosen].sum()))
 
 
-def _digests(source: Source, who: str) -> NDArray[np.void]:
-    """A digest of each row's bytes, 16 bytes a row; every row is finite."""
+def _first_of_each_last(order: Indices, labels: NDArray[Any]) -> Indices:
+    """The same order with the first row of each label moved to its end."""
+    _, first = np.unique(labels[order], return_index=True)
+    first = np.sort(first)
+    return np.concatenate([np.delete(order, first), order[first]])
+
+
+def _digests(source: Source, who: str, labels: NDArray[Any] | None) -> NDArray[np.void]:
+    """A digest of each row's bytes, and of its label if there are any, 16 bytes a row; every row is finite."""
     found = np.empty(len(source), "V16")
     for start in range(0, len(source), BLOCK):
         block: NDArray[Any] = np.ascontiguousarray(source.read(slice(start, start + BLOCK)))
@@ -98,5 +119,8 @@ def _digests(source: Source, who: str) -> NDArray[np.void]:
         if block.dtype.kind == "f":
             block = block + 0.0  # -0.0 is 0.0
         for row, values in enumerate(block):
-            found[start + row] = hashlib.blake2b(values.data, digest_size=16).digest()
+            digest = hashlib.blake2b(values.data, digest_size=16)
+            if labels is not None:
+                digest.update(str(labels[start + row]).encode())
+            found[start + row] = digest.digest()
     return found
