@@ -102,7 +102,7 @@ def run(lab: Lab) -> Outcome:
         axis.set(xlabel="clean squared error, held out", title=title)
     axes[0].legend(frameon=False, fontsize=8)
     lab.figure(figure)
-    step = {kind: np.mean([one["step"] for several in found[kind] for one in several]) for kind in found}
+    step = {kind: np.median([one["step"] for several in found[kind] for one in several]) for kind in found}
     full = not lab.quick
     return Outcome(
         [
