@@ -4,12 +4,45 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from isthmus.errors import ArtifactError
 from isthmus.shapes import Shape, n_values, shape_text
 
-Kind = Literal["vectors", "sequences", "pictures"]
+Kind = Literal["vectors", "sequences", "pictures", "tables"]
+ColumnType = Literal["continuous", "count", "category", "boolean", "date"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table: what it is called, what it means and how its values stand in a row.
+
+    A row of a table is float64: numbers as they are, categories and booleans as their place in
+    ``categories``, dates as seconds since 1970 (UTC), and NaN wherever there is a gap.
+
+    Parameters
+    ----------
+    name
+        As the file or the frame has it.
+    type
+        ``"continuous"``, ``"count"`` (whole numbers from 0), ``"category"``, ``"boolean"`` or ``"date"``.
+    dtype
+        Arrow's name of the type that the values came in and go out as, for example ``"int64"``,
+        ``"string"`` or ``"timestamp[ns]"``.
+    categories
+        What a category may be, in the order of its numbers; of a boolean ``(False, True)``. None of
+        columns that are numbers.
+
+    Examples
+    --------
+    >>> Column("thal", "category", "string", ("fixed defect", "normal"))
+    Column(name='thal', type='category', dtype='string', categories=('fixed defect', 'normal'))
+    """
+
+    name: str
+    type: ColumnType
+    dtype: str
+    categories: tuple[str | int | float | bool, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +52,11 @@ class Schema:
     Parameters
     ----------
     kind
-        ``"vectors"`` (rows, features), ``"sequences"`` (rows, steps, channels) or ``"pictures"``
-        (rows, height, width, channels).
+        ``"vectors"`` (rows, features), ``"sequences"`` (rows, steps, channels), ``"pictures"``
+        (rows, height, width, channels) or ``"tables"`` (rows, columns of several types, with gaps).
     sample_shape
-        Shape of one row, channels last: ``(features,)``, ``(steps, channels)`` or
-        ``(height, width, channels)``.
+        Shape of one row, channels last: ``(features,)``, ``(steps, channels)``,
+        ``(height, width, channels)`` or ``(columns,)``.
     dtype
         NumPy name of the values' type in the source, for example ``"uint8"``.
     value_range
@@ -31,6 +64,8 @@ class Schema:
         gives (``(0, 255)`` for 8-bit pictures); of fitted pictures, what is mapped to [0, 1]. Else None.
     columns
         Names of the features of vectors, where the source has names.
+    table
+        The columns of tables, and of nothing else.
 
     Examples
     --------
@@ -43,6 +78,7 @@ class Schema:
     dtype: str
     value_range: tuple[float, float] | None = None
     columns: tuple[str, ...] | None = None
+    table: tuple[Column, ...] | None = None
 
     @property
     def n_values(self) -> int:
@@ -66,10 +102,10 @@ class Schema:
         ArtifactError
             No rows of that kind can be.
         """
-        columns, value_range = values.get("columns"), values.get("value_range")
-        if not _is_possible(values, columns, value_range):
+        columns, value_range, table = (values.get(name) for name in ("columns", "value_range", "table"))
+        if not _is_possible(values, columns, value_range, table):
             raise ArtifactError(
-                f"Schema: expected the description of vectors, sequences or pictures of numbers, got "
+                f"Schema: expected the description of vectors, sequences, pictures or tables, got "
                 f"{str(values)[:200]}; the model file is damaged, take another copy."
             )
         return cls(
@@ -78,6 +114,7 @@ class Schema:
             dtype=values["dtype"],
             value_range=None if value_range is None else (value_range[0], value_range[1]),
             columns=None if columns is None else tuple(columns),
+            table=None if table is None else tuple(_column(one) for one in table),
         )
 
 
@@ -86,16 +123,42 @@ TYPES = {
     "float16", "float32", "float64", "longdouble", "float96", "float128",
 }  # fmt: skip
 """NumPy's names of what a source may hold."""
-AXES = {"vectors": 1, "sequences": 2, "pictures": 3}
+AXES = {"vectors": 1, "sequences": 2, "pictures": 3, "tables": 1}
 
 
-def _is_possible(values: dict[str, Any], columns: Any, value_range: Any) -> bool:
+def _column(values: dict[str, Any]) -> Column:
+    categories = values["categories"]
+    return Column(
+        values["name"], values["type"], values["dtype"], None if categories is None else tuple(categories)
+    )
+
+
+def _is_table(table: Any, n_columns: int) -> bool:
+    return isinstance(table, (list, tuple)) and len(table) == n_columns and all(map(_is_column, table))
+
+
+def _is_column(values: Any) -> bool:
+    if not isinstance(values, dict) or set(values) != {"name", "type", "dtype", "categories"}:
+        return False
+    categories = values["categories"]
+    if not isinstance(values["name"], str) or not isinstance(values["dtype"], str):
+        return False
+    if values["type"] not in ("category", "boolean"):
+        return values["type"] in get_args(ColumnType) and categories is None
+    return isinstance(categories, (list, tuple)) and all(
+        isinstance(one, (str, int, float)) for one in categories
+    )
+
+
+def _is_possible(values: dict[str, Any], columns: Any, value_range: Any, table: Any) -> bool:
     shape, kind = values["sample_shape"], values["kind"]
     if not isinstance(kind, str) or kind not in AXES or values["dtype"] not in TYPES:
         return False
     if not isinstance(shape, (list, tuple)) or len(shape) != AXES[kind]:
         return False
     if not all(type(side) is int and side >= 1 for side in shape):
+        return False
+    if not _is_table(table, shape[0]) if kind == "tables" else table is not None:
         return False
     if columns is not None and not (
         isinstance(columns, (list, tuple))
