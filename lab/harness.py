@@ -38,8 +38,12 @@ from isthmus.workflows.fit import fit
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 QUICK_RESULTS = HERE.parent / "build" / "lab-quick"
+WORK = HERE.parent / "build" / "lab-work"
+"""What an interrupted run goes on with, pictures and points too: kept here, not part of the results."""
 MODELS = HERE.parent / "build" / "lab-models"
 """Fitted models that a run may go on with: kept here, not part of the results."""
+MOST_NUMBERS = 40
+"""Numbers of a list that a result file takes."""
 PAGE = HERE.parent / "docs" / "lab.md"
 ORDER = HERE / "order.txt"
 INK, ACCENT, SECOND, THIRD = "#1f2a37", "#0f766e", "#b45309", "#6d28d9"
@@ -96,13 +100,14 @@ class Lab:
 
     def __init__(self, experiment: Experiment, quick: bool, folder: Path | None, fresh: bool = False) -> None:
         self.experiment, self.quick, self.folder = experiment, quick, folder
-        self.results = QUICK_RESULTS if quick else RESULTS
+        self.results, work = (QUICK_RESULTS, QUICK_RESULTS / "work") if quick else (RESULTS, WORK)
         self.results.mkdir(parents=True, exist_ok=True)
-        self._path = self.results / f"{experiment.name}.json"
-        self._kept: dict[str, Any] = {}
+        work.mkdir(parents=True, exist_ok=True)
+        self._work = work / f"{experiment.name}.json"
         self._fresh = fresh
-        if self._path.exists() and not fresh:
-            self._kept = json.loads(self._path.read_text()).get("kept", {})
+        self._kept: dict[str, Any] = (
+            json.loads(self._work.read_text()) if self._work.exists() and not fresh else {}
+        )
 
     def once(self, key: str, work: Callable[[], Any]) -> Any:
         """The result of ``work``, or the one kept under ``key`` by an earlier run. Plain numbers and lists."""
@@ -110,7 +115,7 @@ class Lab:
             start = time.perf_counter()
             value = work()
             self._kept[key] = {"value": value, "seconds": round(time.perf_counter() - start, 1)}
-            self._write({})
+            _write(self._work, self._kept, indent=None)
             print(f"  {key}: {_short(value)} ({self._kept[key]['seconds']:.0f} s)", flush=True)
         return self._kept[key]["value"]
 
@@ -170,7 +175,8 @@ class Lab:
 
     def finish(self, outcome: Outcome) -> None:
         """Keep the outcome, and say it."""
-        self._write(
+        _write(
+            self.results / f"{self.experiment.name}.json",
             {
                 "experiment": asdict(self.experiment),
                 "figures": [asdict(one) for one in outcome.figures],
@@ -178,17 +184,12 @@ class Lab:
                 "seconds": round(sum(one["seconds"] for one in self._kept.values())),
                 "machine": f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}",
                 "date": time.strftime("%Y-%m-%d"),
-            }
+                "kept": {key: _numbers(one["value"]) for key, one in self._kept.items()},
+            },
+            indent=1,
         )
         for one in outcome.figures:
             print(f"  {one.what}: {one.ours}" + (f"   [{one.beside}]" if one.beside else "") + _mark(one))
-
-    def _write(self, more: dict[str, Any]) -> None:
-        before = json.loads(self._path.read_text()) if self._path.exists() else {}
-        text = json.dumps({**before, **more, "kept": self._kept}, indent=1)
-        part = self._path.with_suffix(".part")
-        part.write_text(text + "\n")
-        part.replace(self._path)
 
 
 def start(
@@ -334,6 +335,23 @@ def _folder(data: str) -> Path | None:
 
 def _mark(one: Finding) -> str:
     return "" if one.met is None else f"   floor {one.floor}: {'met' if one.met else 'NOT MET'}"
+
+
+def _write(path: Path, values: dict[str, Any], indent: int | None) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(values, indent=indent) + "\n")
+    part.replace(path)
+
+
+def _numbers(value: Any) -> Any:
+    """A result without its pictures and points: lists of many numbers, or of lists, are left out."""
+    if isinstance(value, dict):
+        kept = {key: _numbers(one) for key, one in value.items()}
+        return {key: one for key, one in kept.items() if one is not None}
+    if not isinstance(value, list):
+        return value
+    short = len(value) <= MOST_NUMBERS and not any(isinstance(one, (list, dict)) for one in value)
+    return value if short else None
 
 
 def _short(value: Any) -> str:
