@@ -197,14 +197,16 @@ def draw(lab: Lab, slopes: dict[float, Any], sheet: Any) -> None:
         length = np.linalg.norm(known, axis=1, keepdims=True)
         axis.quiver(*grid.T, *(known / length).T, color=INK, alpha=0.35, scale=24, width=0.006)
         axis.quiver(*grid.T, *(ours / length).T, color=ACCENT, scale=24, width=0.003)
-        axis.set(title=f"slope at noise {scale:g}: known grey, ours green", aspect="equal")
+        axis.set(aspect="equal")
+        axis.set_title(f"slope at noise {scale:g}\nknown grey, ours green", fontsize=10)
     angle = np.linspace(FIRST, LAST, 400)
     axes[2].plot(*roll(angle, angle)[:, :2].T, color=INK, lw=0.8)
     off, moved = np.array(sheet["off"]), np.array(sheet["moved"])
     axes[2].quiver(
         *off.T, *(moved - off).T, color=ACCENT, angles="xy", scale_units="xy", scale=1, width=0.004
     )
-    axes[2].set(title="a rolled-up sheet from its end: r(x) - x", aspect="equal")
+    axes[2].set(aspect="equal")
+    axes[2].set_title("a rolled-up sheet from its end\nr(x) - x", fontsize=10)
     for axis in axes:
         axis.set_xticks([])
         axis.set_yticks([])

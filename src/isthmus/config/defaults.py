@@ -106,7 +106,7 @@ def hidden_sizes(n_rows: int) -> tuple[int, ...]:
     ((64,), (256, 128), (1024, 512, 256))
     """
     width = _power_of_two(8 * math.sqrt(n_rows), NARROWEST, WIDEST)
-    depth = 1 if n_rows < 1_000 else 2 if n_rows < 30_000 else 3
+    depth = 1 if n_rows < 250 else 2 if n_rows < 30_000 else 3
     return tuple(width >> layer for layer in range(depth))
 
 
