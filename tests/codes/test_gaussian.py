@@ -32,6 +32,7 @@ def test_laws(size: int, beta: float) -> None:
     "params",
     [
         {"warm_up_share": 0.5, "beta": 2.0},
+        {"warm_up_share": 0.5, "first_beta": 100.0},
         {"free_bits": 0.5},
         {"capacity": 3.0, "beta": 10.0},
         {"capacity": 0.0, "capacity_share": 0.0},
@@ -54,6 +55,25 @@ def test_beta_warms_up() -> None:
     code = Gaussian(3, beta=4.0, warm_up_share=0.25)
     for progress, beta in ((0.0, 0.0), (0.125, 2.0), (0.25, 4.0), (1.0, 4.0)):
         torch.testing.assert_close(code.cost(RATES, progress), beta * RATES.sum(dim=1))
+
+
+def test_beta_falls_by_equal_ratios() -> None:
+    """Of beta 100, 10 and 1 the middle one is that of half the way, unlike on a straight line."""
+    code = Gaussian(3, warm_up_share=0.5, first_beta=100.0)
+    for progress, beta in ((0.0, 100.0), (0.25, 10.0), (0.5, 1.0), (1.0, 1.0)):
+        torch.testing.assert_close(code.cost(RATES, progress), beta * RATES.sum(dim=1))
+    to_zero = Gaussian(3, beta=0.0, warm_up_share=0.5, first_beta=2.0)
+    torch.testing.assert_close(to_zero.cost(RATES, 0.25), RATES.sum(dim=1))
+
+
+def test_a_falling_beta_is_a_falling_scale() -> None:
+    """Under N(g, scale^2) a beta of b has the gradient of scale sqrt(b), but for the loss's unit."""
+    error = torch.tensor([0.3, 2.0], dtype=torch.float64)
+    b, scale = 25.0, 0.1
+    torch.testing.assert_close(
+        (error / (2 * scale**2) + Gaussian(3, beta=b).cost(RATES)) / b,
+        error / (2 * (scale * b**0.5) ** 2) + Gaussian(3).cost(RATES),
+    )
 
 
 def test_free_bits_clamp_the_mean_over_the_batch() -> None:
@@ -88,6 +108,8 @@ def test_capacity_holds_the_rate_to_a_rising_number() -> None:
         ({"n_draws": 5, "warm_up_share": 0.1}, "n_draws must be 1 beside warm_up_share=0.1"),
         ({"n_draws": 5, "free_bits": 0.1}, "n_draws must be 1 beside free_bits=0.1"),
         ({"n_draws": 5, "capacity": 0.0}, "n_draws must be 1 beside capacity=0.0"),
+        ({"first_beta": 9.0}, "first_beta needs a warm_up_share above 0, got first_beta=9.0 and none"),
+        ({"first_beta": -1.0, "warm_up_share": 0.5}, "first_beta must be in"),
         ({"n_draws": 0}, "n_draws must be in"),
         ({"capacity": -1.0}, "capacity must be in"),
     ],

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from isthmus.codes.base import Code, CodeOutput
 from isthmus.numerics.divergences import kl_from_standard_normal
-from isthmus.numerics.ramp import ramp
+from isthmus.numerics.ramp import ramp, ratio_between
 from isthmus.numerics.randomness import Randomness
 
 LOG_VARIANCE_RANGE = (-20.0, 20.0)
@@ -30,6 +30,7 @@ class Gaussian(Code):
         capacity: float | None = None,
         capacity_share: float = 0.5,
         n_draws: int = 1,
+        first_beta: float = 0.0,
     ) -> None:
         super().__init__(size)
         self.rate_weight = beta
@@ -38,6 +39,7 @@ class Gaussian(Code):
         self.capacity = capacity
         self.capacity_share = capacity_share
         self.n_draws = n_draws
+        self.first_beta = first_beta
         self.scope = "batch" if free_bits > 0 or capacity is not None else "example"
 
     @staticmethod
@@ -68,7 +70,7 @@ class Gaussian(Code):
 
         In evaluation each row counts as a batch of its own.
         """
-        beta = self.rate_weight * ramp(progress, self.warm_up_share)
+        beta = ratio_between(self.first_beta, self.rate_weight, ramp(progress, self.warm_up_share))
         if self.free_bits > 0:
             known = rates.mean(dim=0) if self.training else rates
             return beta * known.clamp_min(self.free_bits).sum(dim=-1)

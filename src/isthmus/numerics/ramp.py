@@ -26,3 +26,14 @@ def between(first: float, last: float | None, progress: float) -> float:
     ([0.4, 0.2, 0.0], 0.4)
     """
     return first if last is None else first + (last - first) * progress
+
+
+def ratio_between(first: float, last: float, progress: float) -> float:
+    """From ``first`` to ``last`` by equal ratios; in a straight line where either is 0.
+
+    >>> [ratio_between(100.0, 1.0, progress) for progress in (0.0, 0.5, 1.0)], ratio_between(0.0, 2.0, 0.5)
+    ([100.0, 10.0, 1.0], 1.0)
+    """
+    if first > 0 and last > 0:
+        return first ** (1 - progress) * last**progress
+    return between(first, last, progress)

@@ -175,8 +175,13 @@ class GaussianCode(Code):
         Weight of the rate, at least 0; 1 is the evidence lower bound. Under squared error, which is
         no density, beta is twice the variance of the Gaussian that it stands for.
     warm_up_share
-        Share of the training, in [0, 1], over which beta rises linearly from 0 (Bowman et al. 2016;
-        Sonderby et al. 2016); 0 does not warm up.
+        Share of the training, in [0, 1], over which beta goes from ``first_beta`` to its value, linearly
+        from 0 (Bowman et al. 2016; Sonderby et al. 2016); 0 does not warm up.
+    first_beta
+        Where beta begins, at least 0. Above 0 it goes by equal ratios: falling from far above beta, it
+        finds what is common to many rows first and details later (deterministic annealing, Rose 1998),
+        which places modes that lie apart; under a Gaussian likelihood this is a scale that falls by the
+        root of the same ratio. Needs ``warm_up_share`` above 0.
     free_bits
         Nats, at least 0, that each unit may cost for nothing: ``beta * sum_j max(free_bits, mean over
         the batch of KL_j)`` (Kingma et al. 2016, equation 15); 0 leaves the rate as it is.
@@ -221,6 +226,9 @@ class GaussianCode(Code):
         float, numpy_scalars, within("[0, 1]", "It is a share of the training; try 0.5.")
     ] = 0.5
     n_draws: Annotated[int, numpy_scalars, within("[1, inf)", "It is a count of draws; try 5, or 1.")] = 1
+    first_beta: Annotated[
+        float, numpy_scalars, within("[0, inf)", "Beta begins there; try 100, or 0 to warm up.")
+    ] = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot work together."""
@@ -228,6 +236,11 @@ class GaussianCode(Code):
             raise ParameterError(
                 f"GaussianCode: free_bits must be 0 beside capacity={self.capacity}, got {self.free_bits}. "
                 "Both change what the rate costs; choose one."
+            )
+        if self.first_beta > 0 and self.warm_up_share == 0:
+            raise ParameterError(
+                f"GaussianCode: first_beta needs a warm_up_share above 0, got first_beta={self.first_beta} and none. "
+                "It tells from where beta goes to its value; try warm_up_share=0.7."
             )
         others = {
             "beta": (self.beta, 1.0),
