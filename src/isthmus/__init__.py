@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from isthmus.version import __version__ as __version__
 
 _PUBLIC = {
+    "AnomalyDetector": "isthmus.estimators",
     "Autoencoder": "isthmus.estimators",
     "AutoencoderClassifier": "isthmus.estimators",
+    "AutoencoderClusterer": "isthmus.estimators",
     "ContractiveAutoencoder": "isthmus.estimators",
     "ConvolutionalAutoencoder": "isthmus.estimators",
     "DenoisingAutoencoder": "isthmus.estimators",
@@ -56,8 +58,10 @@ _PUBLIC = {
 __all__ = [
     "L1",
     "L2",
+    "AnomalyDetector",
     "Autoencoder",
     "AutoencoderClassifier",
+    "AutoencoderClusterer",
     "BatchTopKCode",
     "Bernoulli",
     "Block",
@@ -124,8 +128,10 @@ if TYPE_CHECKING:
     )
     from isthmus.errors import IsthmusError
     from isthmus.estimators import (
+        AnomalyDetector,
         Autoencoder,
         AutoencoderClassifier,
+        AutoencoderClusterer,
         ContractiveAutoencoder,
         ConvolutionalAutoencoder,
         DenoisingAutoencoder,

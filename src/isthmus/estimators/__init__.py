@@ -2,6 +2,8 @@
 
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.classifier import AutoencoderClassifier
+from isthmus.estimators.clusterer import AutoencoderClusterer
+from isthmus.estimators.detector import AnomalyDetector
 from isthmus.estimators.recipes import (
     ContractiveAutoencoder,
     ConvolutionalAutoencoder,
@@ -11,8 +13,10 @@ from isthmus.estimators.recipes import (
 )
 
 __all__ = [
+    "AnomalyDetector",
     "Autoencoder",
     "AutoencoderClassifier",
+    "AutoencoderClusterer",
     "ContractiveAutoencoder",
     "ConvolutionalAutoencoder",
     "DenoisingAutoencoder",
