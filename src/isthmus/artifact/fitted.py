@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from isthmus.artifact.anomaly import Usual
 from isthmus.artifact.baseline import Baseline
 from isthmus.artifact.file import Tensors, from_bytes, read, to_bytes, write_atomically
 from isthmus.artifact.records import check_epochs, check_metrics
@@ -46,6 +47,8 @@ class FittedModel:
         What a user should know, one sentence each.
     classes
         Labels that a conditional model was fitted on, in order, ``(n_classes,)``; None of another.
+    usual
+        What anomalies are measured against, or None, as in files of isthmus before it knew of any.
     """
 
     config: Config
@@ -57,6 +60,7 @@ class FittedModel:
     best_epoch: int = 0
     notes: tuple[str, ...] = ()
     classes: NDArray[Any] | None = None
+    usual: Usual | None = None
 
     @property
     def n_parameters(self) -> int:
@@ -83,6 +87,9 @@ class FittedModel:
         if self.baseline is not None:
             tensors["baseline.mean"] = self.baseline.mean
             tensors["baseline.components"] = self.baseline.components
+        if self.usual is not None:
+            document["usual"], arrays = self.usual.to_state()
+            tensors |= {f"usual.{name}": value for name, value in arrays.items()}
         return to_bytes(document, tensors)
 
     @classmethod
@@ -125,6 +132,7 @@ class FittedModel:
                 best_epoch=document["best_epoch"],
                 notes=tuple(document["notes"]),
                 classes=classes,
+                usual=_usual(document, tensors, scaling.schema.n_values),
             )
         except ArtifactError:
             raise
@@ -208,6 +216,12 @@ def _classes(document: dict[str, Any]) -> NDArray[Any] | None:
     if classes.ndim != 1 or len(np.unique(classes)) != len(classes):
         raise ValueError("classes are no list of different labels")
     return classes
+
+
+def _usual(document: dict[str, Any], tensors: Tensors, n_values: int) -> Usual | None:
+    if "usual" not in document:
+        return None
+    return Usual.from_state(document["usual"], _under("usual.", tensors), n_values)
 
 
 def _baseline(arrays: Tensors, n_values: int) -> Baseline | None:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.artifact import Baseline, FittedModel
+from isthmus.artifact.anomaly import Measure, Usual
 from isthmus.config import Config, Training
 from isthmus.config.catalogue import part_name
 from isthmus.config.defaults import Facts, learning_rate, resolve
@@ -24,6 +25,7 @@ from isthmus.config.parts.likelihoods import Bernoulli
 from isthmus.errors import DataError, ParameterError
 from isthmus.evaluation.baselines import fit_baseline
 from isthmus.evaluation.metrics import measure
+from isthmus.exploration.anomaly import fit_usual
 from isthmus.inference import Inference
 from isthmus.likelihoods.base import Likelihood
 from isthmus.model.autoencoder import AutoencoderModule
@@ -137,6 +139,7 @@ def prepare(
     as_suggested = part_name(config.model.likelihood) == suggested.name
     overcomplete = overcomplete_note(config, scaling.schema.n_values)
     notes = (
+        *source.notes,
         *scaling.notes,
         *([f"Likelihood: {suggested.reason}"] if as_suggested else []),
         *([] if overcomplete is None else [overcomplete]),
@@ -167,6 +170,7 @@ def train(prepared: Prepared, callbacks: Sequence[Callback] = ()) -> History:
     model.best_epoch = before + history.best_epoch
     seen = training if validation is None else validation
     model.metrics = _metrics(model, seen, "training" if validation is None else "validation")
+    model.usual = _usual(model, training, validation)
     return history
 
 
@@ -182,6 +186,37 @@ def _metrics(model: FittedModel, part: Part, rows_are: str) -> dict[str, Any]:
     with training_threads(threads if isinstance(threads, int) else 1):
         measured = measure(Inference(model), part.source, part.weights, n_given=part.n_given)
     return {"rows_are": rows_are, **measured.to_dict()}
+
+
+def usual_rows(
+    model: FittedModel,
+    source: Source,
+    sample_weight: NDArray[np.float64] | None = None,
+    *,
+    validation_share: float = 0.0,
+    measure: Measure = "relative_error",
+) -> Usual:
+    """What is usual among rows, of which a fit of that share and the model's seed holds some out."""
+    _check_fits(model, source)
+    seed, labelled = model.config.training.seed or 0, model.classes is not None
+    return _usual(
+        model, *split_rows(source, sample_weight, validation_share, seed, labelled=labelled), measure
+    )
+
+
+def _usual(
+    model: FittedModel, training: Part, validation: Part | None, measure: Measure = "relative_error"
+) -> Usual:
+    threads = model.config.training.threads
+    with training_threads(threads if isinstance(threads, int) else 1):
+        return fit_usual(
+            Inference(model),
+            training.source,
+            training.weights,
+            held_out=None if validation is None else validation.source,
+            held_out_weights=None if validation is None else validation.weights,
+            measure=measure,
+        )
 
 
 def train_further(
@@ -241,19 +276,20 @@ def one_pass(
         model.epochs = [*model.epochs, {**epoch.to_dict(), "epoch": len(model.epochs) + 1}]
         model.best_epoch = len(model.epochs)
         model.metrics = _metrics(model, part, "training")
+        model.usual = None  # of other rows and other weights; a pass over a stream is not to cost three
 
 
 @contextmanager
 def _restored_on_failure(model: FittedModel, trainer: Trainer | None = None) -> Generator[None]:
     """Give a model, and its trainer, their state back whatever ends the training early."""
-    records = model.config, model.epochs, model.best_epoch, model.metrics
+    records = model.config, model.epochs, model.best_epoch, model.metrics, model.usual
     moments = None if trainer is None else copy.deepcopy(trainer.optimiser.state_dict())
     n_steps_done = 0 if trainer is None else trainer.n_steps_done
     weights = {name: value.clone() for name, value in model.module.state_dict().items()}
     try:
         yield
     except BaseException:
-        model.config, model.epochs, model.best_epoch, model.metrics = records
+        model.config, model.epochs, model.best_epoch, model.metrics, model.usual = records
         model.module.to("cpu").load_state_dict(weights)
         model.module.eval()
         if trainer is not None and moments is not None:

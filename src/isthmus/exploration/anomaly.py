@@ -1,0 +1,267 @@
+"""How odd a row is to a fitted model, and which of its values make it so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isthmus.artifact.anomaly import USUAL_SHARE, Measure, Usual, quantiles
+from isthmus.codes.base import Code
+from isthmus.errors import ParameterError
+from isthmus.exploration.regions import Regions, regions_of
+from isthmus.inference import Inference
+from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.sources import Source
+from isthmus.sources.subset import Subset
+
+MOST_ROWS = 10_000
+"""Rows, evenly spaced, that tell what is usual: a thousandth of them is ten rows."""
+FLOOR_SHARE, FLOOR = 1e-2, 1e-6
+"""An error counts against its value's usual one, but against no less than this share of the values' mean
+usual error, nor than a thousandth of a model unit, squared: a column that was always the same would
+otherwise outweigh all others for a rounding error."""
+N_FILLS = 4
+"""How often what is hidden is filled in from the reconstruction of the row filled in before."""
+BLOCK = 1024
+
+Array = NDArray[np.float32]
+
+
+class AnomalyScore:
+    r"""How odd rows are to a model: larger is odder.
+
+    With the squared error ``e_j = (x_j - r(x)_j)^2`` of each value j in model units and its usual size
+    ``t_j``, the mean of ``e_j`` over the training rows, the anomaly of a row is, by ``measure``,
+
+    - ``"relative_error"``: the mean over the d values of ``log(1 + e_j / t_j)``. A value that the model
+      rebuilds well is odd by a small error, and one wild value does not outweigh all others.
+    - ``"squared_error"``: the mean over the values of ``e_j``; of a linear model PCA's residual.
+    - ``"evidence"``: ``L(x, g(h)) + KL(q(h given x) to p(h))`` at the mean h of a Gaussian code, in nats:
+      minus the evidence lower bound, but for the spread of the code (An and Cho 2015).
+
+    Parameters
+    ----------
+    inference
+        Of the model.
+    usual
+        What its training rows were like; the model's own if None.
+
+    Raises
+    ------
+    ParameterError
+        ``"evidence"`` of a model without a rate or without a density, or no usual errors anywhere.
+    """
+
+    def __init__(self, inference: Inference, usual: Usual | None = None) -> None:
+        usual = inference.model.usual if usual is None else usual
+        if usual is None:
+            raise ParameterError(
+                "anomaly: expected a model that knows the errors of its training rows, got one of partial_fit or of "
+                "an earlier isthmus. Give rows to compare with, the training rows or others like them: --reference "
+                "SOURCE at the command line, AnomalyDetector in Python; or fit it again."
+            )
+        self.inference, self.usual = inference, usual
+        shape = inference.model.scaling.model_shape
+        floored = _floored(usual.errors)
+        self._scale = torch.from_numpy(floored.reshape(shape))
+        # Of pictures one for all: a pixel at the rim that was always dark would outshine every patch.
+        pooled = np.full_like(floored, floored.mean())
+        is_pooled = inference.model.scaling.schema.kind == "pictures" or usual.measure == "squared_error"
+        self._scale_of_causes = torch.from_numpy((pooled if is_pooled else floored).reshape(shape))
+        check_measure(inference, usual.measure)
+
+    def score(self, source: Source) -> NDArray[np.float64]:
+        """The anomaly of each row, ``(rows,)``; a function of the row alone, bit for bit."""
+
+        def one(module: AutoencoderModule, x: Tensor) -> Tensor:
+            return _anomaly(module, x, self._scale, self.usual.measure).unsqueeze(1)
+
+        return self.inference.over(source, one, (1,))[:, 0].astype(np.float64)
+
+    def causes(self, source: Source) -> tuple[Array, Regions]:
+        """How much of a row's error each of its regions makes, ``(rows, n_regions)``, and what they are.
+
+        A region is a column, a patch of a picture or a stretch of steps. Each in turn is hidden and filled
+        in from the rest: by the row's reconstruction, that of the row so filled, and so on, four times in
+        all. Its part is how far the mean over the row's values of ``e_j / t_j`` falls then, 0 where it does
+        not; of pictures, and for the measure ``"squared_error"``, t is the mean over all values. So a value that is common in itself but wrong beside the
+        others is found, though its oddity spreads over all errors. Of rows with more regions than
+        :data:`isthmus.exploration.regions.MOST_REGIONS`, the others than those of largest error get 0.
+
+        Costs ``5 * min(n_regions, most) + 1`` reconstructions a row.
+        """
+        regions = regions_of(self.inference.model.scaling)
+        scale, label = self._scale_of_causes, torch.from_numpy(regions.of_value)
+
+        def one(module: AutoencoderModule, x: Tensor) -> Tensor:
+            return _parts(module, x, scale, label, regions)
+
+        return self.inference.over(source, one, (regions.n_regions,)), regions
+
+    def contributions(self, source: Source) -> Array:
+        """The regions' parts at their values, ``(rows, *sample_shape)``, channels last.
+
+        A region's part is shared out among its values in proportion to their relative errors; the sum over
+        a row is that of its regions.
+        """
+        shape = self.inference.model.scaling.model_shape
+        result = np.empty((len(source), *shape), np.float32)
+        for rows in _blocks(len(source)):
+            part = _rows(source, rows)
+            parts, regions = self.causes(part)
+            relative = self._relative_errors(part).reshape(len(part), -1)
+            total = np.zeros((len(part), regions.n_regions))
+            np.add.at(total, (slice(None), regions.of_value), relative)
+            share = relative / np.maximum(total, np.finfo(np.float32).tiny)[:, regions.of_value]
+            result[rows] = (parts[:, regions.of_value] * share).reshape(len(part), *shape)
+        return np.moveaxis(result, 1, -1)
+
+    def names_of_causes(self, source: Source, n_causes: int) -> list[list[str]]:
+        """The regions of each row that make it odd, the first one most; fewer where fewer have a part in it."""
+        found: list[list[str]] = []
+        for rows in _blocks(len(source)):
+            parts, regions = self.causes(_rows(source, rows))
+            order = np.argsort(-parts, axis=1, kind="stable")[:, :n_causes]
+            found += [
+                [regions.names[number] for number in row if own[number] > 0]
+                for row, own in zip(order, parts, strict=True)
+            ]
+        return found
+
+    def _relative_errors(self, source: Source) -> Array:
+        def one(module: AutoencoderModule, x: Tensor) -> Tensor:
+            return (x - module.reconstruct(x)).square() / self._scale_of_causes
+
+        return self.inference.over(source, one, self.inference.model.scaling.model_shape)
+
+
+def fit_usual(
+    inference: Inference,
+    training: Source,
+    weights: NDArray[np.floating] | None = None,
+    *,
+    held_out: Source | None = None,
+    held_out_weights: NDArray[np.floating] | None = None,
+    measure: Measure = "relative_error",
+) -> Usual:
+    """What is usual: errors of the training rows and quantiles of their anomaly, from two passes.
+
+    The threshold is the 0.99-quantile of the held-out rows' anomaly; where there are none, or were not
+    many, of the training rows' or the largest.
+
+    Parameters
+    ----------
+    training
+        Rows the model was fitted on; at most 10,000 of them are looked at, evenly spaced.
+    weights
+        ``(rows,)``: what each counts.
+    held_out, held_out_weights
+        The same of rows that were not trained on.
+    measure
+        See :class:`AnomalyScore`.
+    """
+    check_measure(inference, measure)
+    training, weights = _some(training, weights)
+    errors = _mean_errors(inference, training, weights)
+    empty = np.zeros(0)
+    score = AnomalyScore(inference, Usual(measure, errors, empty, None, 0.0, ""))
+    found = quantiles(score.score(training), weights)
+    found_held_out = None
+    if held_out is not None:
+        held_out, held_out_weights = _some(held_out, held_out_weights)
+        found_held_out = quantiles(score.score(held_out), held_out_weights)
+    usual = Usual(measure, errors, found, found_held_out, 0.0, "")
+    rows = "training" if held_out is None else "held-out"
+    return usual.with_threshold(
+        usual.at_quantile(USUAL_SHARE), f"the {USUAL_SHARE:g}-quantile of {rows} rows"
+    )
+
+
+def check_measure(inference: Inference, measure: Measure) -> None:
+    """Refuse the evidence of a model that has none."""
+    module = inference.module
+    has_rate = type(module.code).rate_per_unit is not Code.rate_per_unit
+    if measure == "evidence" and not (has_rate and module.likelihood.unit == "nats"):
+        raise ParameterError(
+            f"measure: 'evidence' asks for a Gaussian code and a likelihood that is a density, got "
+            f"{type(module.code).__name__} and {type(module.likelihood).__name__}. Set code='gaussian' and "
+            "likelihood='gaussian' or 'bernoulli', or take measure='relative_error'."
+        )
+
+
+def _floored(errors: Array) -> Array:
+    return np.maximum(errors, max(FLOOR_SHARE * float(errors.mean()), FLOOR)).astype(np.float32)
+
+
+def _anomaly(module: AutoencoderModule, x: Tensor, scale: Tensor, measure: Measure) -> Tensor:
+    """The anomaly of rows in model units, ``(rows,)``."""
+    if measure == "evidence":
+        pre_code, _ = module.encoder(x)
+        rates = module.code.rate_per_unit(pre_code)
+        loss = module.likelihood(module.decoder(module.code.mean(pre_code)), x)
+        return loss if rates is None else loss + rates.sum(dim=1)
+    errors = (x - module.reconstruct(x)).square()
+    if measure == "relative_error":
+        errors = torch.log1p(errors / scale)
+    return errors.flatten(1).mean(dim=1)
+
+
+def _parts(module: AutoencoderModule, x: Tensor, scale: Tensor, label: Tensor, regions: Regions) -> Tensor:
+    """How far the mean relative error falls when each region is filled in from the rest."""
+
+    def relative(z: Tensor, rebuilt: Tensor) -> Tensor:
+        return ((z - rebuilt).square() / scale).flatten(1)
+
+    rebuilt = module.reconstruct(x)
+    errors = relative(x, rebuilt)
+    mean = errors.mean(dim=1)
+    by_region = x.new_zeros(len(x), regions.n_regions).index_add_(1, label, errors)
+    # The regions looked at, those of largest error first: other ones in each row.
+    order = by_region.argsort(dim=1, descending=True, stable=True)[:, : regions.n_looked_at]
+    result = torch.zeros_like(by_region)
+    for number in range(order.shape[1]):
+        hidden = (label[None] == order[:, number, None]).view(x.shape)
+        filled = torch.where(hidden, rebuilt, x)
+        again = module.reconstruct(filled)
+        for _ in range(N_FILLS - 1):
+            filled = torch.where(hidden, again, x)
+            again = module.reconstruct(filled)
+        fallen = (mean - relative(filled, again).mean(dim=1)).clamp_min(0.0)
+        result.scatter_(1, order[:, number, None], fallen[:, None])
+    return result
+
+
+def _mean_errors(inference: Inference, source: Source, weights: NDArray[np.floating] | None) -> Array:
+    """Mean squared error of each value in model units, ``(n_values,)``, a block of rows at a time."""
+
+    def one(module: AutoencoderModule, x: Tensor) -> Tensor:
+        return (x - module.reconstruct(x)).square()
+
+    shape = inference.model.scaling.model_shape
+    total, counted = np.zeros(int(np.prod(shape))), 0.0
+    for rows in _blocks(len(source)):
+        errors = inference.over(_rows(source, rows), one, shape).reshape(-1, total.size).astype(np.float64)
+        counts = np.ones(len(errors)) if weights is None else weights[rows].astype(np.float64)
+        total += counts @ errors
+        counted += float(counts.sum())
+    return (total / counted).astype(np.float32)
+
+
+def _some(source: Source, weights: NDArray[np.floating] | None) -> tuple[Source, NDArray[np.floating] | None]:
+    if len(source) <= MOST_ROWS:
+        return source, weights
+    rows = np.linspace(0, len(source) - 1, MOST_ROWS).round().astype(np.int64)
+    return Subset(source, rows), None if weights is None else weights[rows]
+
+
+def _rows(source: Source, rows: slice) -> Source:
+    return Subset(source, np.arange(rows.start, rows.stop))
+
+
+def _blocks(n_rows: int) -> Iterator[slice]:
+    for start in range(0, n_rows, BLOCK):
+        yield slice(start, min(start + BLOCK, n_rows))

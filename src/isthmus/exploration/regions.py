@@ -1,0 +1,83 @@
+"""What of a row may be odd by itself: a column, a patch of a picture, a stretch of steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.preprocessing import Scaling
+from isthmus.schema import Schema
+
+PATCHES_A_SIDE, STRETCHES = 8, 32
+"""Patches along the longest side of a picture, and stretches of a sequence, at most."""
+SMALLEST_PATCH = 2
+MOST_REGIONS = 64
+"""Regions of a row that are looked at one by one: those of largest error, where there are more."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regions:
+    """Regions of a row: each of its values belongs to one.
+
+    Parameters
+    ----------
+    of_value
+        Number of the region of each value, ``(n_values,)``, in the order of model units (channels first).
+    names
+        What people call each: ``"bmi"``, ``"rows 4-7, columns 8-11"``, ``"steps 10-19"``; counted from 0.
+    """
+
+    of_value: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    @property
+    def n_regions(self) -> int:
+        """How many there are."""
+        return len(self.names)
+
+    @property
+    def n_looked_at(self) -> int:
+        """How many of a row are looked at one by one."""
+        return min(self.n_regions, MOST_REGIONS)
+
+
+def regions_of(scaling: Scaling) -> Regions:
+    """The regions of rows that a model was fitted on."""
+    schema = scaling.schema
+    if schema.kind == "pictures":
+        return _patches(*schema.sample_shape)
+    if schema.kind == "sequences":
+        return _stretches(*schema.sample_shape)
+    return Regions(np.arange(schema.n_values), _column_names(schema))
+
+
+def _column_names(schema: Schema) -> tuple[str, ...]:
+    if schema.table is not None:
+        return tuple(column.name for column in schema.table)
+    return schema.columns or tuple(f"column {number}" for number in range(schema.n_values))
+
+
+def _patches(height: int, width: int, channels: int) -> Regions:
+    side = min(max(SMALLEST_PATCH, math.ceil(max(height, width) / PATCHES_A_SIDE)), height, width)
+    n_high, n_wide = math.ceil(height / side), math.ceil(width / side)
+    of_pixel = (np.arange(height) // side * n_wide)[:, None] + np.arange(width) // side
+    names = tuple(
+        f"rows {_range(down, side, height)}, columns {_range(across, side, width)}"
+        for down in range(n_high)
+        for across in range(n_wide)
+    )
+    return Regions(np.tile(of_pixel.reshape(-1), channels), names)
+
+
+def _stretches(steps: int, channels: int) -> Regions:
+    length = math.ceil(steps / STRETCHES)
+    names = tuple(f"steps {_range(number, length, steps)}" for number in range(math.ceil(steps / length)))
+    return Regions(np.tile(np.arange(steps) // length, channels), names)
+
+
+def _range(number: int, length: int, end: int) -> str:
+    first, last = number * length, min((number + 1) * length, end) - 1
+    return str(first) if first == last else f"{first}-{last}"
