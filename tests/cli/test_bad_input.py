@@ -78,7 +78,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "nearly a path": (("fit", "picture.npy", *OUT), r"did you mean pictures.npy"),
     "nearly a bundled name": (("fit", "mnist-trai", *OUT), r"mnist-trai: expected a file or folder"),
     "empty folder": (("fit", "empty", *OUT), r"expected a folder with images .* got an empty one"),
-    "text named .png": (("fit", "not-images", *OUT), r"words.png: expected an image, .*no known image format"),
+    "text named .png": (("fit", "not-images", *OUT, "--set", "data.strict=true"), r"words.png: expected an image, .*no known image format"),
     "text": (("fit", "words.txt", *OUT), r"words.txt: expected .* got a file of another kind"),
     "mixed sizes": (("fit", "mixed", *OUT), r"one size, got 8 x 8 .* --set data.resize=\[8,8\]"),
     "NaN in pictures": (("fit", "nan-pictures.npy", *OUT), r"got NaN in 1 of 20 rows, first in row 3"),
@@ -138,7 +138,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "run in no folder": (("fit", "pictures.npy", "--run", "no/run"), r"but no does not exist"),
     "run at a file": (("fit", "pictures.npy", "--run", "words.txt"), r"the name of a folder, got a file"),
     "existing codes": (("encode", "model.safetensors", "pictures.npy", "-o", "codes.npy"), r"--force"),
-    "codes as text": (("encode", "model.safetensors", "pictures.npy", "-o", "codes.txt"), r".npy or .npz or .csv"),
+    "codes as text": (("encode", "model.safetensors", "pictures.npy", "-o", "codes.txt"), r".npz or .csv or .parquet"),
     "existing rows": (("decode", "model.safetensors", "codes.npy", "-o", "one.npy"), r"--force"),
     "existing pictures": (("decode", "model.safetensors", "codes.npy", "-o", "images"), r"--force"),
     "rows in no folder": (("reconstruct", "model.safetensors", "pictures.npy", "-o", "no/x.npy"), r"does not exist"),
@@ -162,7 +162,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "NaN in codes": (("decode", "model.safetensors", "nan-codes.npy", "-o", "x.npy"), r"finite codes"),
     "missing codes": (("decode", "model.safetensors", "none.npy", "-o", "x.npy"), r"expected a file of codes"),
     "no scale": (("encode", "model.safetensors", "pictures.npy", "--scale", "-o", "c.npz"), r"--scale: .* no scale"),
-    "scale in .npy": (("encode", "gaussian.safetensors", "table.npy", "--scale", "-o", "c.npy"), r".npz or .csv"),
+    "scale in .npy": (("encode", "gaussian.safetensors", "table.npy", "--scale", "-o", "c.npy"), r".npz, .csv or"),
 }  # fmt: skip
 
 

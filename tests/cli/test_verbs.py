@@ -26,7 +26,7 @@ def codes(place: Path) -> np.ndarray:
 def test_codes_in_every_format(place: Path, isthmus: Command, codes: np.ndarray) -> None:
     for name in ("c.npy", "c.npz", "c.csv"):
         done = isthmus("encode", "model.safetensors", "labelled.npz", "-o", name, "--json")
-        assert (done.status, done.json) == (0, {"output": name, "rows": 20, "code": {"size": 3}})
+        assert (done.status, done.json) == (0, {"output": name, "rows": 20, "code": {"size": 3}, "notes": []})
     np.testing.assert_array_equal(np.load("c.npy"), codes)
     with np.load("c.npz") as file:
         np.testing.assert_array_equal(file["codes"], codes)
@@ -127,7 +127,7 @@ def test_a_report(place: Path, isthmus: Command) -> None:
     rebuilt = isthmus("reconstruct", "model.safetensors", "labelled.npz", "-o", "x.npy", "--json").json
     found = done.json
     robust = found.pop("robustness")
-    assert found == {"output": "page.html", **rebuilt["metrics"]}
+    assert found == {"output": "page.html", **rebuilt["metrics"], "notes": []}
     assert robust.keys() == {"code", "reconstruction", "rows"}
     assert done.json["rows"] == 20
     assert done.json["error"] == rebuilt["error"]

@@ -108,7 +108,65 @@ def test_one_bad_file_is_named(tmp_path, content):
     path = tmp_path / "b.png"
     path.write_bytes(path.read_bytes()[:45] if content is None else content)
     with pytest.raises(SourceError, match=re.escape(f"{path}: expected an image")):
+        open_images(tmp_path, strict=True)
+    source = open_images(tmp_path)
+    assert len(source) == 1
+    assert source.notes == ("1 of 2 images cannot be decoded and are left out: b.png.",)
+
+
+def test_without_a_good_file(tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"text")
+    with pytest.raises(SourceError, match=re.escape(f"{tmp_path / 'a.png'}: expected an image")):
         open_images(tmp_path)
+    with pytest.raises(SourceError, match="expected an image"):
+        open_images(tmp_path / "a.png")
+
+
+def test_names_and_labels_go_with_the_files_that_are_left(tmp_path):
+    for value, name in enumerate(["a/1.png", "b/2.png", "b/3.png"]):
+        save(tmp_path / name, value)
+    (tmp_path / "b" / "2.png").write_bytes(b"")
+    source = open_images(tmp_path)
+    assert source.row_names.tolist() == ["a/1.png", "b/3.png"]
+    assert source.labels.tolist() == ["a", "b"]
+    assert first_values(source) == [0, 2]
+
+
+def test_what_was_done_to_the_pixels_is_said(tmp_path):
+    save(tmp_path / "deep.png", 2570, dtype=np.uint16)
+    save(tmp_path / "grey.png")
+    Image.new("CMYK", (6, 4)).save(tmp_path / "print.jpg")
+    Image.new("RGBA", (6, 4)).save(tmp_path / "glass.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (4, 6)).save(tmp_path / "phone.jpg", exif=turned)
+    Image.new("RGB", (12, 8)).save(tmp_path / "large.png")
+    frames = [Image.new("L", (6, 4), shade) for shade in (0, 99)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    source = open_images(tmp_path, resize=(4, 6))
+    assert source.notes == (
+        "1 of 7 images: an animation or several pages, of which the first is taken.",
+        "1 of 7 images: turned upright as their EXIF tag says.",
+        "1 of 7 images: transparency laid over white.",
+        "1 of 7 images: CMYK brought to RGB without a colour profile.",
+        "2 of 7 images: grey, taken as colour like the others.",
+        "2 of 7 images: stretched or squeezed to 4 x 6.",
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_proportions_kept(tmp_path, dtype):
+    picture = np.full((8, 16), 50, dtype)
+    picture[:, 4:12] = 200
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    rows = {
+        by: open_images(tmp_path, resize=(8, 8), resize_by=by).read(slice(None))[0, :, :, 0]
+        for by in ("crop", "pad")
+    }
+    assert rows["crop"].tolist() == [[200] * 8] * 8
+    assert (rows["pad"][[0, 1, 6, 7]] == 50).all()
+    np.testing.assert_allclose(rows["pad"][4, [0, 4]], [50, 200], atol=3)
 
 
 def test_a_folder_without_images(tmp_path):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def decode(
     model: Model,
-    codes: Annotated[Path, Parameter(help="A file that encode wrote: .npy, .npz or .csv.")],
+    codes: Annotated[Path, Parameter(help="A file that encode wrote: .npy, .npz, .csv or .parquet.")],
     /,
     *,
     output: RowsOutput,

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from isthmus.cli.options import Force, Json, Labels, Model, Source
-from isthmus.cli.output import print_json, print_lines
+from isthmus.cli.output import notes_of, print_json, print_lines
 
 
 def encode(
@@ -27,9 +27,10 @@ def encode(
     Parameters
     ----------
     output
-        NAME.npy: codes alone. NAME.npz: arrays codes, labels, scale. NAME.csv: columns code_0, ...
+        NAME.npy: codes alone. NAME.npz: arrays codes, labels, scale, rows (names of files, where the
+        data has them). NAME.csv, NAME.parquet: columns row, code_0, ..., label.
     scale
-        Write the standard deviations of a Gaussian code too, into .npz or .csv.
+        Write the standard deviations of a Gaussian code too, into .npz, .csv or .parquet.
     """
     from isthmus.artifact import open_model
     from isthmus.cli.words import many
@@ -41,7 +42,9 @@ def encode(
 
     check_file(output, force=force, suffixes=CODE_SUFFIXES)
     if scale and output.suffix.lower() == ".npy":
-        raise ParameterError(f"{output}: a .npy file holds codes alone, not their scale. Write .npz or .csv.")
+        raise ParameterError(
+            f"{output}: a .npy file holds codes alone, not their scale. Write .npz, .csv or .parquet."
+        )
     fitted = open_model(model)
     rows = open_data(source, fitted.config.data, labels=labels)
     inference = Inference(fitted)
@@ -53,8 +56,16 @@ def encode(
             )
     else:
         codes, scales = inference.encode(rows), None
-    write_codes(output, codes, labels=rows.labels, scale=scales)
+    write_codes(output, codes, labels=rows.labels, scale=scales, row_names=rows.row_names)
     if json:
-        print_json({"output": str(output), "rows": len(codes), "code": {"size": codes.shape[1]}})
+        print_json(
+            {
+                "output": str(output),
+                "rows": len(codes),
+                "code": {"size": codes.shape[1]},
+                "notes": list(rows.notes),
+            }
+        )
     else:
-        print_lines([("codes", f"{output}: {many(len(codes), 'row')} of {many(codes.shape[1], 'unit')}")])
+        said = f"{output}: {many(len(codes), 'row')} of {many(codes.shape[1], 'unit')}"
+        print_lines([("codes", said), *notes_of(rows)])

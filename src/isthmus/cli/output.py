@@ -7,9 +7,12 @@ import sys
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isthmus.journal import finite
+
+if TYPE_CHECKING:
+    from isthmus.sources import Source
 
 MARGIN = 14
 """Columns before what a line says."""
@@ -34,6 +37,11 @@ def print_lines(lines: Iterable[tuple[str, str]]) -> None:
         for line in rest:
             print(" " * MARGIN + line)
     sys.stdout.flush()
+
+
+def notes_of(source: Source) -> list[tuple[str, str]]:
+    """What was done to data on the way in, as lines."""
+    return [("note", note) for note in source.notes]
 
 
 def visible(text: str) -> str:

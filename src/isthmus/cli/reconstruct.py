@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from isthmus.cli.options import Force, Json, Labels, Model, RowsOutput, Source
-from isthmus.cli.output import print_errors, print_json, print_lines
+from isthmus.cli.output import notes_of, print_errors, print_json, print_lines
 
 
 def reconstruct(
@@ -44,6 +44,7 @@ def reconstruct(
                 "dtype": str(rebuilt.dtype),
                 "shape": shape,
                 "metrics": metrics,
+                "notes": list(rows.notes),
             }
         )
         return
@@ -51,4 +52,4 @@ def reconstruct(
     if fitted.module.corruption is not None:
         print("(against the rows as given: of noisy ones this says how much was taken out)")
     print()
-    print_lines([("rebuilt", rows_words(output, n_written, rebuilt))])
+    print_lines([("rebuilt", rows_words(output, n_written, rebuilt)), *notes_of(rows)])

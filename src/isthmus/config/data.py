@@ -31,14 +31,23 @@ class Data(Description):
         else by the number of axes alone, and three of them are pictures of one channel.
     resize
         ``(height, width)`` to which pictures of mixed sizes are brought, or None to refuse them.
+    resize_by
+        ``"stretch"``: without keeping the proportions; ``"crop"``: kept, what stands over is cut off
+        evenly; ``"pad"``: kept, the rest is filled with the median colour of the picture's border.
+    strict
+        Whether a file that cannot be read among others is refused. Otherwise it is left out, and a
+        note names it.
 
     Examples
     --------
     >>> Data(scaling="standardise").to_dict()
-    {'scaling': 'standardise', 'sample_shape': 'none', 'row_kind': 'auto', 'resize': 'none'}
+    {'scaling': 'standardise', 'sample_shape': 'none', 'row_kind': 'auto', 'resize': 'none', \
+'resize_by': 'stretch', 'strict': False}
     """
 
     scaling: Literal["auto", "standardise", "range", "raw"] = "auto"
     sample_shape: tuple[Side, ...] | None = None
     row_kind: Literal["auto", "vectors", "sequences", "pictures"] = "auto"
     resize: tuple[Side, Side] | None = None
+    resize_by: Literal["stretch", "crop", "pad"] = "stretch"
+    strict: bool = False

@@ -88,9 +88,10 @@ class AnomalyScore:
         A region is a column, a patch of a picture or a stretch of steps. Each in turn is hidden and filled
         in from the rest: by the row's reconstruction, that of the row so filled, and so on, four times in
         all. Its part is how far the mean over the row's values of ``e_j / t_j`` falls then, 0 where it does
-        not; of pictures, and for the measure ``"squared_error"``, t is the mean over all values. So a value that is common in itself but wrong beside the
-        others is found, though its oddity spreads over all errors. Of rows with more regions than
-        :data:`isthmus.exploration.regions.MOST_REGIONS`, the others than those of largest error get 0.
+        not; of pictures, and for the measure ``"squared_error"``, t is the mean over all values. So a value
+        that is common in itself but wrong beside the others is found, though its oddity spreads over all
+        errors. Of rows with more regions than :data:`isthmus.exploration.regions.MOST_REGIONS`, the
+        others than those of largest error get 0.
 
         Costs ``5 * min(n_regions, most) + 1`` reconstructions a row.
         """

@@ -26,6 +26,10 @@ class Source(ABC):
     """What a row is."""
     labels: NDArray[Any] | None
     """One label a row, integers or strings, or None. Only a model that is conditional on them learns from them."""
+    row_names: NDArray[Any] | None = None
+    """What each row is called where it comes from, such as the name of its file, or None."""
+    notes: tuple[str, ...] = ()
+    """Sentences for people: what was done to the data on the way in, and what was left out."""
 
     @abstractmethod
     def __len__(self) -> int:

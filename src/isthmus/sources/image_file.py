@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,14 @@ from PIL import Image, ImageOps
 
 from isthmus.errors import SourceError
 
+ResizeBy = Literal["stretch", "crop", "pad"]
+"""How a picture of other proportions is brought to a size."""
 MAX_PIXELS = 1 << 26
 """No file of more pixels is decoded: 64 megapixels, checked in the header."""
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP")
 _GREY = ("1", "L", "LA", "La")
+_ORIENTATION = 0x0112
+"""EXIF's number of the tag that says how a picture is to be turned."""
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
 _BROKEN = (
     OSError,
@@ -47,11 +51,14 @@ class ImageHeader:
         Whether the pixels have one channel (transparency aside). A palette counts as colour.
     deep
         Whether they are grey of 16 bits.
+    traits
+        What else happens to the pixels on the way in: ``"animated"``, ``"turned"``, ``"transparent"``, ``"cmyk"``.
     """
 
     sides: tuple[int, int]
     grey: bool
     deep: bool
+    traits: frozenset[str] = frozenset()
 
 
 def read_header(path: Path) -> ImageHeader:
@@ -69,14 +76,36 @@ def read_header(path: Path) -> ImageHeader:
                 f"{path}: expected pixels of 8 or 16 bits, got 32; save it as an 8- or 16-bit image, "
                 f"or all of them as one .npy array."
             )
-        return ImageHeader((image.height, image.width), deep or image.mode in _GREY, deep)
+        traits = {
+            "animated": getattr(image, "is_animated", False),
+            "turned": _orientation(image) not in (0, 1),
+            "transparent": image.has_transparency_data,
+            "cmyk": image.mode == "CMYK",
+        }
+        found = frozenset(name for name, is_so in traits.items() if is_so)
+        return ImageHeader((image.height, image.width), deep or image.mode in _GREY, deep, found)
 
 
-def read_pixels(path: Path, grey: bool, deep: bool, resize: tuple[int, int] | None = None) -> NDArray[Any]:
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number of how the picture is to be turned; a PNG that says so behind its pixels is not decoded for it."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    return image.getexif().get(_ORIENTATION, 1)
+
+
+def read_pixels(
+    path: Path,
+    grey: bool,
+    deep: bool,
+    resize: tuple[int, int] | None = None,
+    by: ResizeBy = "stretch",
+) -> NDArray[Any]:
     """The pixels as ``(height, width, channels)``: 1 channel if grey, else 3; uint16 if deep, else uint8.
 
-    The first frame, turned as its EXIF tag says, transparency laid over white, then resized
-    with an antialiasing bicubic filter, without cropping and without keeping the aspect ratio.
+    The first frame, turned as its EXIF tag says, transparency laid over white, then resized with an
+    antialiasing bicubic filter: ``"stretch"`` does not keep the proportions; ``"crop"`` does, fills the
+    size and cuts off what stands over, evenly on both sides; ``"pad"`` does, shows all of the picture
+    in the middle and fills the rest with the median colour of the picture's border.
 
     Raises
     ------
@@ -86,11 +115,11 @@ def read_pixels(path: Path, grey: bool, deep: bool, resize: tuple[int, int] | No
     with _opened(path) as image:
         upright = ImageOps.exif_transpose(image)
         if upright.mode in _DEEP or upright.mode == "I":
-            pixels = _deep_pixels(upright, resize)
+            pixels = _deep_pixels(upright, resize, by)
             if not deep:
                 pixels = np.rint(pixels / 257.0).astype(np.uint8)
         else:
-            pixels = np.asarray(_resized(_over_white(upright, grey), resize))
+            pixels = np.asarray(_resized(_over_white(upright, grey), resize, by))
         pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
         return pixels if grey else np.broadcast_to(pixels, (*pixels.shape[:2], 3))
 
@@ -137,15 +166,29 @@ def _over_white(image: Image.Image, grey: bool) -> Image.Image:
     return Image.alpha_composite(white, clear).convert(mode)
 
 
-def _deep_pixels(image: Image.Image, resize: tuple[int, int] | None) -> NDArray[Any]:
+def _deep_pixels(image: Image.Image, resize: tuple[int, int] | None, by: ResizeBy) -> NDArray[Any]:
     pixels = np.asarray(image)
     if resize is None or pixels.shape == resize:
         return pixels.astype(np.uint16)
-    smooth = _resized(Image.fromarray(pixels.astype(np.float32)), resize)
+    smooth = _resized(Image.fromarray(pixels.astype(np.float32)), resize, by)
     return np.clip(np.rint(np.asarray(smooth)), 0, 65535).astype(np.uint16)
 
 
-def _resized(image: Image.Image, resize: tuple[int, int] | None) -> Image.Image:
+def _resized(image: Image.Image, resize: tuple[int, int] | None, by: ResizeBy) -> Image.Image:
     if resize is None or (image.height, image.width) == resize:
         return image
-    return image.resize((resize[1], resize[0]), Image.Resampling.BICUBIC)
+    size, method = (resize[1], resize[0]), Image.Resampling.BICUBIC
+    if by == "crop":
+        return ImageOps.fit(image, size, method)
+    if by == "pad":
+        return ImageOps.pad(image, size, method, color=_border_colour(image))
+    return image.resize(size, method)
+
+
+def _border_colour(image: Image.Image) -> Any:
+    pixels = np.asarray(image)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    colour = np.median(border, axis=0)
+    if image.mode == "F":
+        return float(colour)
+    return tuple(int(one) for one in np.rint(colour)) if colour.ndim else int(np.rint(colour))

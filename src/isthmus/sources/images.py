@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,33 @@ from numpy.typing import NDArray
 
 from isthmus.errors import DataError, ParameterError, SourceError
 from isthmus.sources.arrays import ArraySource
-from isthmus.sources.image_file import ImageHeader, read_header, read_pixels
+from isthmus.sources.image_file import ImageHeader, ResizeBy, read_header, read_pixels
 from isthmus.sources.labels import as_labels, read_labels
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+_NAMED = 3
+"""Files that a note names."""
+_CHANGES = {
+    "animated": "an animation or several pages, of which the first is taken",
+    "turned": "turned upright as their EXIF tag says",
+    "transparent": "transparency laid over white",
+    "cmyk": "CMYK brought to RGB without a colour profile",
+    "grey": "grey, taken as colour like the others",
+    "deep": "16 bits brought to 8 like the others",
+}
+_BY = {"stretch": "stretched or squeezed", "crop": "cut", "pad": "fitted in, with a border,"}
 MAX_BYTES = 1 << 32
 """A folder that would take more memory than this (4 GiB) is refused before it is decoded."""
 
 
 def open_images(
-    path: Path, *, labels: Path | None = None, resize: Sequence[int] | None = None
-) -> ArraySource:  # fmt: skip
+    path: Path,
+    *,
+    labels: Path | None = None,
+    resize: Sequence[int] | None = None,
+    resize_by: ResizeBy = "stretch",
+    strict: bool = False,
+) -> ArraySource:
     """Open all images below a folder, in the order of their names, or one image file as one row.
 
     Pictures are uint8 with one channel if every image is grey, else with three; uint16 if every
@@ -37,13 +54,16 @@ def open_images(
         A file of ``filename,label`` lines, or of one label a line in the order of the names.
         Without it the label is the first sub-folder's name, if every image lies in a sub-folder.
     resize
-        ``(height, width)`` to which every image is resized, with antialiasing and without
-        cropping: the aspect ratio is not kept.
+        ``(height, width)`` to which every image is resized, with antialiasing.
+    resize_by
+        ``"stretch"``, ``"crop"`` or ``"pad"``, see :func:`isthmus.sources.image_file.read_pixels`.
+    strict
+        Whether a file that cannot be decoded is refused. Otherwise it is left out, and the notes name it.
 
     Raises
     ------
     SourceError
-        No images, one that cannot be decoded, or more than 4 GiB of pixels.
+        No images, none that can be decoded, with ``strict`` one that cannot, or more than 4 GiB of pixels.
     DataError
         Images of more than one size, without ``resize``.
     ParameterError
@@ -52,11 +72,61 @@ def open_images(
     size = _checked_size(resize)
     names = _image_names(path)
     files = [path / name for name in names] if path.is_dir() else [path]
-    headers = [read_header(file) for file in files]
+    label_of = _labels_of(names, labels)
+    strict = strict or len(files) == 1
+    broken: dict[int, SourceError] = {}
+    headers: dict[int, ImageHeader] = {}
+    for row, file in enumerate(files):
+        try:
+            headers[row] = read_header(file)
+        except SourceError as error:
+            broken[row] = _unless(strict, error)
+    if not headers:
+        raise next(iter(broken.values()))
     if size is None:
-        _refuse_mixed(files, [header.sides for header in headers])
-    array = _decoded(path, files, headers, size)
-    return ArraySource(array, labels=_labels_of(names, labels), who=str(path))
+        _refuse_mixed([files[row] for row in headers], [header.sides for header in headers.values()])
+    array, kept = _decoded(path, files, headers, size, resize_by, strict, broken)
+    source = ArraySource(array, labels=None if label_of is None else label_of[kept], who=str(path))
+    source.row_names = np.array(names)[kept]
+    source.notes = (
+        *_left_out(names, broken),
+        *_changes([headers[row] for row in kept], size, resize_by, array),
+    )
+    return source
+
+
+def _unless(strict: bool, error: SourceError) -> SourceError:
+    """The error, raised if files that cannot be read are refused."""
+    if strict:
+        raise error
+    return error
+
+
+def _left_out(names: list[str], broken: dict[int, SourceError]) -> tuple[str, ...]:
+    if not broken:
+        return ()
+    listed = ", ".join(names[row] for row in sorted(broken)[:_NAMED]) + ", ..." * (len(broken) > _NAMED)
+    return (f"{len(broken)} of {len(names)} images cannot be decoded and are left out: {listed}.",)
+
+
+def _changes(
+    headers: list[ImageHeader], size: tuple[int, int] | None, by: ResizeBy, array: NDArray[Any]
+) -> tuple[str, ...]:
+    """What was done to the pixels, with how many images it was done to."""
+    counts = Counter(trait for header in headers for trait in header.traits)
+    if array.shape[-1] == 3:
+        counts["grey"] = sum(header.grey for header in headers)
+    elif array.dtype == np.uint8:
+        counts["deep"] = sum(header.deep for header in headers)
+    changes = dict(_CHANGES)
+    if size is not None:
+        counts["size"] = sum(header.sides != size for header in headers)
+        changes["size"] = f"{_BY[by]} to {size[0]} x {size[1]}"
+    return tuple(
+        f"{counts[trait]} of {len(headers)} images: {what}."
+        for trait, what in changes.items()
+        if counts[trait]
+    )
 
 
 def _checked_size(resize: Sequence[int] | None) -> tuple[int, int] | None:
@@ -106,21 +176,35 @@ def _nothing_found(path: Path) -> str:
 
 
 def _decoded(
-    path: Path, files: list[Path], headers: list[ImageHeader], size: tuple[int, int] | None
-) -> NDArray[Any]:  # fmt: skip
-    grey = all(header.grey for header in headers)
-    deep = grey and all(header.deep for header in headers)
-    height, width = size or headers[0].sides
-    _check_memory(path, len(files) * height * width * (1 if grey else 3) * (2 if deep else 1))
-    first = read_pixels(files[0], grey, deep, size)
-    array = np.empty((len(files), *first.shape), first.dtype)
-    array[0] = first
-    for row, file in enumerate(files[1:], start=1):
-        pixels = read_pixels(file, grey, deep, size)
-        if pixels.shape != first.shape:
-            raise _mixed(files[0], first.shape[:2], file, pixels.shape[:2])
-        array[row] = pixels
-    return array
+    path: Path,
+    files: list[Path],
+    headers: dict[int, ImageHeader],
+    size: tuple[int, int] | None,
+    by: ResizeBy,
+    strict: bool,
+    broken: dict[int, SourceError],
+) -> tuple[NDArray[Any], list[int]]:
+    """The pixels of the files that can be decoded, and the places of these files; others go to ``broken``."""
+    grey = all(header.grey for header in headers.values())
+    deep = grey and all(header.deep for header in headers.values())
+    height, width = size or next(iter(headers.values())).sides
+    _check_memory(path, len(headers) * height * width * (1 if grey else 3) * (2 if deep else 1))
+    array, kept = np.empty(0), list[int]()
+    for row in headers:
+        try:
+            pixels = read_pixels(files[row], grey, deep, size, by)
+        except SourceError as error:
+            broken[row] = _unless(strict, error)
+            continue
+        if not kept:
+            array = np.empty((len(headers), *pixels.shape), pixels.dtype)
+        elif pixels.shape != array.shape[1:]:
+            raise _mixed(files[kept[0]], array.shape[1:3], files[row], pixels.shape[:2])
+        array[len(kept)] = pixels
+        kept.append(row)
+    if not kept:
+        raise next(iter(broken.values()))
+    return array[: len(kept)], kept
 
 
 def _refuse_mixed(files: list[Path], sides: list[tuple[int, int]]) -> None:

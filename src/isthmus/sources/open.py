@@ -17,6 +17,7 @@ from isthmus.sources.base import Source
 from isthmus.sources.bundled import BUNDLED_NAMES
 from isthmus.sources.files import read_npy, read_npz
 from isthmus.sources.idx import GZIP_MAGIC, is_idx, labels_beside, read_idx
+from isthmus.sources.image_file import ResizeBy
 from isthmus.sources.images import IMAGE_SUFFIXES, open_images
 from isthmus.sources.labels import read_labels
 
@@ -33,6 +34,8 @@ def open_source(
     *,
     labels: str | os.PathLike[str] | None = None,
     resize: Sequence[int] | None = None,
+    resize_by: ResizeBy = "stretch",
+    strict: bool = False,
     sample_shape: Sequence[int] | None = None,
     row_kind: Kind | Literal["auto"] = "auto",
 ) -> Source:
@@ -48,6 +51,10 @@ def open_source(
         of images, ``y`` in an ``.npz`` file, the labels file beside IDX images.
     resize
         ``(height, width)`` for images, see :func:`isthmus.sources.images.open_images`.
+    resize_by
+        ``"stretch"``, ``"crop"`` or ``"pad"``.
+    strict
+        Whether a file that cannot be read among others is refused instead of left out with a note.
     sample_shape
         Shape of one row where rows in a file are flat; others are taken as they come.
     row_kind
@@ -69,7 +76,7 @@ def open_source(
     try:
         if place.is_dir() or place.name.lower().endswith(IMAGE_SUFFIXES):
             check_pictures(place, row_kind)
-            return open_images(place, labels=labels_path, resize=resize)
+            return open_images(place, labels=labels_path, resize=resize, resize_by=resize_by, strict=strict)
         if resize is not None:
             raise ParameterError(
                 f"data.resize: only images can be resized, got {place}; leave data.resize out."

@@ -30,6 +30,8 @@ class Subset(Source):
     def __init__(self, source: Source, rows: Indices) -> None:
         self.name, self.schema = source.name, source.schema
         self.labels = None if source.labels is None else source.labels[rows]
+        self.row_names = None if source.row_names is None else source.row_names[rows]
+        self.notes = source.notes
         self._source, self._rows = source, rows
 
     def __len__(self) -> int:

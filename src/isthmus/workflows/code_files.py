@@ -1,4 +1,4 @@
-"""Codes as files: ``.npy``, ``.npz`` with labels and scales, ``.csv`` for spreadsheets."""
+"""Codes as files: ``.npy``, ``.npz`` with labels and scales, ``.csv`` and ``.parquet`` for tables."""
 
 from __future__ import annotations
 
@@ -15,37 +15,49 @@ from isthmus.errors import DataError, ParameterError, SourceError
 from isthmus.sources.files import read_npy
 from isthmus.sources.npz import open_npz
 
-CODE_SUFFIXES = (".npy", ".npz", ".csv")
+CODE_SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
+ROW, LABEL = "row", "label"
+"""Columns of the names of rows and of their labels."""
 
 
 def write_codes(
-    path: Path, codes: NDArray[Any], *, labels: NDArray[Any] | None = None, scale: NDArray[Any] | None = None
+    path: Path,
+    codes: NDArray[Any],
+    *,
+    labels: NDArray[Any] | None = None,
+    scale: NDArray[Any] | None = None,
+    row_names: NDArray[Any] | None = None,
 ) -> None:
     """Write codes, whole or not at all.
 
     Parameters
     ----------
     path
-        ``.npy`` holds the codes alone; ``.npz`` arrays ``codes``, ``labels`` and ``scale``; ``.csv``
-        columns ``code_0``, ..., ``scale_0``, ... and ``label``.
+        ``.npy`` holds the codes alone; ``.npz`` arrays ``codes``, ``labels``, ``scale`` and ``rows``;
+        ``.csv`` and ``.parquet`` columns ``row``, ``code_0``, ..., ``scale_0``, ... and ``label``.
     codes
         ``(rows, code_size)``.
     labels
         ``(rows,)``.
     scale
         Standard deviations of a Gaussian code, ``(rows, code_size)``.
+    row_names
+        What each row is called where it comes from, ``(rows,)``.
     """
     suffix = path.suffix.lower()
     if suffix == ".npy" and scale is not None:
         raise ParameterError(
-            f"{path}: a .npy file holds codes alone, not their scale too. Write .npz or .csv."
+            f"{path}: a .npy file holds codes alone, not their scale too. Write .npz, .csv or .parquet."
         )
     if suffix == ".csv":
-        write_atomically(_csv_bytes(codes, labels, scale), path)
+        write_atomically(_csv_bytes(codes, labels, scale, row_names), path)
+        return
+    if suffix == ".parquet":
+        write_atomically(_parquet_bytes(codes, labels, scale, row_names), path)
         return
     buffer = io.BytesIO()
     if suffix == ".npz":
-        named = {"codes": codes, "labels": labels, "scale": scale}
+        named = {"codes": codes, "labels": labels, "scale": scale, "rows": row_names}
         np.savez(buffer, **{name: value for name, value in named.items() if value is not None})  # pyright: ignore[reportArgumentType]
     else:
         np.save(buffer, codes)
@@ -72,7 +84,7 @@ def read_codes(path: Path) -> NDArray[Any]:
             f"{path}: expected codes as {', '.join(CODE_SUFFIXES)}, got {suffix or 'no ending'!r}. "
             "Give what 'encode' wrote."
         )
-    codes = {".npy": read_npy, ".npz": _read_npz, ".csv": _read_csv}[suffix](path)
+    codes = {".npy": read_npy, ".npz": _read_npz, ".csv": _read_csv, ".parquet": _read_parquet}[suffix](path)
     if codes.dtype.kind not in "biuf":
         raise DataError(f"{path}: codes must be numbers, got type {codes.dtype}. Give what 'encode' wrote.")
     return codes
@@ -84,13 +96,16 @@ def read_code_labels(path: Path) -> NDArray[Any] | None:
     if suffix == ".npz":
         with open_npz(path) as file:
             return file.read("labels") if "labels" in file else None
+    if suffix == ".parquet":
+        table = _parquet(path)
+        return np.array(table[LABEL].to_pylist()) if LABEL in table.column_names else None
     if suffix != ".csv":
         return None
     with path.open(encoding="utf-8-sig", newline="") as file:
         header, *lines = list(csv.reader(file)) or [[]]
-    if "label" not in header:
+    if LABEL not in header:
         return None
-    return np.array([line[header.index("label")] for line in lines if line], dtype=str)
+    return np.array([line[header.index(LABEL)] for line in lines if line], dtype=str)
 
 
 def _read_npz(path: Path) -> NDArray[Any]:
@@ -120,13 +135,56 @@ def _read_csv(path: Path) -> NDArray[Any]:
         ) from None
 
 
-def _csv_bytes(codes: NDArray[Any], labels: NDArray[Any] | None, scale: NDArray[Any] | None) -> bytes:
-    blocks = [("code", codes)] + ([("scale", scale)] if scale is not None else [])
-    header = [f"{name}_{unit}" for name, block in blocks for unit in range(block.shape[1])]
+def _parquet(path: Path) -> Any:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_table(path)  # pyright: ignore[reportUnknownMemberType]
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise SourceError(
+            f"{path}: expected a Parquet file, got {reason!r}. Give what 'encode' wrote."
+        ) from None
+
+
+def _read_parquet(path: Path) -> NDArray[Any]:
+    table = _parquet(path)
+    wanted = [name for name in table.column_names if name.startswith("code_")]
+    if not wanted:
+        raise SourceError(
+            f"{path}: expected columns code_0, code_1, ..., got none of them. Give what 'encode' wrote."
+        )
+    return np.stack([table[name].to_numpy() for name in wanted], axis=1)
+
+
+def _columns(
+    codes: NDArray[Any],
+    labels: NDArray[Any] | None,
+    scale: NDArray[Any] | None,
+    row_names: NDArray[Any] | None,
+) -> dict[str, NDArray[Any]]:
+    """One array a column, in the order of a table."""
+    found: dict[str, NDArray[Any]] = {} if row_names is None else {ROW: row_names}
+    for name, block in (("code", codes), ("scale", scale)):
+        if block is not None:
+            found |= {f"{name}_{unit}": values for unit, values in enumerate(block.T)}
+    return found if labels is None else {**found, LABEL: labels}
+
+
+def _parquet_bytes(*parts: Any) -> bytes:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    buffer = io.BytesIO()
+    parquet.write_table(pa.table(_columns(*parts)), buffer)  # pyright: ignore[reportUnknownMemberType]
+    return buffer.getvalue()
+
+
+def _csv_bytes(*parts: Any) -> bytes:
+    columns = _columns(*parts)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header + (["label"] if labels is not None else []))
-    for row in range(len(codes)):
-        values = [str(value) for _, block in blocks for value in block[row]]
-        writer.writerow(values + ([str(labels[row])] if labels is not None else []))
+    writer.writerow(columns)
+    writer.writerows(zip(*(map(str, values) for values in columns.values()), strict=True))
     return text.getvalue().encode()

@@ -72,6 +72,8 @@ def _opened(name: str, data: Data, labels: Path | None) -> Source:
         path,
         labels=labels,
         resize=data.resize if images else None,
+        resize_by=data.resize_by,
+        strict=data.strict,
         sample_shape=data.sample_shape,
         row_kind=data.row_kind,
     )
