@@ -33,6 +33,7 @@ VERBS = {
     "reconstruct": "Write data as the model rebuilds them.",
     "sample": "Write new examples.",
     "interpolate": "Write what lies between two examples.",
+    "group": "Write which rows belong together.",
     "report": "Show on one page what a model learned.",
     "demo": "Train on bundled digits and compare with PCA.",
 }
