@@ -34,6 +34,7 @@ VERBS = {
     "sample": "Write new examples.",
     "interpolate": "Write what lies between two examples.",
     "group": "Write which rows belong together.",
+    "score": "Write how odd rows are, and why.",
     "report": "Show on one page what a model learned.",
     "demo": "Train on bundled digits and compare with PCA.",
 }

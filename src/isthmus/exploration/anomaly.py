@@ -115,9 +115,9 @@ class AnomalyScore:
             part = _rows(source, rows)
             parts, regions = self.causes(part)
             relative = self._relative_errors(part).reshape(len(part), -1)
-            total = np.zeros((len(part), regions.n_regions))
-            np.add.at(total, (slice(None), regions.of_value), relative)
-            share = relative / np.maximum(total, np.finfo(np.float32).tiny)[:, regions.of_value]
+            total = np.zeros((regions.n_regions, len(part)))
+            np.add.at(total, regions.of_value, relative.T)
+            share = relative / np.maximum(total, np.finfo(np.float32).tiny)[regions.of_value].T
             result[rows] = (parts[:, regions.of_value] * share).reshape(len(part), *shape)
         return np.moveaxis(result, 1, -1)
 
