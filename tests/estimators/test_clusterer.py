@@ -157,9 +157,9 @@ def test_other_files_are_refused(fitted: AutoencoderClusterer, tmp_path: Path) -
     fitted.save(tmp_path / "groups.safetensors")
     with pytest.raises(ArtifactError, match="expected a model with groups"):
         AutoencoderClusterer.open(tmp_path / "plain.safetensors")
-    with pytest.raises(ArtifactError):
+    with pytest.raises(ArtifactError, match=r"with groups. Open it with AutoencoderClusterer.open"):
         Autoencoder.open(tmp_path / "groups.safetensors")
-    with pytest.raises(ArtifactError):
+    with pytest.raises(ArtifactError, match="expected a classifier"):
         AutoencoderClassifier.open(tmp_path / "groups.safetensors")
 
 

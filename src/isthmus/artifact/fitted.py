@@ -104,9 +104,11 @@ class FittedModel:
             If the bytes are damaged, foreign or newer, or a part of the author's own is missing.
         """
         document, tensors = from_bytes(data, who)
-        if document.get("kind") == "classifier":
+        held = {"classifier": "a classifier", "groups": "an autoencoder with groups"}
+        if (kind := document.get("kind")) in held:
+            opens = "AutoencoderClassifier.open" if kind == "classifier" else "AutoencoderClusterer.open"
             raise ArtifactError(
-                f"{who}: expected an autoencoder, got a classifier. Open it with AutoencoderClassifier.open; "
+                f"{who}: expected an autoencoder, got {held[kind]}. Open it with {opens}; "
                 "its autoencoder_ is the autoencoder."
             )
         try:
