@@ -153,6 +153,8 @@ def quantile(values: NDArray[Any], share: float, weights: NDArray[Any] | None = 
 def _quantiles(
     values: NDArray[Any], shares: NDArray[np.float64], weights: NDArray[Any] | None
 ) -> NDArray[np.float64]:
+    if weights is not None:
+        values, weights = values[weights > 0], weights[weights > 0]
     order = np.argsort(values, kind="stable")
     counts = np.ones(len(values)) if weights is None else weights[order].astype(np.float64)
     reached = np.cumsum(counts)

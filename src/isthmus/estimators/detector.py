@@ -67,7 +67,7 @@ class AnomalyDetector(OutlierMixin, Recipe):
     --------
     >>> from sklearn.datasets import load_iris
     >>> X, species = load_iris(return_X_y=True)
-    >>> detector = AnomalyDetector(random_state=0).fit(X[species == 0])
+    >>> detector = AnomalyDetector(max_epochs=30, random_state=0).fit(X[species == 0])
     >>> bool((detector.predict(X[species == 2]) == -1).all())
     True
     >>> detector.explain(X[:2]).shape
@@ -122,7 +122,8 @@ class AnomalyDetector(OutlierMixin, Recipe):
         Each column (patch of a picture, stretch of steps) is hidden in turn and filled in from the rest
         of the row; how far the row's mean relative error falls then is its part, at least 0. A value that is
         wrong only beside the others is found too. The parts of a patch or a stretch are shared out among
-        its values by their errors. Costs up to 320 reconstructions a row.
+        its values by their errors. Of more than 64 columns, or 16 patches or stretches, those of largest error
+        are looked at. Costs four reconstructions a region, and one.
         """
         check_is_fitted(self)
         found = self._anomaly().contributions(self._source(X, reset=False, labels=labels))
@@ -140,7 +141,7 @@ class AnomalyDetector(OutlierMixin, Recipe):
         --------
         >>> from sklearn.datasets import load_iris
         >>> X = load_iris(as_frame=True).data
-        >>> detector = AnomalyDetector(random_state=0).fit(X)
+        >>> detector = AnomalyDetector(max_epochs=30, random_state=0).fit(X)
         >>> odd = X[:1].assign(**{"petal width (cm)": 2.5})
         >>> detector.causes(odd, n_causes=1)
         [['petal width (cm)']]

@@ -90,10 +90,8 @@ class AnomalyScore:
         all. Its part is how far the mean over the row's values of ``e_j / t_j`` falls then, 0 where it does
         not; of pictures, and for the measure ``"squared_error"``, t is the mean over all values. So a value
         that is common in itself but wrong beside the others is found, though its oddity spreads over all
-        errors. Of rows with more regions than :data:`isthmus.exploration.regions.MOST_REGIONS`, the
-        others than those of largest error get 0.
-
-        Costs ``5 * min(n_regions, most) + 1`` reconstructions a row.
+        errors. Of more than 64 columns, or 16 patches or stretches, those of largest error are looked at
+        and the others get 0. Costs four reconstructions a region, and one.
         """
         regions = regions_of(self.inference.model.scaling)
         scale, label = self._scale_of_causes, torch.from_numpy(regions.of_value)

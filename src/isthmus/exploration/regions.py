@@ -14,8 +14,9 @@ from isthmus.schema import Schema
 PATCHES_A_SIDE, STRETCHES = 8, 32
 """Patches along the longest side of a picture, and stretches of a sequence, at most."""
 SMALLEST_PATCH = 2
-MOST_REGIONS = 64
-"""Regions of a row that are looked at one by one: those of largest error, where there are more."""
+MOST_COLUMNS, MOST_PLACES = 64, 16
+"""Columns, and patches or stretches, of a row that are looked at one by one: those of largest error. An odd
+place is large in error itself; a column that is wrong only beside the others need not be."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,10 +29,13 @@ class Regions:
         Number of the region of each value, ``(n_values,)``, in the order of model units (channels first).
     names
         What people call each: ``"bmi"``, ``"rows 4-7, columns 8-11"``, ``"steps 10-19"``; counted from 0.
+    most
+        How many of a row are looked at one by one.
     """
 
     of_value: NDArray[np.int64]
     names: tuple[str, ...]
+    most: int
 
     @property
     def n_regions(self) -> int:
@@ -40,8 +44,8 @@ class Regions:
 
     @property
     def n_looked_at(self) -> int:
-        """How many of a row are looked at one by one."""
-        return min(self.n_regions, MOST_REGIONS)
+        """How many of a row are looked at one by one: no more than there are."""
+        return min(self.n_regions, self.most)
 
 
 def regions_of(scaling: Scaling) -> Regions:
@@ -51,7 +55,7 @@ def regions_of(scaling: Scaling) -> Regions:
         return _patches(*schema.sample_shape)
     if schema.kind == "sequences":
         return _stretches(*schema.sample_shape)
-    return Regions(np.arange(schema.n_values), _column_names(schema))
+    return Regions(np.arange(schema.n_values), _column_names(schema), MOST_COLUMNS)
 
 
 def _column_names(schema: Schema) -> tuple[str, ...]:
@@ -69,13 +73,13 @@ def _patches(height: int, width: int, channels: int) -> Regions:
         for down in range(n_high)
         for across in range(n_wide)
     )
-    return Regions(np.tile(of_pixel.reshape(-1), channels), names)
+    return Regions(np.tile(of_pixel.reshape(-1), channels), names, MOST_PLACES)
 
 
 def _stretches(steps: int, channels: int) -> Regions:
     length = math.ceil(steps / STRETCHES)
     names = tuple(f"steps {_range(number, length, steps)}" for number in range(math.ceil(steps / length)))
-    return Regions(np.tile(np.arange(steps) // length, channels), names)
+    return Regions(np.tile(np.arange(steps) // length, channels), names, MOST_PLACES)
 
 
 def _range(number: int, length: int, end: int) -> str:

@@ -1,0 +1,137 @@
+"""How odd rows are: by hand, against a slow twin, and independent of the rows beside them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from isthmus import Autoencoder
+from isthmus.artifact import FittedModel
+from isthmus.config import Config, Model
+from isthmus.config.parts.networks import Dense
+from isthmus.exploration.anomaly import FLOOR_SHARE, N_FILLS, AnomalyScore, fit_usual
+from isthmus.exploration.regions import regions_of
+from isthmus.inference import Inference
+from isthmus.preprocessing import Scaling
+from isthmus.sources import ArraySource
+
+torch.set_num_threads(1)
+
+ROWS = np.random.default_rng(0).normal(size=(200, 3)) @ np.random.default_rng(1).normal(size=(3, 7))
+ROWS = ROWS + 0.2 * np.random.default_rng(2).normal(size=ROWS.shape)
+
+
+@pytest.fixture(scope="module")
+def model() -> FittedModel:
+    return Autoencoder(2, max_epochs=10, random_state=0, threads=1).fit(ROWS)._model
+
+
+def errors_of(model: FittedModel, x: np.ndarray) -> np.ndarray:
+    """Squared errors of rows in model units, in float64, through the torch module alone."""
+    with torch.no_grad():
+        rebuilt = model.module.reconstruct(torch.from_numpy(x.astype(np.float32)))
+    return np.square(x.astype(np.float32) - rebuilt.numpy()).astype(np.float64)
+
+
+def test_the_anomaly_is_what_its_equation_says(model: FittedModel) -> None:
+    x = model.scaling.to_model(ROWS)
+    usual = fit_usual(Inference(model), ArraySource(ROWS))
+    errors = errors_of(model, x)
+    np.testing.assert_allclose(usual.errors, errors.mean(axis=0), rtol=1e-4)
+    expected = np.log1p(errors / usual.errors).mean(axis=1)
+    found = AnomalyScore(Inference(model), usual).score(ArraySource(ROWS))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert usual.threshold == np.sort(found)[197]
+    squared = fit_usual(Inference(model), ArraySource(ROWS), measure="squared_error")
+    found = AnomalyScore(Inference(model), squared).score(ArraySource(ROWS))
+    np.testing.assert_allclose(found, errors.mean(axis=1), rtol=1e-4)
+
+
+def test_a_weight_is_so_many_rows(model: FittedModel) -> None:
+    weights = np.random.default_rng(0).integers(0, 3, 200)
+    weighted = fit_usual(Inference(model), ArraySource(ROWS), weights.astype(np.float64))
+    repeated = fit_usual(Inference(model), ArraySource(np.repeat(ROWS, weights, axis=0)))
+    np.testing.assert_allclose(weighted.errors, repeated.errors, rtol=1e-6)
+    np.testing.assert_allclose(weighted.training, repeated.training, rtol=1e-5)
+
+
+def test_the_causes_are_those_of_a_slow_twin(model: FittedModel) -> None:
+    rows = ROWS[:5].copy()
+    rows[np.arange(5), [0, 2, 4, 6, 1]] += 5.0
+    usual = fit_usual(Inference(model), ArraySource(ROWS))
+    scale = np.maximum(usual.errors, FLOOR_SHARE * usual.errors.mean()).astype(np.float64)
+    parts, regions = AnomalyScore(Inference(model), usual).causes(ArraySource(rows))
+    x = model.scaling.to_model(rows)
+    for row in range(5):
+        before = (errors_of(model, x[row : row + 1]) / scale).mean()
+        for column in range(7):
+            filled = x[row : row + 1].copy()
+            for _ in range(N_FILLS):
+                with torch.no_grad():
+                    filled[0, column] = model.module.reconstruct(torch.from_numpy(filled)).numpy()[0, column]
+            after = (errors_of(model, filled) / scale).mean()
+            assert parts[row, column] == pytest.approx(max(before - after, 0.0), rel=1e-3, abs=1e-4)
+    assert regions.names == tuple(f"column {number}" for number in range(7))
+    contributions = AnomalyScore(Inference(model), usual).contributions(ArraySource(rows))
+    np.testing.assert_allclose(contributions, parts, rtol=1e-5)
+
+
+def test_a_row_does_not_depend_on_its_neighbours(model: FittedModel) -> None:
+    score = AnomalyScore(Inference(model))
+    together, parts = score.score(ArraySource(ROWS)), score.causes(ArraySource(ROWS))[0]
+    for row in (0, 130, 199):
+        assert score.score(ArraySource(ROWS[row : row + 1]))[0] == together[row]
+        np.testing.assert_array_equal(score.causes(ArraySource(ROWS[row : row + 1]))[0][0], parts[row])
+
+
+def test_a_column_that_was_always_the_same_counts_but_does_not_outweigh() -> None:
+    rows = np.column_stack([ROWS, np.full(200, 3.0)])
+    model = Autoencoder(2, max_epochs=10, random_state=0, threads=1).fit(rows)._model
+    odd = rows[:2].copy()
+    odd[0, 7] = 4.0
+    odd[1, 7] += 1e-6
+    score = AnomalyScore(Inference(model))
+    usual, found = score.score(ArraySource(rows[:2])), score.score(ArraySource(odd))
+    assert found[0] > usual[0] + 0.3
+    assert found[1] == pytest.approx(usual[1], abs=0.01)
+    assert score.names_of_causes(ArraySource(odd[:1]), 1) == [["column 7"]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "n_regions", "first", "last"),
+    [
+        ((28, 28, 1), "pictures", 49, "rows 0-3, columns 0-3", "rows 24-27, columns 24-27"),
+        ((9, 5, 3), "pictures", 15, "rows 0-1, columns 0-1", "rows 8, columns 4"),
+        ((100, 2), "sequences", 25, "steps 0-3", "steps 96-99"),
+        ((10, 1), "sequences", 10, "steps 0", "steps 9"),
+        ((6,), "vectors", 6, "column 0", "column 5"),
+    ],
+)
+def test_regions_are_places(shape: tuple[int, ...], kind: str, n_regions: int, first: str, last: str) -> None:
+    rows = np.random.default_rng(0).random((4, *shape))
+    scaling = Scaling.fit(ArraySource(rows, row_kind=kind), np.arange(4))  # type: ignore[arg-type]
+    regions = regions_of(scaling)
+    assert (regions.n_regions, regions.names[0], regions.names[-1]) == (n_regions, first, last)
+    by_place = np.moveaxis(regions.of_value.reshape(scaling.model_shape), 0, -1).reshape(shape)
+    assert (by_place == by_place[..., :1]).all() or kind == "vectors"
+    assert set(regions.of_value) == set(range(n_regions))
+
+
+def test_pictures_share_a_part_among_the_pixels_of_a_patch() -> None:
+    random = np.random.default_rng(0)
+    pictures = (random.random((40, 1, 1, 1)) * np.ones((40, 12, 12, 2))).astype(np.float32)
+    config = Config(model=Model(code_size=2, network=Dense(()), likelihood="squared_error"))
+    source = ArraySource(pictures)
+    from isthmus.workflows.fit import fit
+
+    model, _ = fit(source, config.with_training(epochs=20, seed=0, threads=1))
+    odd = pictures[:3].copy()
+    odd[:, 4:6, 8:10] = 2.0
+    score = AnomalyScore(Inference(model))
+    parts, regions = score.causes(ArraySource(odd))
+    assert [regions.names[number] for number in parts.argmax(axis=1)] == ["rows 4-5, columns 8-9"] * 3
+    shared = score.contributions(ArraySource(odd))
+    assert shared.shape == odd.shape
+    np.testing.assert_allclose(shared.sum(axis=(1, 2, 3)), parts.sum(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(shared[:, 4:6, 8:10].sum(axis=(1, 2, 3)), parts.max(axis=1), rtol=1e-4)
