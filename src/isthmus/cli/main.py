@@ -35,6 +35,7 @@ VERBS = {
     "interpolate": "Write what lies between two examples.",
     "group": "Write which rows belong together.",
     "score": "Write how odd rows are, and why.",
+    "compare": "Train several kinds and say which one to take.",
     "report": "Show on one page what a model learned.",
     "demo": "Train on bundled digits and compare with PCA.",
 }
