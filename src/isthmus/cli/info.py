@@ -112,15 +112,15 @@ def _data_document(source: Source) -> dict[str, Any]:
         "labels": None if labels is None else {"count": len(labels), "first": labels[:20]},
         "likelihood": None,
         "scaling": None,
-        "notes": [],
+        "notes": list(source.notes),
     }
     try:
         scaling = Scaling.fit(source, np.arange(len(source)))
         choice = infer_likelihood(source, scaling)
         document |= {"likelihood": {"name": choice.name, "reason": choice.reason}, "scaling": scaling.method}
-        document["notes"] = list(scaling.notes)
+        document["notes"] += list(scaling.notes)
     except DataError as error:
-        document["notes"] = [f"A model cannot be fitted: {error}"]
+        document["notes"] += [f"A model cannot be fitted: {error}"]
     return document
 
 

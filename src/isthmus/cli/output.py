@@ -98,6 +98,16 @@ def print_errors(metrics: Mapping[str, Any], unit: str) -> None:
         print_lines([("with context", said)])
 
 
+def note_lines(notes: Iterable[str]) -> list[tuple[str, str]]:
+    """Notes as lines; see :func:`print_lines`."""
+    return [("note", note) for note in notes]
+
+
+def note_values(notes: list[str]) -> dict[str, list[str]]:
+    """Notes as a part of a JSON document, which has none where there are none."""
+    return {"notes": notes} if notes else {}
+
+
 def denoising_words(metrics: Mapping[str, Any]) -> str | None:
     """What became of corrupted rows, as ``metrics`` hold it; None if nothing was measured.
 

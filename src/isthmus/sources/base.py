@@ -27,6 +27,9 @@ class Source(ABC):
     labels: NDArray[Any] | None
     """One label a row, integers or strings, or None. Only a model that is conditional on them learns from them."""
 
+    notes: tuple[str, ...] = ()
+    """What people should know about where the rows come from, one sentence each."""
+
     @abstractmethod
     def __len__(self) -> int:
         """How many rows there are."""
@@ -34,3 +37,7 @@ class Source(ABC):
     @abstractmethod
     def read(self, rows: slice | Indices) -> Rows:
         """The rows asked for, in the order asked, as ``(n, *schema.sample_shape)`` of ``schema.dtype``."""
+
+    def sounds(self, rows: slice | Indices) -> NDArray[np.float32] | None:
+        """Samples that rows of sound were made of, ``(n, window, channels)``; None where there are no others."""
+        return None

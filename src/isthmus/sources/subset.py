@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from isthmus.sources.base import Indices, Rows, Source
 
 
@@ -30,6 +33,7 @@ class Subset(Source):
     def __init__(self, source: Source, rows: Indices) -> None:
         self.name, self.schema = source.name, source.schema
         self.labels = None if source.labels is None else source.labels[rows]
+        self.notes = source.notes
         self._source, self._rows = source, rows
 
     def __len__(self) -> int:
@@ -38,3 +42,7 @@ class Subset(Source):
     def read(self, rows: slice | Indices) -> Rows:
         """The rows asked for, counted within the subset."""
         return self._source.read(self._rows[rows])
+
+    def sounds(self, rows: slice | Indices) -> NDArray[np.float32] | None:
+        """The samples behind the rows, counted within the subset."""
+        return self._source.sounds(self._rows[rows])
