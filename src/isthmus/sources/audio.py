@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from isthmus.errors import DataError, ParameterError, SourceError
 from isthmus.schema import Audio, Schema
 from isthmus.sources.base import Indices, Rows, Source
 from isthmus.sources.labels import as_labels, read_labels
-from isthmus.sources.spectrogram import n_frames, rows_of
+from isthmus.sources.spectrogram import frame_size, n_frames, rows_of
 
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 HELD_BYTES = 1 << 29
@@ -28,8 +27,6 @@ CACHE_BYTES = 1 << 28
 """Of larger ones, the files read last are kept up to this (256 MiB), and one file at least."""
 MOST_FILE_BYTES = 1 << 32
 """One file that would take more than this (4 GiB) once decoded is refused."""
-FRAME_SECONDS = 0.064
-"""What a frame of a spectrogram is near to, where nothing else is asked for."""
 FLOOR_DB = -80.0
 WINDOW_SECONDS = 1.0
 _NAMED = 5
@@ -318,8 +315,7 @@ def _audio(
                 "'waveform'; leave these out, or choose 'spectrogram'."
             )
         return Audio(rate, window, hop, channels, "waveform")
-    longest = max(4, 1 << (window.bit_length() - 1))
-    size = min(longest, max(4, 1 << round(math.log2(FRAME_SECONDS * rate)))) if fft_size is None else fft_size
+    size = frame_size(rate, window) if fft_size is None else fft_size
     step = size // 4 if fft_hop is None else fft_hop
     if size % 2 or size % step or 2 * step > size:
         raise ParameterError(
@@ -362,7 +358,8 @@ def _decoded(file: _File, rate: int, channels: int) -> Samples:
             f"({file.frames / file.rate:.0f} s)"
         )
     try:
-        samples, _ = soundfile.read(str(file.path), dtype="float32", always_2d=True)
+        read, _ = soundfile.read(str(file.path), dtype="float32", always_2d=True)
+        samples = np.asarray(read, np.float32)
     except (soundfile.SoundFileError, RuntimeError) as error:
         raise _BrokenError(_undecodable(error)) from None
     if len(samples) < file.frames and not file.name.lower().endswith(".mp3"):  # whose header is a guess

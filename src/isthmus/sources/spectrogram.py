@@ -16,6 +16,7 @@ that samples in [-1, 1] can reach, and a sine of full scale reaches -6 dB.
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ ROUNDS = 32
 """Rounds of the search for phases."""
 MOMENTUM = 0.99
 """Alpha of Perraudin et al. (2013), section 4, who find values just below 1 to be best."""
+FRAME_SECONDS = 0.064
+"""What a frame is near to, where nothing else is asked for."""
 
 Real = NDArray[np.floating[Any]]
 Complex = NDArray[np.complexfloating[Any, Any]]
@@ -36,6 +39,16 @@ Complex = NDArray[np.complexfloating[Any, Any]]
 @functools.cache
 def _hann(size: int) -> NDArray[np.float64]:
     return 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(size) / size)
+
+
+def frame_size(rate: int, n_samples: int) -> int:
+    """Samples of a frame that suits a rate: the power of two nearest to 64 ms, no longer than the sound.
+
+    >>> frame_size(16000, 16000), frame_size(44100, 44100), frame_size(16000, 100)
+    (1024, 2048, 64)
+    """
+    longest = max(4, 1 << (n_samples.bit_length() - 1))
+    return min(longest, max(4, 1 << round(math.log2(FRAME_SECONDS * rate))))
 
 
 def n_frames(n_samples: int, hop: int) -> int:
@@ -66,7 +79,7 @@ def stft(sound: Real, size: int, hop: int) -> Complex:
     after = (count - 1) * hop + size // 2 - sound.shape[-1]
     edges = [(0, 0)] * (sound.ndim - 1) + [(size // 2, after)]
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(sound, edges), size, axis=-1)[..., ::hop, :]
-    return fft.rfft(frames * _hann(size).astype(sound.dtype), axis=-1)
+    return np.asarray(fft.rfft(frames * _hann(size).astype(sound.dtype), axis=-1))
 
 
 def istft(spectra: Complex, n_samples: int, size: int, hop: int) -> Real:
@@ -91,7 +104,7 @@ def istft(spectra: Complex, n_samples: int, size: int, hop: int) -> Real:
     >>> bool(np.allclose(istft(stft(sound, 64, 16), 1000, 64, 16), sound))
     True
     """
-    frames = fft.irfft(spectra, size, axis=-1)
+    frames: Real = np.asarray(fft.irfft(spectra, size, axis=-1))
     window = _hann(size).astype(frames.dtype)
     added = _overlapped(frames * window, hop)
     weight = _overlapped(np.broadcast_to(_hann(size) ** 2, (spectra.shape[-2], size)), hop)
@@ -197,7 +210,7 @@ def griffin_lim(
     Real
         ``(n_samples,)`` of the magnitudes' type.
     """
-    turned: Complex = magnitude * np.exp(1j * start_phases(magnitude, size, hop))
+    turned = np.multiply(magnitude, np.exp(1j * start_phases(magnitude, size, hop)))
     before: Complex | None = None
     for _ in range(rounds):
         consistent = stft(istft(_with(magnitude, turned), n_samples, size, hop), size, hop)
