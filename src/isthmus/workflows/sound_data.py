@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from isthmus.config import Config
+from isthmus.config.parts.networks import Conv1d, Conv2d
 from isthmus.errors import ParameterError
 from isthmus.schema import Schema
 
 
 def settled_sound(config: Config, schema: Schema) -> Config:
     """The config with every option of sounds explicit, as the rows were made.
+
+    The kind ``convolutional``, which is meant for pictures as it stands, gets ``conv1d``.
 
     Raises
     ------
@@ -32,4 +37,6 @@ def settled_sound(config: Config, schema: Schema) -> Config:
     }
     if audio.representation == "spectrogram":
         explicit |= {"fft_size": audio.fft_size, "fft_hop": audio.fft_hop, "floor_db": audio.floor_db}
+    if config.model.kind == "convolutional" and config.model.network == Conv2d():
+        config = replace(config, model=config.model.replace(network=Conv1d()))
     return config.with_data(**explicit)
