@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from isthmus.errors import ArtifactError
@@ -46,6 +46,49 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Audio:
+    """What turns a row back into sound.
+
+    Parameters
+    ----------
+    rate
+        Samples a second, in Hz.
+    window
+        Samples of sound that a row stands for.
+    hop
+        Samples from one row's beginning to the next one's in the same file.
+    channels
+        1 (mono), or as many as the files have.
+    representation
+        ``"waveform"``: a step a sample; ``"spectrogram"``: a step a frame, its loudness in decibels at
+        each frequency, the channels one after the other.
+    fft_size, fft_hop
+        Samples of a frame of a spectrogram, and from one frame to the next; 0 of a waveform.
+    floor_db
+        Loudness in decibels that counts as silence in a spectrogram; 0 of a waveform.
+
+    Examples
+    --------
+    >>> Audio(16000, 16000, 16000, 1, "waveform").describe()
+    '1 s at 16,000 Hz, mono'
+    """
+
+    rate: int
+    window: int
+    hop: int
+    channels: int
+    representation: Literal["waveform", "spectrogram"]
+    fft_size: int = 0
+    fft_hop: int = 0
+    floor_db: float = 0.0
+
+    def describe(self) -> str:
+        """How long a row sounds, in a few words."""
+        voices = "mono" if self.channels == 1 else f"{self.channels} channels"
+        return f"{self.window / self.rate:.4g} s at {self.rate:,} Hz, {voices}"
+
+
+@dataclass(frozen=True, slots=True)
 class Schema:
     """What one row of a source is, in data units.
 
@@ -66,6 +109,8 @@ class Schema:
         Names of the features of vectors, where the source has names.
     table
         The columns of tables, and of nothing else.
+    audio
+        What sequences that are sound need to be heard again, and nothing else has.
 
     Examples
     --------
@@ -79,6 +124,7 @@ class Schema:
     value_range: tuple[float, float] | None = None
     columns: tuple[str, ...] | None = None
     table: tuple[Column, ...] | None = None
+    audio: Audio | None = None
 
     @property
     def n_values(self) -> int:
@@ -87,7 +133,10 @@ class Schema:
 
     def describe(self) -> str:
         """One line for people."""
-        return f"{self.kind} {shape_text(self.sample_shape)}, {self.dtype}"
+        words = f"{self.kind} {shape_text(self.sample_shape)}, {self.dtype}"
+        if self.audio is None:
+            return words
+        return f"{words} ({self.audio.representation}s of {self.audio.describe()})"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -103,7 +152,8 @@ class Schema:
             No rows of that kind can be.
         """
         columns, value_range, table = (values.get(name) for name in ("columns", "value_range", "table"))
-        if not _is_possible(values, columns, value_range, table):
+        audio = values.get("audio")
+        if not _is_possible(values, columns, value_range, table) or not _is_sound(audio, values):
             raise ArtifactError(
                 f"Schema: expected the description of vectors, sequences, pictures or tables, got "
                 f"{str(values)[:200]}; the model file is damaged, take another copy."
@@ -115,6 +165,7 @@ class Schema:
             value_range=None if value_range is None else (value_range[0], value_range[1]),
             columns=None if columns is None else tuple(columns),
             table=None if table is None else tuple(_column(one) for one in table),
+            audio=None if audio is None else Audio(**audio),
         )
 
 
@@ -147,6 +198,33 @@ def _is_column(values: Any) -> bool:
         return values["type"] in get_args(ColumnType) and categories is None
     return isinstance(categories, (list, tuple)) and all(
         isinstance(one, (str, int, float)) for one in categories
+    )
+
+
+def _is_sound(audio: Any, values: dict[str, Any]) -> bool:
+    """Whether this is no audio, or one that the shape of a row fits."""
+    if audio is None:
+        return True
+    if not isinstance(audio, dict) or set(audio) != {field.name for field in fields(Audio)}:
+        return False
+    counts = [audio[name] for name in ("rate", "window", "hop", "channels")]
+    if values["kind"] != "sequences" or not all(type(count) is int and count >= 1 for count in counts):
+        return False
+    steps, channels = values["sample_shape"]
+    if audio["representation"] == "waveform":
+        return (steps, channels) == (audio["window"], audio["channels"])
+    size, hop, floor = audio["fft_size"], audio["fft_hop"], audio["floor_db"]
+    if audio["representation"] != "spectrogram" or type(size) is not int or type(hop) is not int:
+        return False
+    return (
+        size >= 2 * hop >= 2
+        and size % hop == 0
+        and size % 2 == 0
+        and type(floor) in (int, float)
+        and math.isfinite(floor)
+        and floor < 0
+        and channels == (size // 2 + 1) * audio["channels"]
+        and steps == 1 + -(-audio["window"] // hop)
     )
 
 

@@ -71,7 +71,9 @@ def test_each_threshold_is_what_it_says(odd: Path, isthmus: Command) -> None:
 
 
 def test_causes_of_pictures_are_patches(place: Path, isthmus: Command) -> None:
-    done = isthmus("score", "model.safetensors", "labelled.npz", *OUT, "--causes", "anomalies", "--threshold", "0")
+    done = isthmus(
+        "score", "model.safetensors", "labelled.npz", *OUT, "--causes", "anomalies", "--threshold", "0"
+    )
     assert done.status == 0, done.err
     assert read()[0]["cause_1"].startswith("rows ")
     assert read()[5]["label"] == "1"

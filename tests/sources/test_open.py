@@ -56,7 +56,7 @@ def test_a_labels_file_is_no_data(tmp_path):
 def test_a_file_of_another_kind(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(
-        SourceError, match=r"expected a folder of images, one image .*\.npy, \.npz, or IDX"
+        SourceError, match=r"expected a folder of images or sounds, one image .*\.npy, \.npz, or IDX"
     ) as caught:
         open_source(tmp_path / name)
     assert str(caught.value).startswith(f"{tmp_path / name}: ")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from isthmus.cli.options import Force, Json, Labels, Source
-from isthmus.cli.output import notes_of, number, print_json, print_lines, print_table, ratio
+from isthmus.cli.output import note_lines, number, print_json, print_lines, print_table, ratio
 
 if TYPE_CHECKING:
     from isthmus.workflows.compare import Compared
@@ -84,7 +84,9 @@ def compare(
         total = duration(sum(one.seconds for one in planned))
         size = planned[0].prepared.model.module.code.size
         about = f"{source}: {len(rows):,} rows, {len(test):,} of them held out, codes of {size} numbers"
-        print_lines([("data", about), *notes_of(rows), *lines, ("together", f"about {total} at most")])
+        print_lines(
+            [("data", about), *note_lines(rows.notes), *lines, ("together", f"about {total} at most")]
+        )
         print()
     output.mkdir(exist_ok=True)
 

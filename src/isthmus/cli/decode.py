@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from isthmus.cli.options import Force, Json, Label, Labels, Model, RowsOutput
-from isthmus.cli.output import print_json, print_lines
+from isthmus.cli.output import note_lines, print_json, print_lines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,11 +43,20 @@ def decode(
     check_rows_output(path, folder=folder, schema=schema, force=force)
     values = read_codes(codes)
     rows = Inference(fitted).decode(values, _labels(fitted, codes, len(values), label, labels))
-    n_written = write_rows(path, rows, schema, folder=folder)
+    notes: list[str] = []
+    n_written = write_rows(path, rows, schema, folder=folder, notes=notes)
     if json:
-        print_json({"output": output, "rows": n_written, "dtype": str(rows.dtype), "shape": list(rows.shape)})
+        print_json(
+            {
+                "output": output,
+                "rows": n_written,
+                "dtype": str(rows.dtype),
+                "shape": list(rows.shape),
+                "notes": notes,
+            }
+        )
     else:
-        print_lines([("decoded", rows_words(output, n_written, rows))])
+        print_lines([("decoded", rows_words(output, n_written, rows, schema)), *note_lines(notes)])
 
 
 def _labels(

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from isthmus.cli.options import Force, Json, Labels, Model, Source
-from isthmus.cli.output import notes_of, print_json, print_lines
+from isthmus.cli.output import note_lines, print_json, print_lines
 
 
 def encode(
@@ -68,4 +68,4 @@ def encode(
         )
     else:
         said = f"{output}: {many(len(codes), 'row')} of {many(codes.shape[1], 'unit')}"
-        print_lines([("codes", said), *notes_of(rows)])
+        print_lines([("codes", said), *note_lines(rows.notes)])

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from isthmus.cli.options import Force, Json, Label, Model, RowsOutput
-from isthmus.cli.output import print_json, print_lines
+from isthmus.cli.output import note_lines, print_json, print_lines
 
 End = Annotated[
     str,
@@ -72,7 +72,8 @@ def interpolate(
         )
     codes = path_between(ends[0], ends[1], steps, path)
     rows = inference.decode(codes, None if fitted.classes is None else np.repeat(own[:1], len(codes)))
-    n_written = write_rows(place, rows, schema, folder=folder)
+    notes: list[str] = []
+    n_written = write_rows(place, rows, schema, folder=folder, together=True, notes=notes)
     if json:
         print_json(
             {
@@ -80,8 +81,14 @@ def interpolate(
                 "rows": n_written,
                 "dtype": str(rows.dtype),
                 "shape": list(rows.shape),
+                "notes": notes,
                 "path": path,
             }
         )
     else:
-        print_lines([("interpolated", rows_words(output, n_written, rows))])
+        print_lines(
+            [
+                ("interpolated", rows_words(output, n_written, rows, schema)),
+                *note_lines(notes),
+            ]
+        )

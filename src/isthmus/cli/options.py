@@ -28,7 +28,7 @@ Model = Annotated[str, Parameter(help="A .safetensors file that fit wrote, or a 
 Source = Annotated[
     str,
     Parameter(
-        help="A folder of pictures, one picture, .npy, .npz or IDX (.gz too); mnist-train and mnist-test "
+        help="A folder of pictures or sounds, one of them, .npy, .npz or IDX (.gz too); mnist-train and mnist-test "
         "ship with isthmus. SOURCE:ROW is one row, counted from 0."
     ),
 ]
@@ -36,6 +36,7 @@ RowsOutput = Annotated[
     str,
     Parameter(
         name=["--output", "-o"],
-        help="NAME.npy for any rows; for pictures also a folder (PNG files) or NAME.png (one sheet).",
+        help="NAME.npy for any rows; for pictures also a folder (PNG files) or NAME.png (one sheet); for sounds also "
+        "a folder (WAV files), NAME.wav or NAME.flac (all in a row).",
     ),
 ]

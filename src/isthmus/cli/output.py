@@ -7,12 +7,9 @@ import sys
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from isthmus.journal import finite
-
-if TYPE_CHECKING:
-    from isthmus.sources import Source
 
 MARGIN = 14
 """Columns before what a line says."""
@@ -37,11 +34,6 @@ def print_lines(lines: Iterable[tuple[str, str]]) -> None:
         for line in rest:
             print(" " * MARGIN + line)
     sys.stdout.flush()
-
-
-def notes_of(source: Source) -> list[tuple[str, str]]:
-    """What was done to data on the way in, as lines."""
-    return [("note", note) for note in source.notes]
 
 
 def visible(text: str) -> str:
@@ -97,6 +89,9 @@ def print_errors(metrics: Mapping[str, Any], unit: str) -> None:
         ["", f"squared error per {unit}", "per value", "against PCA"],
         [[name, number(each["sse"]), number(each["mse"]), ratio(each["sse"], pca)] for name, each in known],
     )
+    heard = sound_words(metrics)
+    if heard is not None:
+        print_lines([("sound", heard)])
     helped = metrics.get("error_with_context")
     if helped is not None:
         said = (
@@ -104,6 +99,29 @@ def print_errors(metrics: Mapping[str, Any], unit: str) -> None:
             "by what no code holds (switches of unpooling), so PCA is no measure of it"
         )
         print_lines([("with context", said)])
+
+
+def sound_words(metrics: Mapping[str, Any]) -> str | None:
+    """How near rebuilt sound is to the original, as ``metrics`` hold it; None for what is no sound.
+
+    >>> sound_words({"sound": {"spectral_distance": 1.25, "snr_db": 12.0, "pca_snr_db": 9.5}})
+    'spectral distance 1.25; signal to noise 12 dB (PCA 9.5 dB)'
+    """
+    found = metrics.get("sound")
+    if not found:
+        return None
+    names = (("PCA", "pca_spectral_distance"), ("new phases alone", "phase_spectral_distance"))
+    others = ", ".join(f"{name} {number(found[key])}" for name, key in names if key in found)
+    said = f"spectral distance {number(found['spectral_distance'])}" + (f" ({others})" if others else "")
+    if "snr_db" in found:
+        theirs = f" (PCA {number(found['pca_snr_db'])} dB)" if "pca_snr_db" in found else ""
+        said += f"; signal to noise {number(found['snr_db'])} dB{theirs}"
+    return said
+
+
+def note_lines(notes: Iterable[str]) -> list[tuple[str, str]]:
+    """Notes as lines; see :func:`print_lines`."""
+    return [("note", note) for note in notes]
 
 
 def denoising_words(metrics: Mapping[str, Any]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from isthmus.cli.options import Force, Json, Labels, Model, RowsOutput, Source
-from isthmus.cli.output import notes_of, print_errors, print_json, print_lines
+from isthmus.cli.output import note_lines, print_errors, print_json, print_lines
 
 
 def reconstruct(
@@ -23,7 +23,7 @@ def reconstruct(
     from isthmus.cli.words import noun, rows_words
     from isthmus.evaluation.metrics import measure
     from isthmus.inference import Inference
-    from isthmus.workflows.data_files import check_rows_output, means_folder, write_rows
+    from isthmus.workflows.data_files import check_rows_output, means_folder, recording_length, write_rows
     from isthmus.workflows.open_data import open_data
 
     fitted = open_model(model)
@@ -33,7 +33,10 @@ def reconstruct(
     inference = Inference(fitted)
     rebuilt = inference.reconstruct(rows)
     metrics = measure(inference, rows, clean=False).to_dict()
-    n_written = write_rows(path, rebuilt, schema, folder=folder)
+    notes = list(rows.notes)
+    n_written = write_rows(
+        path, rebuilt, schema, folder=folder, recording=recording_length(rows), notes=notes
+    )
     if json:
         shape = list(rebuilt.shape)
         print_json(
@@ -44,7 +47,7 @@ def reconstruct(
                 "dtype": str(rebuilt.dtype),
                 "shape": shape,
                 "metrics": metrics,
-                "notes": list(rows.notes),
+                "notes": notes,
             }
         )
         return
@@ -52,4 +55,4 @@ def reconstruct(
     if fitted.module.corruption is not None:
         print("(against the rows as given: of noisy ones this says how much was taken out)")
     print()
-    print_lines([("rebuilt", rows_words(output, n_written, rebuilt)), *notes_of(rows)])
+    print_lines([("rebuilt", rows_words(output, n_written, rebuilt, schema)), *note_lines(notes)])

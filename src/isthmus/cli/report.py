@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from isthmus.cli.options import Force, Json, Labels, Model, Source
-from isthmus.cli.output import notes_of, print_json, print_lines
+from isthmus.cli.output import note_lines, print_json, print_lines
 
 
 def report(
@@ -60,4 +60,6 @@ def report(
         found = {"output": str(output), **measured.to_dict(), **figures, "robustness": robust.to_dict()}
         print_json({**found, "notes": list(rows.notes)})
     else:
-        print_lines([("report", f"{output}: {len(rows):,} rows; open it in a browser"), *notes_of(rows)])
+        print_lines(
+            [("report", f"{output}: {len(rows):,} rows; open it in a browser"), *note_lines(rows.notes)]
+        )

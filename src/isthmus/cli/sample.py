@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from isthmus.cli.options import Force, Json, Label, Labels, Model, RowsOutput
-from isthmus.cli.output import print_json, print_lines
+from isthmus.cli.output import note_lines, print_json, print_lines
 
 
 def sample(
@@ -70,7 +70,8 @@ def sample(
     prior = choose_prior(inference, "auto" if components is None else components, source, seed=root)
     told = None if label is None else np.full(n, label)
     rows = fitted.scaling.to_data(sampled(inference, n, prior, seed=root, noise=noise, labels=told))
-    n_written = write_rows(path, rows, schema, folder=folder)
+    notes: list[str] = []
+    n_written = write_rows(path, rows, schema, folder=folder, notes=notes)
     if json:
         print_json(
             {
@@ -78,9 +79,16 @@ def sample(
                 "rows": n_written,
                 "dtype": str(rows.dtype),
                 "shape": list(rows.shape),
+                "notes": notes,
                 "prior": prior.words,
                 "seed": root,
             }
         )
     else:
-        print_lines([("prior", prior.words), ("sampled", rows_words(output, n_written, rows))])
+        print_lines(
+            [
+                ("prior", prior.words),
+                ("sampled", rows_words(output, n_written, rows, schema)),
+                *note_lines(notes),
+            ]
+        )

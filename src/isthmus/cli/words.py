@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from isthmus.artifact import FittedModel
     from isthmus.config import Config
     from isthmus.networks.base import StageFacts
+    from isthmus.schema import Schema
     from isthmus.sources import Source
 
 REASON = "Likelihood: "
@@ -118,6 +119,8 @@ def training_words(config: Config) -> str:
 
 def noun(model: FittedModel) -> str:
     """What one row is called."""
+    if model.scaling.schema.audio is not None:
+        return "window"
     return {"pictures": "image", "sequences": "sequence"}.get(model.scaling.schema.kind, "row")
 
 
@@ -125,7 +128,10 @@ def _value_words(value: Any) -> str:
     return "-".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
-def rows_words(output: str, n_written: int, rows: Any) -> str:
+def rows_words(output: str, n_written: int, rows: Any, schema: Schema | None = None) -> str:
     """Where rows went, and what they are."""
+    if schema is not None and schema.audio is not None and not output.lower().endswith(".npy"):
+        each = "" if n_written == 1 else "each "
+        return f"{output}: {many(n_written, 'sound')}, {each}{schema.audio.describe()}"
     some = "" if n_written == len(rows) else f" (the first of {len(rows):,})"
     return f"{output}: {n_written:,} of shape {' x '.join(map(str, rows.shape[1:]))}, {rows.dtype}{some}"

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from isthmus.config.description import Description, description, numpy_scalars, within
 
 Side = Annotated[int, numpy_scalars, within("[1, inf)", "It is a side in pixels or a count.")]
+
+
+Rate = Annotated[int, numpy_scalars, within("[1, 10000000]", "It is a rate in Hz, 16000 for example.")]
+Seconds = Annotated[float, numpy_scalars, within("(0, 86400]", "It is a time in seconds, 1 for example.")]
+Even = Annotated[int, numpy_scalars, within("[4, 1048576]", "It is a count of samples, 1024 for example.")]
+Step = Annotated[int, numpy_scalars, within("[1, 524288]", "It is a count of samples, 256 for example.")]
+Floor = Annotated[float, numpy_scalars, within("[-300, 0)", "It is a loudness in dB, -80 for example.")]
 
 
 @description
@@ -37,12 +44,28 @@ class Data(Description):
     strict
         Whether a file that cannot be read among others is refused. Otherwise it is left out, and a
         note names it.
+    sound_rate
+        Hz that sounds are brought to; None for the most common rate of the files. This and all below is for
+        sounds alone; see :func:`isthmus.sources.audio.open_audio`.
+    channels
+        Of sounds: ``"mono"``, or ``"all"`` for as many as the files have; ``"auto"`` is mono.
+    window_seconds
+        Seconds of sound a row; None for 1.
+    hop_seconds
+        Seconds from a window's beginning to the next one's, a window's length at most; None for that.
+    representation
+        ``"waveform"`` (samples) or ``"spectrogram"`` (loudness in dB at each frequency, phases found anew on
+        the way out); ``"auto"`` is the latter.
+    fft_size, fft_hop
+        Samples of a spectrogram's frame, and from one frame to the next; None for about 64 ms and a
+        quarter of it.
+    floor_db
+        Loudness in dB that counts as silence in a spectrogram; None for -80.
 
     Examples
     --------
-    >>> Data(scaling="standardise").to_dict()
-    {'scaling': 'standardise', 'sample_shape': 'none', 'row_kind': 'auto', 'resize': 'none', \
-'resize_by': 'stretch', 'strict': False}
+    >>> Data(sound_rate=16000, window_seconds=0.5).sound_options()
+    {'sound_rate': 16000, 'window_seconds': 0.5}
     """
 
     scaling: Literal["auto", "standardise", "range", "raw"] = "auto"
@@ -51,3 +74,29 @@ class Data(Description):
     resize: tuple[Side, Side] | None = None
     resize_by: Literal["stretch", "crop", "pad"] = "stretch"
     strict: bool = False
+    sound_rate: Rate | None = None
+    channels: Literal["auto", "mono", "all"] = "auto"
+    window_seconds: Seconds | None = None
+    hop_seconds: Seconds | None = None
+    representation: Literal["auto", "waveform", "spectrogram"] = "auto"
+    fft_size: Even | None = None
+    fft_hop: Step | None = None
+    floor_db: Floor | None = None
+
+    def sound_options(self) -> dict[str, Any]:
+        """What is asked for of sounds, by name; what is not is left out."""
+        values = {name: getattr(self, name) for name in SOUND_OPTIONS}
+        return {name: value for name, value in values.items() if value not in (None, "auto", False)}
+
+
+SOUND_OPTIONS = (
+    "sound_rate",
+    "channels",
+    "window_seconds",
+    "hop_seconds",
+    "representation",
+    "fft_size",
+    "fft_hop",
+    "floor_db",
+)
+"""Keys that are for sounds alone."""

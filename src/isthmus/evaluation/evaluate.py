@@ -24,8 +24,10 @@ from isthmus.evaluation.report_data import (
     Generated,
     ReportData,
     Role,
+    SoundExample,
 )
 from isthmus.evaluation.robustness import Robustness, robustness
+from isthmus.evaluation.sound import SoundQuality, original_sounds, spectral_distance
 from isthmus.exploration.interpolation import path_between
 from isthmus.exploration.priors import StandardNormal, has_density
 from isthmus.exploration.sampling import sample
@@ -33,6 +35,7 @@ from isthmus.inference import Inference
 from isthmus.numerics.randomness import Randomness
 from isthmus.schema import Schema
 from isthmus.sources import Source
+from isthmus.sources.spectrogram import sounds_of
 from isthmus.sources.subset import Subset
 
 EXAMPLES_A_ROLE = 3
@@ -83,6 +86,7 @@ def report_data(
     robust = robust or robustness(inference, source)
     collapse = figures.get("collapse")
     schema = source.schema
+    examples = _examples(inference, source, measured)
     return ReportData(
         title=title,
         facts=_facts(model, len(source), schema, rows_are),
@@ -90,7 +94,7 @@ def report_data(
         model=_errors(measured.errors, measured.n_values),
         pca=None if measured.pca_errors is None else _errors(measured.pca_errors, measured.n_values),
         mean=None if measured.mean_errors is None else _errors(measured.mean_errors, measured.n_values),
-        examples=_examples(inference, source, measured),
+        examples=examples,
         codes=_codes(source, measured),
         filters=_filters(model),
         columns=schema.columns,
@@ -104,8 +108,10 @@ def report_data(
             **_numbers(measured.to_dict(), model),
             **_density_numbers(figures),
             **_robustness_numbers(robust),
+            **_sound_numbers(measured.sound),
         },
         denoising=_denoising(inference, source, measured),
+        sounds=_sounds(inference, source, examples),
     )
 
 
@@ -300,6 +306,50 @@ def _robustness_numbers(robust: Robustness) -> dict[str, tuple[float, str]]:
         f"Squared Jacobian of the code, |dh/dx|^2, {rows}": (robust.code, "per squared model unit"),
         f"Squared Jacobian of the reconstruction, |dg(f(x))/dx|^2, {rows}": (robust.reconstruction, ""),
     }
+
+
+def _sound_numbers(found: SoundQuality | None) -> dict[str, tuple[float, str]]:
+    """How near the rebuilt sound is to the original."""
+    if found is None:
+        return {}
+    named = {
+        "Multi-resolution spectral distance of the sound": found.spectral_distance,
+        "The same, PCA's": found.pca_spectral_distance,
+        "The same, of the original's loudness with new phases": found.phase_spectral_distance,
+    }
+    numbers = {
+        f"{name}, mean over {found.rows} rows": (value, "")
+        for name, value in named.items()
+        if value is not None
+    }
+    for name, value in (("the samples", found.snr_db), ("PCA's samples", found.pca_snr_db)):
+        if value is not None:
+            numbers[f"Signal to noise of {name}, over {found.rows} rows"] = (value, "dB")
+    return numbers
+
+
+def _sounds(inference: Inference, source: Source, examples: Examples) -> list[SoundExample]:
+    """One row of each role as sound, mixed to mono."""
+    audio = inference.model.scaling.schema.audio
+    if audio is None:
+        return []
+    found: list[SoundExample] = []
+    roles = list(examples.roles)
+    for role in dict.fromkeys(roles):
+        at = roles.index(role)
+        row = int(examples.rows[at])
+        several = {"original": original_sounds(Subset(source, np.array([row])), audio)}
+        for key, shown in (("model", examples.reconstructions), ("pca", examples.pca_reconstructions)):
+            if shown is not None:
+                several[key] = sounds_of(shown[at : at + 1], audio)
+        mono = {key: sound[0].mean(axis=1) for key, sound in several.items()}
+        distances = {
+            key: float(spectral_distance(mono["original"], sound))
+            for key, sound in mono.items()
+            if key != "original"
+        }
+        found.append(SoundExample(row, role, audio.rate, mono, distances))
+    return found
 
 
 def _generated(inference: Inference, source: Source) -> Generated | None:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.evaluation.denoising import Denoised, measure_denoising
+from isthmus.evaluation.sound import SoundQuality, measure_sound
 from isthmus.inference import Inference
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.numerics.randomness import Randomness
@@ -54,6 +55,8 @@ class Measured:
     """What each row counts in every mean, ``(rows,)``; None if all count the same."""
     denoised: Denoised | None = None
     """What the model makes of rows that its own corruption damaged; None without one."""
+    sound: SoundQuality | None = None
+    """How near the model's sound is to the original; None for rows that are no sound."""
 
     def to_dict(self) -> dict[str, Any]:
         """The documented keys; see ``docs/metrics.md``."""
@@ -82,6 +85,8 @@ class Measured:
             values["elbo_nats"] = self.elbo
         if self.denoised is not None:
             values["denoising"] = self.denoised.to_dict(self.n_values, self.weights)
+        if self.sound is not None:
+            values["sound"] = self.sound.to_dict()
         return values
 
     def _mean(self, values: Array) -> float:
@@ -146,6 +151,7 @@ def measure(
         weights=weights,
         context_errors=None if np.isnan(found[:, 2]).any() else found[:, 2],
         denoised=measure_denoising(inference, source, weights) if clean else None,
+        sound=measure_sound(inference, source),
     )
 
 

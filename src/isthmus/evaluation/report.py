@@ -26,10 +26,13 @@ from isthmus.evaluation.examples import (
 )
 from isthmus.evaluation.pictures import filter_uri, longest_side, picture_uri
 from isthmus.evaluation.report_data import Errors, ReportData
+from isthmus.evaluation.report_sound import sound_view
 from isthmus.evaluation.words import count_text, headline, number_text, relation_text, units_text
 
 MOST_FILTERS = 64
 """Learned filters shown; the first ones."""
+MOST_SOUND_WEIGHTS = 2048
+"""Weights of a filter of sound; one of more, at hundreds of frequencies, would fill the page and tell little."""
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -109,6 +112,9 @@ def _comparison(data: ReportData) -> list[dict[str, Any]]:
 
 
 def _examples(data: ReportData) -> dict[str, Any]:
+    sound = sound_view(data)
+    if sound is not None:
+        return {"layout": "sounds", **sound}
     if data.is_pictures:
         reduced = max(data.sample_shape[:2]) > picture_side(data)
         return {"layout": "pictures", "groups": picture_groups(data), "reduced": reduced}
@@ -167,6 +173,8 @@ def _filters(data: ReportData) -> dict[str, Any] | None:
     if data.filters is None or len(data.filters.weights) == 0:
         return None
     weights = np.asarray(data.filters.weights, dtype=np.float64)
+    if data.sounds and weights[0].size > MOST_SOUND_WEIGHTS:
+        return None
     shown = weights[:MOST_FILTERS]
     said = f"The first {len(shown)} of {len(weights):,}. " if len(shown) < len(weights) else ""
     view: dict[str, Any] = {"title": data.filters.title, "said": said, "pictures": [], "svg": None}

@@ -102,6 +102,36 @@ class Examples:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SoundExample:
+    """A row of sound beside what became of it, mixed to mono.
+
+    Parameters
+    ----------
+    row
+        Its number in the source.
+    role
+        ``"best"``, ``"typical"`` or ``"worst"``.
+    rate
+        Samples a second, in Hz.
+    sounds
+        ``(samples,)`` each, under ``"original"``, ``"model"`` and, where it is known, ``"pca"``.
+    distances
+        Multi-resolution spectral distance to the original, under the same names without the first.
+    """
+
+    row: int
+    role: Role
+    rate: int
+    sounds: Mapping[str, Numbers]
+    distances: Mapping[str, float]
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return len(self.sounds["original"]) / self.rate
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Codes:
     """The codes of all rows, and what each unit of the code does.
 
@@ -243,6 +273,8 @@ class ReportData:
         ``{"Evidence lower bound": (-98.2, "nats")}``.
     denoising
         Of a model with a corruption, what it makes of corrupted rows.
+    sounds
+        Of rows that are sound, one of each role, to be seen and heard.
     """
 
     title: str
@@ -263,6 +295,7 @@ class ReportData:
     generated: Generated | None = None
     numbers: Mapping[str, tuple[float, str]] = field(default_factory=dict[str, tuple[float, str]])
     denoising: Denoising | None = None
+    sounds: Sequence[SoundExample] = ()
 
     @property
     def is_pictures(self) -> bool:
@@ -277,6 +310,8 @@ class ReportData:
     @property
     def noun(self) -> str:
         """What one row is called on the page."""
+        if self.sounds:
+            return "window"
         return "image" if self.is_pictures else "sequence" if self.is_sequences else "row"
 
     @property

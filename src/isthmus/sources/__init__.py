@@ -1,4 +1,4 @@
-"""Where rows come from: arrays, NumPy and IDX files, folders of images, bundled data."""
+"""Where rows come from: arrays, NumPy and IDX files, folders of images and of sounds, bundled data."""
 
 from isthmus.sources.arrays import ArraySource
 from isthmus.sources.base import Source

@@ -31,6 +31,9 @@ class Source(ABC):
     notes: tuple[str, ...] = ()
     """Sentences for people: what was done to the data on the way in, and what was left out."""
 
+    notes: tuple[str, ...] = ()
+    """What people should know about where the rows come from, one sentence each."""
+
     @abstractmethod
     def __len__(self) -> int:
         """How many rows there are."""
@@ -38,3 +41,7 @@ class Source(ABC):
     @abstractmethod
     def read(self, rows: slice | Indices) -> Rows:
         """The rows asked for, in the order asked, as ``(n, *schema.sample_shape)`` of ``schema.dtype``."""
+
+    def sounds(self, rows: slice | Indices) -> NDArray[np.float32] | None:
+        """Samples that rows of sound were made of, ``(n, window, channels)``; None where there are no others."""
+        return None

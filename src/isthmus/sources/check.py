@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError
-from isthmus.schema import Schema
+from isthmus.schema import Audio, Schema
 
 _BLOCK_VALUES = 1 << 20
 TYPE_RANGES = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
@@ -28,6 +29,11 @@ def check_alike(got: Schema, expected: Schema, who: str) -> None:
         Another shape; or pictures of bytes, of 16 bits or booleans where another of these types, or
         values in [-1, 1], are expected.
     """
+    if got.audio is not None and expected.audio is not None and not _sounds_alike(got.audio, expected.audio):
+        raise DataError(
+            f"{who}: expected {expected.describe()}, got {got.describe()}. "
+            "Open the files with the data options of the model's config."
+        )
     if got.sample_shape != expected.sample_shape:
         raise DataError(
             f"{who}: expected {expected.describe()}, got {got.describe()}. "
@@ -37,6 +43,11 @@ def check_alike(got: Schema, expected: Schema, who: str) -> None:
         raise DataError(
             f"{who}: expected pictures in {_unit(expected)}, got {_unit(got)}. {_conversion(got, expected)}"
         )
+
+
+def _sounds_alike(got: Audio, expected: Audio) -> bool:
+    """Whether rows mean the same sound; how far windows are apart is no part of a row."""
+    return replace(got, hop=expected.hop) == expected
 
 
 def _has_another_unit(got: Schema, expected: Schema) -> bool:

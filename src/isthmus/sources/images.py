@@ -70,7 +70,9 @@ def open_images(
         A ``resize`` that is not two positive integers.
     """
     size = _checked_size(resize)
-    names = _image_names(path)
+    names = image_names(path)
+    if not names:
+        raise SourceError(_nothing_found(path))
     files = [path / name for name in names] if path.is_dir() else [path]
     label_of = _labels_of(names, labels)
     strict = strict or len(files) == 1
@@ -140,7 +142,7 @@ def _checked_size(resize: Sequence[int] | None) -> tuple[int, int] | None:
     return (int(sides[0]), int(sides[1]))
 
 
-def _image_names(path: Path) -> list[str]:
+def image_names(path: Path) -> list[str]:
     """Names of the image files below the folder, relative to it, with forward slashes, sorted."""
     if path.is_file():
         return [path.name]
@@ -150,8 +152,6 @@ def _image_names(path: Path) -> list[str]:
         for name in files:
             if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES):
                 found.append((Path(folder) / name).relative_to(path).as_posix())
-    if not found:
-        raise SourceError(_nothing_found(path))
     return sorted(found)
 
 
@@ -170,8 +170,8 @@ def _nothing_found(path: Path) -> str:
         else "an empty one"
     )
     return (
-        f"{path}: expected a folder with images ({', '.join(IMAGE_SUFFIXES)}), got {got}; "
-        f"give a folder with images or name one data file."
+        f"{path}: expected a folder with images ({', '.join(IMAGE_SUFFIXES)}) or sounds "
+        f"(.wav, .flac, .ogg, .mp3), got {got}; give a folder with images or sounds, or name one data file."
     )
 
 

@@ -135,7 +135,7 @@ def _by_name(path: Path, lines: list[list[str]], names: Sequence[str]) -> list[s
     missing = [name for name in names if name not in known]
     if missing:
         raise DataError(
-            f"{path}: expected a label for each of {len(names)} images, got none for {missing[0]!r} "
+            f"{path}: expected a label for each of {len(names)} files, got none for {missing[0]!r} "
             f"({len(missing)} in all); add its line, with the name relative to the folder."
         )
     return [known[name] for name in names]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,16 +13,18 @@ from numpy.typing import NDArray
 from isthmus.errors import DataError, ParameterError, SourceError
 from isthmus.schema import Kind
 from isthmus.sources.arrays import ArraySource
+from isthmus.sources.audio import SOUND_SUFFIXES, open_audio, sound_names
 from isthmus.sources.base import Source
 from isthmus.sources.bundled import BUNDLED_NAMES
 from isthmus.sources.files import read_npy, read_npz
 from isthmus.sources.idx import GZIP_MAGIC, is_idx, labels_beside, read_idx
 from isthmus.sources.image_file import ResizeBy
-from isthmus.sources.images import IMAGE_SUFFIXES, open_images
+from isthmus.sources.images import IMAGE_SUFFIXES, image_names, open_images
 from isthmus.sources.labels import read_labels
 
 READABLE = (
-    "a folder of images, one image (.png, .jpg, .bmp, .gif, .tif, .webp), .npy, .npz, or IDX (plain or .gz)"
+    "a folder of images or sounds, one image (.png, .jpg, .bmp, .gif, .tif, .webp), one sound (.wav, .flac, "
+    ".ogg, .mp3), .npy, .npz, or IDX (plain or .gz)"
 )  # fmt: skip
 
 _SHOWN = 80
@@ -38,13 +40,15 @@ def open_source(
     strict: bool = False,
     sample_shape: Sequence[int] | None = None,
     row_kind: Kind | Literal["auto"] = "auto",
+    sound: Mapping[str, Any] | None = None,
 ) -> Source:
     """Open a file or folder of data.
 
     Parameters
     ----------
     path
-        A folder of images, one image, an ``.npy`` file (memory-mapped), an ``.npz`` file or an
+        A folder of images or of sounds (whichever are more), one image, one sound, an ``.npy`` file
+        (memory-mapped), an ``.npz`` file or an
         IDX file, plain (memory-mapped) or gzipped. NumPy and IDX files are told by their first bytes.
     labels
         A file with one label a row; without it, the labels that the data brings itself: sub-folders
@@ -58,7 +62,9 @@ def open_source(
     sample_shape
         Shape of one row where rows in a file are flat; others are taken as they come.
     row_kind
-        What the rows of an array are, see :class:`ArraySource`; images are pictures.
+        What the rows of an array are, see :class:`ArraySource`; images are pictures, sounds sequences.
+    sound
+        Options of :func:`isthmus.sources.audio.open_audio`, by name, for sounds.
 
     Raises
     ------
@@ -74,6 +80,9 @@ def open_source(
         raise SourceError(_missing(place))
     labels_path = None if labels is None else Path(labels)
     try:
+        if is_sound(place):
+            check_sound(place, row_kind, resize)
+            return open_audio(place, labels=labels_path, strict=strict, **(sound or {}))
         if place.is_dir() or place.name.lower().endswith(IMAGE_SUFFIXES):
             check_pictures(place, row_kind)
             return open_images(place, labels=labels_path, resize=resize, resize_by=resize_by, strict=strict)
@@ -104,6 +113,30 @@ def is_there(path: Path) -> bool:
         raise SourceError(
             f"{name}: expected a file or folder, got the answer {error.strerror!r}; check the path."
         ) from error
+
+
+def is_sound(path: Path) -> bool:
+    """Whether a file is named as sound is, or a folder holds more files of sound than images."""
+    if not path.is_dir():
+        return path.name.lower().endswith(SOUND_SUFFIXES)
+    sounds = len(sound_names(path))
+    return sounds > 0 and sounds > len(image_names(path))
+
+
+def check_sound(name: str | Path, row_kind: str, resize: Sequence[int] | None) -> None:
+    """Refuse another kind than sequences for sounds, and sides of pictures.
+
+    Raises
+    ------
+    ParameterError
+        ``row_kind`` is neither ``"sequences"`` nor ``"auto"``, or ``resize`` is given.
+    """
+    if row_kind not in ("auto", "sequences"):
+        raise ParameterError(
+            f"data.row_kind: {name} holds sounds, which are sequences, got {row_kind!r}; leave data.row_kind out."
+        )
+    if resize is not None:
+        raise ParameterError(f"data.resize: only images can be resized, got {name}; leave data.resize out.")
 
 
 def check_pictures(name: str | Path, row_kind: str) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from isthmus.sources.base import Indices, Rows, Source
 
 
@@ -40,3 +43,7 @@ class Subset(Source):
     def read(self, rows: slice | Indices) -> Rows:
         """The rows asked for, counted within the subset."""
         return self._source.read(self._rows[rows])
+
+    def sounds(self, rows: slice | Indices) -> NDArray[np.float32] | None:
+        """The samples behind the rows, counted within the subset."""
+        return self._source.sounds(self._rows[rows])

@@ -1,4 +1,4 @@
-"""Rows in data units as files: ``.npy``, a folder of PNG pictures, or one sheet of them."""
+"""Rows in data units as files: ``.npy``, pictures as PNG, sounds as WAV or FLAC."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import math
 import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,24 @@ from isthmus.artifact.file import write_atomically
 from isthmus.errors import OutputError
 from isthmus.schema import Schema
 from isthmus.shapes import shape_text
+from isthmus.sources import Source
+from isthmus.sources.audio import AudioSource
 from isthmus.workflows.outputs import check_file, check_folder
+from isthmus.workflows.sound_files import (
+    SOUND_FILES,
+    encoded,
+    files_of,
+    joined,
+    one_after_another,
+    sounds_to_write,
+)
 
 MOST_ON_A_SHEET = 400
 """Pictures on one sheet; the first ones."""
 _GAP = 2
-_NUMBERED = re.compile(r"[0-9]{6,}\.png")
+_NUMBERED = re.compile(r"[0-9]{6,}")
+TOGETHER = "all"
+"""Name of the file that holds all sounds of a folder in a row."""
 
 
 def check_rows_output(path: Path, *, folder: bool, schema: Schema, force: bool = False) -> None:
@@ -31,7 +44,8 @@ def check_rows_output(path: Path, *, folder: bool, schema: Schema, force: bool =
     Parameters
     ----------
     path
-        ``.npy`` for any rows; for pictures also ``.png``, one sheet of them, or a folder.
+        ``.npy`` for any rows; for pictures also ``.png``, one sheet of them, or a folder; for sounds also
+        ``.wav`` or ``.flac``, or a folder.
     folder
         Whether ``path`` is meant as a folder.
     schema
@@ -39,10 +53,13 @@ def check_rows_output(path: Path, *, folder: bool, schema: Schema, force: bool =
     force
         Whether what is there may be overwritten.
     """
+    sound = schema.audio is not None
     pictures = schema.kind == "pictures" and schema.sample_shape[-1] in (1, 3)
     if path.suffix.lower() == ".npy" and not folder:
         check_file(path, force=force)
-    elif not pictures:
+    elif sound and not folder:
+        check_file(path, force=force, suffixes=(".npy", *SOUND_FILES))
+    elif not (pictures or sound):
         raise OutputError(
             f"{path}: rows that are {schema.kind} {shape_text(schema.sample_shape)} go into a .npy file, "
             f"got {'a folder' if folder else path.suffix or 'no ending'!r}. Give a name that ends in .npy."
@@ -51,6 +68,11 @@ def check_rows_output(path: Path, *, folder: bool, schema: Schema, force: bool =
         check_folder(path, force=force)
     else:
         check_file(path, force=force, suffixes=(".npy", ".png"))
+
+
+def recording_length(source: Source) -> int | None:
+    """Samples of the one recording that a source holds in windows, one after the other; else None."""
+    return source.lengths[0] if isinstance(source, AudioSource) and len(source.lengths) == 1 else None
 
 
 def means_folder(text: str) -> bool:
@@ -62,7 +84,16 @@ def means_folder(text: str) -> bool:
     return text.endswith(("/", "\\")) or not Path(text).suffix or Path(text).is_dir()
 
 
-def write_rows(path: Path, rows: NDArray[Any], schema: Schema, *, folder: bool) -> int:
+def write_rows(
+    path: Path,
+    rows: NDArray[Any],
+    schema: Schema,
+    *,
+    folder: bool,
+    together: bool = False,
+    recording: int | None = None,
+    notes: list[str] | None = None,
+) -> int:
     """Write rows in data units, whole or not at all; how many were written.
 
     Parameters
@@ -74,10 +105,31 @@ def write_rows(path: Path, rows: NDArray[Any], schema: Schema, *, folder: bool) 
     schema
         What a row is.
     folder
-        Whether ``path`` is a folder: then ``000000.png``, ``000001.png``, ...
+        Whether ``path`` is a folder: then ``000000.png``, ``000001.png``, ..., or ``000000.wav``, ...
+    together
+        Of sounds in a folder: whether ``all.wav`` holds all of them in a row too.
+    recording
+        Samples of the one recording whose windows the rows are, which one file of sound then is; None for
+        rows that stand in it one after the other.
+    notes
+        Takes what people should know about what was written, one sentence each.
     """
+    if schema.audio is not None and (folder or path.suffix.lower() != ".npy"):
+        sounds, said = sounds_to_write(rows, schema.audio)
+        if notes is not None:
+            notes.extend(said)
+        rate = schema.audio.rate
+        in_a_row = (
+            one_after_another(sounds, rate) if recording is None else joined(sounds, schema.audio, recording)
+        )
+        if folder:
+            whole = {f"{TOGETHER}.wav": encoded(in_a_row, rate)} if together else {}
+            _write_folder(path, files_of(sounds, schema.audio), ".wav", whole)
+        else:
+            write_atomically(encoded(in_a_row, rate, path.suffix.lower()), path)
+        return len(rows)
     if folder:
-        _write_folder(path, pixels_of(rows, schema))
+        _write_folder(path, map(_png, pixels_of(rows, schema)), ".png")
         return len(rows)
     if path.suffix.lower() == ".npy":
         buffer = io.BytesIO()
@@ -127,22 +179,27 @@ def sheet(pixels: NDArray[Any]) -> NDArray[Any]:
     return page
 
 
-def _write_folder(path: Path, pixels: NDArray[Any]) -> None:
+def _write_folder(
+    path: Path, contents: Iterable[bytes], suffix: str, others: dict[str, bytes] | None = None
+) -> None:
     """Write into a folder of its own first: a new one takes its name in one step, an old one is filled.
 
-    Pictures of an earlier writing, of which there may have been more, do not stay among the new ones.
+    Files of an earlier writing, of which there may have been more, do not stay among the new ones.
     """
     place = path if path.is_dir() else path.absolute().parent
     try:
         with tempfile.TemporaryDirectory(prefix=".isthmus-", dir=place) as beside:
-            made = Path(beside) / "pictures"
+            made = Path(beside) / "rows"
             made.mkdir()
-            for row, picture in enumerate(pixels):
-                (made / f"{row:06d}.png").write_bytes(_png(picture))
+            n_written = 0
+            for n_written, content in enumerate(contents, start=1):
+                (made / f"{n_written - 1:06d}{suffix}").write_bytes(content)
+            for name, content in (others or {}).items():
+                (made / name).write_bytes(content)
             if path.is_dir():
                 for file in made.iterdir():
                     file.replace(path / file.name)
-                for file in _stale(path, len(pixels)):
+                for file in _stale(path, n_written, suffix):
                     file.unlink()
             else:
                 made.rename(path)
@@ -150,9 +207,9 @@ def _write_folder(path: Path, pixels: NDArray[Any]) -> None:
         raise OutputError(f"{path}: cannot be written: {error.strerror}. Choose another place.") from None
 
 
-def _stale(folder: Path, n_written: int) -> list[Path]:
-    """Pictures that an earlier writing of more rows left."""
-    numbered = (file for file in folder.glob("*.png") if _NUMBERED.fullmatch(file.name))
+def _stale(folder: Path, n_written: int, suffix: str) -> list[Path]:
+    """Files that an earlier writing of more rows left."""
+    numbered = (file for file in folder.glob(f"*{suffix}") if _NUMBERED.fullmatch(file.stem))
     return [file for file in numbered if int(file.stem) >= n_written and file.is_file()]
 
 

@@ -41,6 +41,7 @@ from isthmus.training.rows import LabelledRows, Rows, SourceRows
 from isthmus.training.stacked import check_can_stack, fit_layer_by_layer
 from isthmus.training.threads import choose_threads, training_threads
 from isthmus.workflows.row_order import Part, Weights, all_rows, split_rows
+from isthmus.workflows.sound_data import settled_sound
 
 BLOCK = 4096
 
@@ -105,6 +106,7 @@ def prepare(
     """Split, fit the preprocessing, replace every ``"auto"``, build and set the weights to begin with."""
     seed = secrets.randbits(32) if config.training.seed is None else config.training.seed
     _check_condition(config)
+    config = settled_sound(config, source.schema)
     training, held_out = _split(source, config, sample_weight, validation, seed, who)
     config = _within_support(config)
     scaling = fit_scaling(training, config)

@@ -13,7 +13,7 @@ from isthmus.shapes import shape_text
 from isthmus.sources import Source, bundled, open_source
 from isthmus.sources.bundled import BUNDLED_NAMES
 from isthmus.sources.images import IMAGE_SUFFIXES
-from isthmus.sources.open import check_pictures, is_there
+from isthmus.sources.open import check_pictures, is_sound, is_there
 from isthmus.sources.subset import Subset
 
 _ROW = re.compile(r"(?P<place>.+):(?P<row>\d+)")
@@ -63,11 +63,11 @@ def _opened(name: str, data: Data, labels: Path | None) -> Source:
         return bundled(name)
     if path.suffix == ".safetensors" or (path / _MODEL_NAME).is_file():
         raise SourceError(
-            f"{name}: expected data, got a model. Give rows: a folder of images, .npy, .npz or IDX."
+            f"{name}: expected data, got a model. Give rows: a folder of images or sounds, .npy, .npz or IDX."
         )
     if not is_there(path):
         return open_source(path)  # its error lists what is near
-    images = path.is_dir() or path.name.lower().endswith(IMAGE_SUFFIXES)
+    images = (path.is_dir() and not is_sound(path)) or path.name.lower().endswith(IMAGE_SUFFIXES)
     return open_source(
         path,
         labels=labels,
@@ -76,6 +76,7 @@ def _opened(name: str, data: Data, labels: Path | None) -> Source:
         strict=data.strict,
         sample_shape=data.sample_shape,
         row_kind=data.row_kind,
+        sound=data.sound_options(),
     )
 
 
