@@ -138,7 +138,7 @@ def test_broken_files_are_left_out_or_refused(tmp_path):
     with pytest.raises(
         SourceError, match=r"empty\.wav: expected sound, .*data\.strict=false \(3 in all\)\.$"
     ):
-        open_source(tmp_path, sound={"strict": True})
+        open_source(tmp_path, strict=True)
     with pytest.raises(SourceError, match=r"text\.flac: expected sound .*; give another file\.$"):
         open_source(tmp_path / "text.flac")
 

@@ -31,9 +31,6 @@ class Source(ABC):
     notes: tuple[str, ...] = ()
     """Sentences for people: what was done to the data on the way in, and what was left out."""
 
-    notes: tuple[str, ...] = ()
-    """What people should know about where the rows come from, one sentence each."""
-
     @abstractmethod
     def __len__(self) -> int:
         """How many rows there are."""
