@@ -101,7 +101,7 @@ def test_a_column_that_was_always_the_same_counts_but_does_not_outweigh() -> Non
 @pytest.mark.parametrize(
     ("shape", "kind", "n_regions", "first", "last"),
     [
-        ((28, 28, 1), "pictures", 49, "rows 0-3, columns 0-3", "rows 24-27, columns 24-27"),
+        ((28, 28, 1), "pictures", 25, "rows 0-5, columns 0-5", "rows 24-27, columns 24-27"),
         ((9, 5, 3), "pictures", 15, "rows 0-1, columns 0-1", "rows 8, columns 4"),
         ((100, 2), "sequences", 25, "steps 0-3", "steps 96-99"),
         ((10, 1), "sequences", 10, "steps 0", "steps 9"),
@@ -120,7 +120,7 @@ def test_regions_are_places(shape: tuple[int, ...], kind: str, n_regions: int, f
 
 def test_pictures_share_a_part_among_the_pixels_of_a_patch() -> None:
     random = np.random.default_rng(0)
-    pictures = (random.random((40, 1, 1, 1)) * np.ones((40, 12, 12, 2))).astype(np.float32)
+    pictures = (random.random((40, 1, 1, 1)) * np.ones((40, 10, 10, 2))).astype(np.float32)
     config = Config(model=Model(code_size=2, network=Dense(()), likelihood="squared_error"))
     source = ArraySource(pictures)
     from isthmus.workflows.fit import fit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ usual error, nor than a thousandth of a model unit, squared: a column that was a
 otherwise outweigh all others for a rounding error."""
 N_FILLS = 4
 """How often what is hidden is filled in from the reconstruction of the row filled in before."""
+DOUBT = 0.03
+"""Added to the variance of a pixel that is black or white and has the reconstruction for its mean."""
 BLOCK = 1024
 
 Array = NDArray[np.float32]
@@ -68,10 +70,9 @@ class AnomalyScore:
         shape = inference.model.scaling.model_shape
         floored = _floored(usual.errors)
         self._scale = torch.from_numpy(floored.reshape(shape))
-        # Of pictures one for all: a pixel at the rim that was always dark would outshine every patch.
-        pooled = np.full_like(floored, floored.mean())
-        is_pooled = inference.model.scaling.schema.kind == "pictures" or usual.measure == "squared_error"
-        self._scale_of_causes = torch.from_numpy((pooled if is_pooled else floored).reshape(shape))
+        pooled = torch.full_like(self._scale, float(floored.mean()))
+        self._are_pictures = inference.model.scaling.schema.kind == "pictures"
+        self._scale_of_causes = pooled if usual.measure == "squared_error" else self._scale
         check_measure(inference, usual.measure)
 
     def score(self, source: Source) -> NDArray[np.float64]:
@@ -88,16 +89,19 @@ class AnomalyScore:
         A region is a column, a patch of a picture or a stretch of steps. Each in turn is hidden and filled
         in from the rest: by the row's reconstruction, that of the row so filled, and so on, four times in
         all. Its part is how far the mean over the row's values of ``e_j / t_j`` falls then, 0 where it does
-        not; of pictures, and for the measure ``"squared_error"``, t is the mean over all values. So a value
-        that is common in itself but wrong beside the others is found, though its oddity spreads over all
-        errors. Of more than 64 columns, or 16 patches or stretches, those of largest error are looked at
-        and the others get 0. Costs four reconstructions a region, and one.
+        not. Of pictures it is that of ``e_j / (r_j (1 - r_j) + 0.03)``: a grey reconstruction says that the
+        model does not know, and the edges of strokes would outshine every patch. For the measure
+        ``"squared_error"`` t is the mean over all values. So a value that is common in itself but wrong
+        beside the others is found, though its oddity spreads over all errors. Of more than 64 columns, or
+        16 patches or stretches, those of largest error are looked at and the others get 0.
+
+        Costs four reconstructions a region, and one.
         """
         regions = regions_of(self.inference.model.scaling)
-        scale, label = self._scale_of_causes, torch.from_numpy(regions.of_value)
+        label = torch.from_numpy(regions.of_value)
 
         def one(module: AutoencoderModule, x: Tensor) -> Tensor:
-            return _parts(module, x, scale, label, regions)
+            return _parts(module, x, self._relative, label, regions)
 
         return self.inference.over(source, one, (regions.n_regions,)), regions
 
@@ -133,9 +137,17 @@ class AnomalyScore:
 
     def _relative_errors(self, source: Source) -> Array:
         def one(module: AutoencoderModule, x: Tensor) -> Tensor:
-            return (x - module.reconstruct(x)).square() / self._scale_of_causes
+            return self._relative(x, module.reconstruct(x))
 
         return self.inference.over(source, one, self.inference.model.scaling.model_shape)
+
+    def _relative(self, x: Tensor, rebuilt: Tensor) -> Tensor:
+        """Errors against what is usual where a value is looked for, of x's shape."""
+        errors = (x - rebuilt).square()
+        if not self._are_pictures:
+            return errors / self._scale_of_causes
+        share = rebuilt.clamp(0.0, 1.0)
+        return errors / (share * (1.0 - share) + DOUBT)
 
 
 def fit_usual(
@@ -209,14 +221,16 @@ def _anomaly(module: AutoencoderModule, x: Tensor, scale: Tensor, measure: Measu
     return errors.flatten(1).mean(dim=1)
 
 
-def _parts(module: AutoencoderModule, x: Tensor, scale: Tensor, label: Tensor, regions: Regions) -> Tensor:
+def _parts(
+    module: AutoencoderModule,
+    x: Tensor,
+    relative: Callable[[Tensor, Tensor], Tensor],
+    label: Tensor,
+    regions: Regions,
+) -> Tensor:
     """How far the mean relative error falls when each region is filled in from the rest."""
-
-    def relative(z: Tensor, rebuilt: Tensor) -> Tensor:
-        return ((z - rebuilt).square() / scale).flatten(1)
-
     rebuilt = module.reconstruct(x)
-    errors = relative(x, rebuilt)
+    errors = relative(x, rebuilt).flatten(1)
     mean = errors.mean(dim=1)
     by_region = x.new_zeros(len(x), regions.n_regions).index_add_(1, label, errors)
     # The regions looked at, those of largest error first: other ones in each row.
@@ -229,7 +243,7 @@ def _parts(module: AutoencoderModule, x: Tensor, scale: Tensor, label: Tensor, r
         for _ in range(N_FILLS - 1):
             filled = torch.where(hidden, again, x)
             again = module.reconstruct(filled)
-        fallen = (mean - relative(filled, again).mean(dim=1)).clamp_min(0.0)
+        fallen = (mean - relative(filled, again).flatten(1).mean(dim=1)).clamp_min(0.0)
         result.scatter_(1, order[:, number, None], fallen[:, None])
     return result
 

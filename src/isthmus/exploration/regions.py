@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from isthmus.preprocessing import Scaling
 from isthmus.schema import Schema
 
-PATCHES_A_SIDE, STRETCHES = 8, 32
+PATCHES_A_SIDE, STRETCHES = 5, 32
 """Patches along the longest side of a picture, and stretches of a sequence, at most."""
 SMALLEST_PATCH = 2
 MOST_COLUMNS, MOST_PLACES = 64, 16
