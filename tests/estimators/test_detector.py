@@ -87,7 +87,7 @@ def test_a_linear_one_is_the_residual_of_pca() -> None:
     benign = np.random.RandomState(0).permutation(np.flatnonzero(y == 1))
     train, rest = benign[: len(benign) // 2], np.setdiff1d(np.arange(len(y)), benign[: len(benign) // 2])
     detector = quick(
-        n_components=1, hidden_sizes=(), activation="auto", network="dense", corruption=None, max_epochs=1500, batch_size=256, learning_rate=1e-2,
+        n_components=1, hidden_sizes=(), corruption=None, max_epochs=1500, batch_size=256, learning_rate=1e-2,
         measure="squared_error", validation_share=0.0,
     ).fit(X[train])  # fmt: skip
     mean, scale = X[train].mean(axis=0), X[train].std(axis=0)
