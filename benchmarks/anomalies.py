@@ -91,7 +91,7 @@ def linear(n_seeds: int) -> None:
     for seed, train, test, is_anomaly in tasks("breast_cancer", n_seeds):
         model = AnomalyDetector(
             1, hidden_sizes=(), corruption=None, measure="squared_error", validation_share=0.0,
-            max_epochs=300, random_state=seed,
+            max_epochs=1500, batch_size=256, learning_rate=1e-2, random_state=seed,
         ).fit(train)  # fmt: skip
         ours = roc_auc_score(is_anomaly, model.anomaly_score(test))
         found.append((ours, roc_auc_score(is_anomaly, pca_residual(train, test, seed, 1))))

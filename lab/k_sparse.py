@@ -58,11 +58,10 @@ def fitted(lab: Lab, x: np.ndarray, seed: int) -> Inference:
             "likelihood": "squared_error",
         },
         {
-            "epochs": lab.pick(60, 2),
+            "epochs": lab.pick(30, 2),
             "batch_size": 100,
-            "learning_rate": 1e-3,
+            "learning_rate": 3e-4,
             "seed": seed,
-            "dead_units": "revived",
         },
     )
 
@@ -135,8 +134,8 @@ def run(lab: Lab) -> Outcome:
         ],
         f"Encoding keeps alpha k = {kept} units, alpha = 3, as in the paper: more of what the encoder "
         "found than the decoder was trained with. C of the logistic regression is chosen on 10,000 training rows "
-        "that neither model saw. Units that no row keeps are given new weights during the first half of the training, "
-        "which the paper does not do.",
+        "that neither model saw. A low rate and few epochs: at 1e-3 for 60 epochs, units that no row keeps given new weights, "
+        "the units draw whole digits and the three seeds err on 2.3, 2.6 and 4.1 %.",
     )
 
 
