@@ -135,7 +135,8 @@ def run(lab: Lab) -> Outcome:
         f"Encoding keeps alpha k = {kept} units, alpha = 3, as in the paper: more of what the encoder "
         "found than the decoder was trained with. C of the logistic regression is chosen on 10,000 training rows "
         "that neither model saw. A low rate and few epochs: at 1e-3 for 60 epochs, "
-        "units that no row keeps given new weights, the units draw whole digits and the three seeds err on 2.3, 2.6 and 4.1 %.",
+        "units that no row keeps given new weights, the units draw whole digits and the three seeds err on "
+        "2.3, 2.6 and 4.1 %.",
     )
 
 
