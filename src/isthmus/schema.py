@@ -30,8 +30,10 @@ class Column:
         Arrow's name of the type that the values came in and go out as, for example ``"int64"``,
         ``"string"`` or ``"timestamp[ns]"``.
     categories
-        What a category may be, in the order of its numbers; of a boolean ``(False, True)``. None of
-        columns that are numbers.
+        What a category may be, in the order of its numbers; of a boolean its two words, the false one
+        first: ``(False, True)``, ``(0, 1)``, ``("no", "yes")``. None of columns that are numbers.
+    form
+        Of dates that came as text, how they are written, in the signs of ``strftime``; else None.
 
     Examples
     --------
@@ -43,6 +45,31 @@ class Column:
     type: ColumnType
     dtype: str
     categories: tuple[str | int | float | bool, ...] | None = None
+    form: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A column of one value and no gap: no model has to learn it, and it comes back as it was.
+
+    Parameters
+    ----------
+    column
+        What it is called and how its value is written.
+    value
+        The value as it would stand in a row.
+    place
+        Where the column stands among those that a table has out again, counted from 0.
+
+    Examples
+    --------
+    >>> Constant(Column("site", "category", "string", ("north",)), 0.0, 2).place
+    2
+    """
+
+    column: Column
+    value: float
+    place: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +93,8 @@ class Schema:
         Names of the features of vectors, where the source has names.
     table
         The columns of tables, and of nothing else.
+    constants
+        Columns of a table that hold one value alone. They are no part of a row.
 
     Examples
     --------
@@ -79,6 +108,7 @@ class Schema:
     value_range: tuple[float, float] | None = None
     columns: tuple[str, ...] | None = None
     table: tuple[Column, ...] | None = None
+    constants: tuple[Constant, ...] = ()
 
     @property
     def n_values(self) -> int:
@@ -103,7 +133,8 @@ class Schema:
             No rows of that kind can be.
         """
         columns, value_range, table = (values.get(name) for name in ("columns", "value_range", "table"))
-        if not _is_possible(values, columns, value_range, table):
+        constants = values.get("constants", ())
+        if not _is_possible(values, columns, value_range, table) or not _are_constants(constants, table):
             raise ArtifactError(
                 f"Schema: expected the description of vectors, sequences, pictures or tables, got "
                 f"{str(values)[:200]}; the model file is damaged, take another copy."
@@ -115,6 +146,9 @@ class Schema:
             value_range=None if value_range is None else (value_range[0], value_range[1]),
             columns=None if columns is None else tuple(columns),
             table=None if table is None else tuple(_column(one) for one in table),
+            constants=tuple(
+                Constant(_column(one["column"]), one["value"], one["place"]) for one in constants
+            ),
         )
 
 
@@ -129,7 +163,11 @@ AXES = {"vectors": 1, "sequences": 2, "pictures": 3, "tables": 1}
 def _column(values: dict[str, Any]) -> Column:
     categories = values["categories"]
     return Column(
-        values["name"], values["type"], values["dtype"], None if categories is None else tuple(categories)
+        values["name"],
+        values["type"],
+        values["dtype"],
+        None if categories is None else tuple(categories),
+        values["form"],
     )
 
 
@@ -138,15 +176,31 @@ def _is_table(table: Any, n_columns: int) -> bool:
 
 
 def _is_column(values: Any) -> bool:
-    if not isinstance(values, dict) or set(values) != {"name", "type", "dtype", "categories"}:
+    if not isinstance(values, dict) or set(values) != {"name", "type", "dtype", "categories", "form"}:
         return False
-    categories = values["categories"]
+    categories, form = values["categories"], values["form"]
     if not isinstance(values["name"], str) or not isinstance(values["dtype"], str):
+        return False
+    if form is not None and not (isinstance(form, str) and values["type"] == "date"):
         return False
     if values["type"] not in ("category", "boolean"):
         return values["type"] in get_args(ColumnType) and categories is None
     return isinstance(categories, (list, tuple)) and all(
         isinstance(one, (str, int, float)) for one in categories
+    )
+
+
+def _are_constants(constants: Any, table: Any) -> bool:
+    if not isinstance(constants, (list, tuple)) or (constants and table is None):
+        return False
+    return all(
+        isinstance(one, dict)
+        and set(one) == {"column", "value", "place"}
+        and _is_column(one["column"])
+        and isinstance(one["value"], (int, float))
+        and math.isfinite(one["value"])
+        and type(one["place"]) is int
+        for one in constants
     )
 
 
