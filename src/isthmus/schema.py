@@ -38,7 +38,7 @@ class Column:
     Examples
     --------
     >>> Column("thal", "category", "string", ("fixed defect", "normal"))
-    Column(name='thal', type='category', dtype='string', categories=('fixed defect', 'normal'))
+    Column(name='thal', type='category', dtype='string', categories=('fixed defect', 'normal'), form=None)
     """
 
     name: str

@@ -60,8 +60,8 @@ def _conversion(got: Schema, expected: Schema) -> str:
     return f"Convert them with rows.astype('float32') {change}, or fit on pictures like these."
 
 
-def check_rows(rows: NDArray[Any], who: str, first_row: int = 0) -> None:
-    """Raise unless every value is finite.
+def check_rows(rows: NDArray[Any], who: str, first_row: int = 0, *, allows_gaps: bool = False) -> None:
+    """Raise unless every value is finite or, where gaps are allowed, NaN.
 
     Integers and booleans are always finite and are not looked at. Floats are looked at a block at
     a time, so that no second array of the data's size is made.
@@ -74,6 +74,8 @@ def check_rows(rows: NDArray[Any], who: str, first_row: int = 0) -> None:
         What the message begins with: a part's name or a file.
     first_row
         The number of ``rows[0]`` in the whole source, for the message.
+    allows_gaps
+        Whether NaN is a gap.
 
     Raises
     ------
@@ -94,11 +96,15 @@ remove these rows or fill their gaps first.
     per_row = max(1, rows.size // max(1, len(rows)))
     step = max(1, _BLOCK_VALUES // per_row)
     for start in range(0, len(rows), step):
-        if not np.isfinite(rows[start : start + step]).all():
+        if not _is_fine(rows[start : start + step], allows_gaps):
             raise _complaint(rows, who, first_row, step)
 
 
-def check_block(block: NDArray[Any], who: str, first_row: int) -> None:
+def _is_fine(block: NDArray[Any], allows_gaps: bool) -> bool:
+    return not np.isinf(block).any() if allows_gaps else bool(np.isfinite(block).all())
+
+
+def check_block(block: NDArray[Any], who: str, first_row: int, *, allows_gaps: bool = False) -> None:
     """As :func:`check_rows`, for a block of rows whose source is not looked at as a whole.
 
     Examples
@@ -109,7 +115,7 @@ def check_block(block: NDArray[Any], who: str, first_row: int) -> None:
     isthmus.errors.DataError: x.npy: values must be finite, got NaN in row 129; \
 remove such rows or fill their gaps first.
     """
-    if block.dtype.kind != "f" or np.isfinite(block).all():
+    if block.dtype.kind != "f" or _is_fine(block, allows_gaps):
         return
     infinite, gaps = _rows_with(block, max(1, len(block)))
     what, bad, advice = (

@@ -10,7 +10,7 @@ import numpy as np
 from isthmus.config import Data
 from isthmus.errors import DataError, ParameterError, SourceError
 from isthmus.shapes import shape_text
-from isthmus.sources import Source, bundled, open_source
+from isthmus.sources import Source, TableSource, bundled, open_source
 from isthmus.sources.bundled import BUNDLED_NAMES
 from isthmus.sources.images import IMAGE_SUFFIXES
 from isthmus.sources.open import check_pictures, is_there
@@ -63,7 +63,7 @@ def _opened(name: str, data: Data, labels: Path | None) -> Source:
         return bundled(name)
     if path.suffix == ".safetensors" or (path / _MODEL_NAME).is_file():
         raise SourceError(
-            f"{name}: expected data, got a model. Give rows: a folder of images, .npy, .npz or IDX."
+            f"{name}: expected data, got a model. Give rows: a folder of images, .npy, .npz, IDX or a table."
         )
     if not is_there(path):
         return open_source(path)  # its error lists what is near
@@ -89,4 +89,5 @@ def _check_size(source: Source, data: Data, name: str) -> None:
 def _row(source: Source, row: int, name: str) -> Source:
     if row >= len(source):
         raise DataError(f"{name}: expected a row below {len(source)}, got {row}; the first row is 0.")
-    return Subset(source, np.array([row], np.int64))
+    one = np.array([row], np.int64)
+    return source.take(one) if isinstance(source, TableSource) else Subset(source, one)
