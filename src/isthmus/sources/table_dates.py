@@ -112,7 +112,10 @@ def dates_of(seconds: NDArray[np.float64], to: Any) -> Any:
     most = (2**63 - 1) // per_second - 1
     safe = np.clip(safe, -float(most), float(most))
     whole = np.floor(safe)
-    ticks = whole.astype(np.int64) * per_second + np.rint((safe - whole) * per_second).astype(np.int64)
+    # To the microsecond: float64 knows no more of a second of today.
+    finest = min(per_second, 10**6)
+    parts = np.rint((safe - whole) * finest).astype(np.int64) * (per_second // finest)
+    ticks = whole.astype(np.int64) * per_second + parts
     return pc.cast(_masked(ticks, gaps), to)
 
 

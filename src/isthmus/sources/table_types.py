@@ -165,8 +165,9 @@ def _text_column(name: str, values: Any, dtype: str, who: str, written: bool) ->
     if not numbers.any():
         forms = date_forms(words)
         if forms:
-            note = f"Column {name!r}: dates are read as {forms[0]}; {forms[1]} would fit as well."
-            return Column(name, "date", dtype, form=forms[0]), [note] if len(forms) > 1 else []
+            others = " or ".join(forms[1:])
+            note = f"Column {name!r}: dates are read as {forms[0]}; {others} would fit as well."
+            return Column(name, "date", dtype, form=forms[0]), [note] if others else []
     n, differ = len(there), len(words) == len(there)
     if differ and n > 2 and _is_id(name):
         raise _LeftOut("it is an identifier: it is named like one, and all its values differ")

@@ -1,4 +1,4 @@
-"""Rows in data units as files: ``.npy``, a folder of PNG pictures, or one sheet of them."""
+"""Rows in data units as files: ``.npy``, tables, a folder of PNG pictures, or one sheet of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from isthmus.artifact.file import write_atomically
 from isthmus.errors import OutputError
 from isthmus.schema import Schema
 from isthmus.shapes import shape_text
+from isthmus.sources.table_out import table_of
 from isthmus.workflows.outputs import check_file, check_folder
+from isthmus.workflows.table_files import TABLE_OUTPUTS, write_table
 
 MOST_ON_A_SHEET = 400
 """Pictures on one sheet; the first ones."""
@@ -31,7 +33,8 @@ def check_rows_output(path: Path, *, folder: bool, schema: Schema, force: bool =
     Parameters
     ----------
     path
-        ``.npy`` for any rows; for pictures also ``.png``, one sheet of them, or a folder.
+        ``.npy`` for any rows; for tables also what :func:`write_table` writes; for pictures also ``.png``,
+        one sheet of them, or a folder.
     folder
         Whether ``path`` is meant as a folder.
     schema
@@ -42,6 +45,8 @@ def check_rows_output(path: Path, *, folder: bool, schema: Schema, force: bool =
     pictures = schema.kind == "pictures" and schema.sample_shape[-1] in (1, 3)
     if path.suffix.lower() == ".npy" and not folder:
         check_file(path, force=force)
+    elif schema.kind == "tables" and not folder:
+        check_file(path, force=force, suffixes=(*TABLE_OUTPUTS, ".npy"))
     elif not pictures:
         raise OutputError(
             f"{path}: rows that are {schema.kind} {shape_text(schema.sample_shape)} go into a .npy file, "
@@ -83,6 +88,9 @@ def write_rows(path: Path, rows: NDArray[Any], schema: Schema, *, folder: bool) 
         buffer = io.BytesIO()
         np.save(buffer, rows)
         write_atomically(buffer.getvalue(), path)
+        return len(rows)
+    if schema.kind == "tables":
+        write_table(path, table_of(rows, schema))
         return len(rows)
     shown = rows[:MOST_ON_A_SHEET]
     write_atomically(_png(sheet(pixels_of(shown, schema))), path)
