@@ -31,6 +31,7 @@ from isthmus.exploration.priors import StandardNormal, has_density
 from isthmus.exploration.sampling import sample
 from isthmus.inference import Inference
 from isthmus.numerics.randomness import Randomness
+from isthmus.preprocessing import Scaling, TableScaling
 from isthmus.schema import Schema
 from isthmus.sources import Source
 from isthmus.sources.subset import Subset
@@ -122,7 +123,7 @@ def _facts(model: FittedModel, n_rows: int, schema: Schema, rows_are: str) -> Fa
     )
 
 
-def _errors(errors: NDArray[np.float32], n_values: int) -> Errors:
+def _errors(errors: NDArray[np.float32], n_values: float) -> Errors:
     sse = float(errors.astype(np.float64).mean())
     return Errors(sse, sse / n_values, errors)
 
@@ -252,10 +253,14 @@ def _filters(model: FittedModel) -> Filters | None:
 
 def _column_scales(model: FittedModel) -> NDArray[np.float64] | None:
     """Standard deviation of each column in data units; None unless the scaling knows it."""
-    if model.scaling.schema.kind != "vectors" or model.scaling.method != "standardise":
+    scaling = model.scaling
+    if scaling.schema.kind != "vectors" or scaling.method != "standardise":
         return None
-    n = model.scaling.schema.n_values
-    return np.broadcast_to(model.scaling.scale, (n,)).astype(np.float64)
+    if isinstance(scaling, TableScaling):
+        return scaling.maps.scale
+    if not isinstance(scaling, Scaling):
+        return None
+    return np.broadcast_to(scaling.scale, (scaling.schema.n_values,)).astype(np.float64)
 
 
 def _numbers(metrics: Mapping[str, Any], model: FittedModel) -> dict[str, tuple[float, str]]:
