@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError
-from isthmus.schema import Schema
+from isthmus.schema import Column, Schema
 
 _BLOCK_VALUES = 1 << 20
+_NAMED = 5
 TYPE_RANGES = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 """Lowest and highest value of the types that pictures are kept in."""
 
@@ -25,10 +26,12 @@ def check_alike(got: Schema, expected: Schema, who: str) -> None:
     Raises
     ------
     DataError
-        Another shape; or pictures of bytes, of 16 bits or booleans where another of these types, or
+        Another shape; tables of other columns or categories; or pictures of bytes, of 16 bits or booleans where another of these types, or
         values in [-1, 1], are expected.
     """
-    if got.sample_shape != expected.sample_shape:
+    if expected.kind == "tables" and got.table is not None:
+        _check_columns(got.table, expected.table or (), who)
+    if got.sample_shape != expected.sample_shape or (got.kind == "tables") != (expected.kind == "tables"):
         raise DataError(
             f"{who}: expected {expected.describe()}, got {got.describe()}. "
             "Give rows of the kind that the model is fitted on."
@@ -37,6 +40,29 @@ def check_alike(got: Schema, expected: Schema, who: str) -> None:
         raise DataError(
             f"{who}: expected pictures in {_unit(expected)}, got {_unit(got)}. {_conversion(got, expected)}"
         )
+
+
+def _check_columns(got: tuple[Column, ...], expected: tuple[Column, ...], who: str) -> None:
+    """Refuse a table whose numbers would mean something else: other columns, or categories in another order."""
+    for place, wanted in enumerate(expected):
+        found = got[place] if place < len(got) else None
+        if found is None or (found.name, found.type, found.categories) != (
+            wanted.name,
+            wanted.type,
+            wanted.categories,
+        ):
+            given = "none" if found is None else f"{found.name!r} ({_type_words(found)})"
+            raise DataError(
+                f"{who}: expected column {place} to be {wanted.name!r} ({_type_words(wanted)}), got {given}. "
+                "Read the table with the model's columns: sources.conform(table, model.scaling.schema)."
+            )
+
+
+def _type_words(column: Column) -> str:
+    if column.categories is None:
+        return column.type
+    named = ", ".join(str(one) for one in column.categories[:_NAMED])
+    return f"{column.type}: {named}{', ...' if len(column.categories) > _NAMED else ''}"
 
 
 def _has_another_unit(got: Schema, expected: Schema) -> bool:

@@ -139,7 +139,7 @@ def _column(
         raise _LeftOut("it holds no value")
     dtype, values = str(array.type), plain(array)
     if given is not None:
-        return _given_column(name, values, dtype, given, who), []
+        return _given_column(name, values, dtype, given, who, written), []
     if pa.types.is_boolean(values.type):
         return Column(name, "boolean", dtype, (False, True)), []
     if is_date(values.type):
@@ -201,7 +201,7 @@ def _number_column(name: str, array: Any, dtype: str, who: str) -> tuple[Column,
     return Column(name, "continuous", dtype), [note] if beyond else []
 
 
-def _given_column(name: str, values: Any, dtype: str, given: ColumnType, who: str) -> Column:
+def _given_column(name: str, values: Any, dtype: str, given: ColumnType, who: str, written: bool) -> Column:
     """A column as the user says it is, or why it cannot be."""
     numeric = "double" if is_text(values.type) else dtype
     if given in ("continuous", "count"):
@@ -216,6 +216,9 @@ def _given_column(name: str, values: Any, dtype: str, given: ColumnType, who: st
         column = Column(name, "date", dtype, form=forms[0] if forms else None)
         values_of(values, column, who)
         return column
+    if written and are_numbers(values.drop_null()).all():
+        dtype = "int64" if are_whole(values.drop_null()) else "double"
+        values = pc.cast(values, dtype)
     words = _words(values)
     if given == "category":
         return Column(name, "category", dtype, words)

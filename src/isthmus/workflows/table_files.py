@@ -60,7 +60,7 @@ def _text(table: Any, separator: str) -> str:
     writer.writerow(table.column_names)
     columns = [_cells(table.column(place)) for place in range(table.num_columns)]
     if len(columns) == 1:  # a lone gap is an empty line, which csv would write as ""
-        writer.writerows([[cell]] if cell else [] for cell in columns[0])
+        writer.writerows([cell] if cell else [] for cell in columns[0])
     else:
         writer.writerows(zip(*columns, strict=True))
     return lines.getvalue()
