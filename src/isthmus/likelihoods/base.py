@@ -22,6 +22,8 @@ class Likelihood(nn.Module, ABC):
     """Unit of an example's loss. Nats: a full negative log density; with squared error: none."""
     support: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     """Lowest and highest value of x, in model units, that L is meant for."""
+    sample_shape: Shape | None = None
+    """The one shape of examples, torch side, that L is made for; None takes any."""
 
     @staticmethod
     @abstractmethod

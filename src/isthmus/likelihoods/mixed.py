@@ -101,10 +101,15 @@ class Mixed(Likelihood):
 
     def balance(self) -> Tensor | None:
         """One over the loss of the best constant, for each feature."""
-        return self.weights.reshape(self.sample_shape) if self.balanced else None
+        return self.weights.reshape(self.sample_shape or (-1,)) if self.balanced else None
 
     def forward(self, outputs: Tensor, x: Tensor, value_weight: Tensor | None = None) -> Tensor:
         """Loss of each example."""
+        if tuple(x.shape[1:]) != self.sample_shape:
+            raise ParameterError(
+                f"Mixed: expected rows of shape {self.sample_shape}, got {tuple(x.shape[1:])}. Give rows of the "
+                "table whose layout it has."
+            )
         flat, given = outputs.flatten(1), x.flatten(1)
         loss = torch.zeros_like(flat)
         if len(self.numbers):

@@ -26,8 +26,8 @@ def check_alike(got: Schema, expected: Schema, who: str) -> None:
     Raises
     ------
     DataError
-        Another shape; tables of other columns or categories; or pictures of bytes, of 16 bits or booleans where another of these types, or
-        values in [-1, 1], are expected.
+        Another shape; tables of other columns or categories; or pictures of bytes, of 16 bits or
+        booleans where another of these types, or values in [-1, 1], are expected.
     """
     if expected.kind == "tables" and got.table is not None:
         _check_columns(got.table, expected.table or (), who)

@@ -32,7 +32,7 @@ from isthmus.model.start import can_start_at_pca, start_at_pca
 from isthmus.preprocessing import Preprocessing, Scaling, TableScaling, infer_likelihood
 from isthmus.preprocessing.classes import class_numbers, classes_of, labels_of
 from isthmus.shapes import n_values
-from isthmus.sources import Source, check_alike
+from isthmus.sources import Source, TableSource, check_alike, conform
 from isthmus.training.callbacks import Callback
 from isthmus.training.dead_units import check_can_revive
 from isthmus.training.loop import History, Trainer
@@ -369,6 +369,8 @@ def _split(
     split = partial(split_rows, labelled=labelled, allows_gaps=config.data.missing == "mask")
     if validation is None:
         return split(source, sample_weight, config.training.validation_share, seed, who)
+    if isinstance(validation, TableSource):
+        validation = conform(validation, source.schema)
     check_alike(validation.schema, source.schema, "validation")
     training, _ = split(source, sample_weight, 0.0, seed, who)
     every = partial(all_rows, labelled=labelled, allows_gaps=config.data.missing == "mask")

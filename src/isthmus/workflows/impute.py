@@ -14,7 +14,7 @@ from isthmus.errors import ParameterError
 from isthmus.inference import Inference
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.numerics.randomness import Randomness
-from isthmus.sources import Source
+from isthmus.sources import Source, TableSource, conform
 
 
 def impute(
@@ -69,6 +69,7 @@ def impute(
     if n_draws is not None and n_draws < 1:
         raise ParameterError(f"impute: n_draws must be at least 1, got {n_draws}. Try 10, or None.")
     inference = Inference(model)
+    source = conform(source, model.scaling.schema) if isinstance(source, TableSource) else source
     inference.check_source(source)
     rows = source.read(slice(0, len(source)))
     if n_draws is None:
