@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from isthmus.evaluation.columns import ColumnError, column_errors
 from isthmus.evaluation.denoising import Denoised, measure_denoising
 from isthmus.inference import Inference
 from isthmus.model.autoencoder import AutoencoderModule
@@ -55,6 +56,8 @@ class Measured:
     """What each row counts in every mean, ``(rows,)``; None if all count the same."""
     denoised: Denoised | None = None
     """What the model makes of rows that its own corruption damaged; None without one."""
+    columns: tuple[ColumnError, ...] | None = None
+    """Errors of each column of a table in its own unit; None of rows that are no table."""
 
     def to_dict(self) -> dict[str, Any]:
         """The documented keys; see ``docs/metrics.md``."""
@@ -83,6 +86,8 @@ class Measured:
             values["elbo_nats"] = self.elbo
         if self.denoised is not None:
             values["denoising"] = self.denoised.to_dict(self.n_values, self.weights)
+        if self.columns is not None:
+            values["columns"] = [column.to_dict() for column in self.columns]
         return values
 
     def _mean(self, values: Array) -> float:
@@ -147,6 +152,7 @@ def measure(
         weights=weights,
         context_errors=None if np.isnan(found[:, 2]).any() else found[:, 2],
         denoised=measure_denoising(inference, source, weights) if clean else None,
+        columns=column_errors(inference, source, weights, hide=clean),
     )
 
 
