@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,7 +104,7 @@ def _from_the_others(inference: Inference, source: Source) -> Array:
     """Each value as the model says it where it alone is hidden, ``(rows, columns)`` in data units."""
     scaling = inference.model.scaling
     ends = np.cumsum([0, *(block.size for block in scaling.layout or ())])
-    slices = [slice(int(a), int(b)) for a, b in zip(ends, ends[1:], strict=False)]
+    slices = [slice(int(a), int(b)) for a, b in itertools.pairwise(ends)]
 
     def said(module: AutoencoderModule, x: Tensor) -> Tensor:
         result = torch.empty_like(x)
