@@ -117,6 +117,8 @@ class Schema:
 
     def describe(self) -> str:
         """One line for people."""
+        if self.kind == "tables":
+            return f"rows of {self.n_values} column{'' if self.n_values == 1 else 's'}"
         return f"{self.kind} {shape_text(self.sample_shape)}, {self.dtype}"
 
     def to_dict(self) -> dict[str, Any]:

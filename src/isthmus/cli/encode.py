@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from isthmus.cli.options import Force, Json, Labels, Model, Source
-from isthmus.cli.output import print_json, print_lines
+from isthmus.cli.output import notes_of, print_json, print_lines, print_notes
 
 
 def encode(
@@ -43,7 +43,7 @@ def encode(
     if scale and output.suffix.lower() == ".npy":
         raise ParameterError(f"{output}: a .npy file holds codes alone, not their scale. Write .npz or .csv.")
     fitted = open_model(model)
-    rows = open_data(source, fitted.config.data, labels=labels)
+    rows = open_data(source, fitted.config.data, labels=labels, schema=fitted.scaling.schema)
     inference = Inference(fitted)
     if scale:
         codes, scales = inference.code_distribution(rows)
@@ -55,6 +55,9 @@ def encode(
         codes, scales = inference.encode(rows), None
     write_codes(output, codes, labels=rows.labels, scale=scales)
     if json:
-        print_json({"output": str(output), "rows": len(codes), "code": {"size": codes.shape[1]}})
+        print_json(
+            {"output": str(output), "rows": len(codes), "code": {"size": codes.shape[1]}} | notes_of(rows)
+        )
     else:
         print_lines([("codes", f"{output}: {many(len(codes), 'row')} of {many(codes.shape[1], 'unit')}")])
+        print_notes(rows)

@@ -28,14 +28,15 @@ Model = Annotated[str, Parameter(help="A .safetensors file that fit wrote, or a 
 Source = Annotated[
     str,
     Parameter(
-        help="A folder of pictures, one picture, .npy, .npz or IDX (.gz too); mnist-train and mnist-test "
-        "ship with isthmus. SOURCE:ROW is one row, counted from 0."
+        help="A folder of pictures, one picture, .npy, .npz or IDX (.gz too), a table (.csv, .tsv, .parquet, "
+        ".arrow); mnist-train and mnist-test ship with isthmus. SOURCE:ROW is one row, counted from 0."
     ),
 ]
 RowsOutput = Annotated[
     str,
     Parameter(
         name=["--output", "-o"],
-        help="NAME.npy for any rows; for pictures also a folder (PNG files) or NAME.png (one sheet).",
+        help="NAME.npy for any rows; for pictures also a folder (PNG files) or NAME.png (one sheet); for tables "
+        "also NAME.csv, .tsv, .parquet or .arrow.",
     ),
 ]

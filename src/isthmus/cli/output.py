@@ -6,10 +6,13 @@ import json
 import sys
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from isthmus.journal import finite
+
+if TYPE_CHECKING:
+    from isthmus.sources import Source
 
 MARGIN = 14
 """Columns before what a line says."""
@@ -48,8 +51,10 @@ def visible(text: str) -> str:
     )
 
 
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table: the first column to the left, the others to the right.
+def print_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, left: Collection[int] = (0,)
+) -> None:
+    """Print a table: columns of words, the first or those of ``left``, to the left, the others to the right.
 
     >>> print_table(["", "error"], [["model", "4.8"], ["PCA", "13.2"]])
                    error
@@ -61,8 +66,8 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     first = max(widths[0] + 2, MARGIN)
     for row in table:
         cells = [
-            cell.rjust(width + (0 if at == 0 else 3))
-            for at, (cell, width) in enumerate(zip(row[1:], widths[1:], strict=True))
+            (cell.ljust(width) if at in left else cell.rjust(width)).rjust(width + (0 if at == 1 else 3))
+            for at, (cell, width) in enumerate(zip(row[1:], widths[1:], strict=True), 1)
         ]
         print((row[0].ljust(first) + "".join(cells)).rstrip())
     sys.stdout.flush()
@@ -113,6 +118,23 @@ def denoising_words(metrics: Mapping[str, Any]) -> str | None:
     if "linear" in found:
         said += f"; best linear map {number(found['linear']['sse'])}"
     return said
+
+
+def notes_of(source: Source | None) -> dict[str, list[str]]:
+    """What was said of reading a table, as a part of a document; nothing of other rows.
+
+    >>> import pyarrow as pa
+    >>> from isthmus.sources import TableSource
+    >>> notes_of(TableSource(pa.table({"a": [1.5, 2.5], "b": [[1], [2]]})))
+    {'notes': ["Column 'b' is left out: rows cannot hold values of the type list<item: int64>."]}
+    """
+    notes = getattr(source, "notes", None)
+    return {} if notes is None else {"notes": list(notes)}
+
+
+def print_notes(source: Source | None) -> None:
+    """Print what was said of reading a table, a sentence a line."""
+    print_lines(("note", note) for note in notes_of(source).get("notes", []))
 
 
 def ratio(value: float, against: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from isthmus.cli.options import Force, Json, Labels, Model, RowsOutput, Source
-from isthmus.cli.output import print_errors, print_json, print_lines
+from isthmus.cli.output import notes_of, print_errors, print_json, print_lines, print_notes
 
 
 def reconstruct(
@@ -29,7 +29,7 @@ def reconstruct(
     fitted = open_model(model)
     schema, path, folder = fitted.scaling.schema, Path(output), means_folder(output)
     check_rows_output(path, folder=folder, schema=schema, force=force)
-    rows = open_data(source, fitted.config.data, labels=labels)
+    rows = open_data(source, fitted.config.data, labels=labels, schema=fitted.scaling.schema)
     inference = Inference(fitted)
     rebuilt = inference.reconstruct(rows)
     metrics = measure(inference, rows, clean=False).to_dict()
@@ -44,6 +44,7 @@ def reconstruct(
                 "dtype": str(rebuilt.dtype),
                 "shape": shape,
                 "metrics": metrics,
+                **notes_of(rows),
             }
         )
         return
@@ -52,3 +53,4 @@ def reconstruct(
         print("(against the rows as given: of noisy ones this says how much was taken out)")
     print()
     print_lines([("rebuilt", rows_words(output, n_written, rebuilt))])
+    print_notes(rows)

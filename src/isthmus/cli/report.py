@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from isthmus.cli.options import Force, Json, Labels, Model, Source
-from isthmus.cli.output import print_json, print_lines
+from isthmus.cli.output import notes_of, print_json, print_lines, print_notes
 
 
 def report(
@@ -46,7 +46,7 @@ def report(
     from isthmus.workflows.run import report_title
 
     fitted = open_model(model)
-    rows = open_data(source, fitted.config.data, labels=labels)
+    rows = open_data(source, fitted.config.data, labels=labels, schema=fitted.scaling.schema)
     inference = Inference(fitted)
     measured = measure(inference, rows)
     figures = density_figures(inference, rows, measured, samples)
@@ -57,6 +57,15 @@ def report(
     )
     write_report(data, output)
     if json:
-        print_json({"output": str(output), **measured.to_dict(), **figures, "robustness": robust.to_dict()})
+        print_json(
+            {
+                "output": str(output),
+                **measured.to_dict(),
+                **figures,
+                "robustness": robust.to_dict(),
+                **notes_of(rows),
+            }
+        )
     else:
         print_lines([("report", f"{output}: {len(rows):,} rows; open it in a browser")])
+        print_notes(rows)

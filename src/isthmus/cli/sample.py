@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from isthmus.cli.options import Force, Json, Label, Labels, Model, RowsOutput
-from isthmus.cli.output import print_json, print_lines
+from isthmus.cli.output import notes_of, print_json, print_lines, print_notes
 
 
 def sample(
@@ -64,7 +64,11 @@ def sample(
         raise ParameterError(
             f"--components: a mixture of {components} is fitted to the codes of data, got none. Add --like SOURCE."
         )
-    source = None if like is None else open_data(like, fitted.config.data, labels=labels)
+    source = (
+        None
+        if like is None
+        else open_data(like, fitted.config.data, labels=labels, schema=fitted.scaling.schema)
+    )
     inference = Inference(fitted)
     root = (fitted.config.training.seed or 0) if seed is None else seed
     prior = choose_prior(inference, "auto" if components is None else components, source, seed=root)
@@ -80,7 +84,9 @@ def sample(
                 "shape": list(rows.shape),
                 "prior": prior.words,
                 "seed": root,
+                **notes_of(source),
             }
         )
     else:
         print_lines([("prior", prior.words), ("sampled", rows_words(output, n_written, rows))])
+        print_notes(source)

@@ -128,4 +128,6 @@ def _value_words(value: Any) -> str:
 def rows_words(output: str, n_written: int, rows: Any) -> str:
     """Where rows went, and what they are."""
     some = "" if n_written == len(rows) else f" (the first of {len(rows):,})"
+    if output.lower().endswith((".csv", ".tsv", ".parquet", ".arrow", ".feather")):
+        return f"{output}: {many(n_written, 'row')} of {many(rows.shape[-1], 'column')}"
     return f"{output}: {n_written:,} of shape {' x '.join(map(str, rows.shape[1:]))}, {rows.dtype}{some}"

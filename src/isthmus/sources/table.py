@@ -63,7 +63,7 @@ class TableSource(Source):
     >>> frame = pa.table({"age": [63.5, None, 41.0], "sex": ["male", "female", "male"]})
     >>> people = TableSource(frame)
     >>> people.schema.describe(), people.read(slice(0, 2)).tolist()
-    ('tables 2, float64', [[63.5, 1.0], [nan, 0.0]])
+    ('rows of 2 columns', [[63.5, 1.0], [nan, 0.0]])
     """
 
     def __init__(

@@ -216,6 +216,11 @@ def _given_column(name: str, values: Any, dtype: str, given: ColumnType, who: st
         column = Column(name, "date", dtype, form=forms[0] if forms else None)
         values_of(values, column, who)
         return column
+    if not (is_text(values.type) or is_number(values.type) or pa.types.is_boolean(values.type)):
+        raise DataError(
+            f"{who}: column {name!r}: expected text, numbers or booleans for a {given}, got the type {dtype}; "
+            f"convert the column."
+        )
     if written and are_numbers(values.drop_null()).all():
         dtype = "int64" if are_whole(values.drop_null()) else "double"
         values = pc.cast(values, dtype)
@@ -229,19 +234,14 @@ def _given_column(name: str, values: Any, dtype: str, given: ColumnType, who: st
         )
     if pa.types.is_boolean(values.type):
         return Column(name, "boolean", dtype, (False, True))
-    return Column(name, "boolean", dtype, truth_words([str(word) for word in words]) or words
-                  if is_text(values.type) else words)  # fmt: skip
+    truths = truth_words([str(word) for word in words]) if is_text(values.type) else None
+    return Column(name, "boolean", dtype, truths or words)
 
 
 def _words(values: Any) -> tuple[Any, ...]:
     """The different values of a column, in their order."""
-    return tuple(
-        sorted(
-            word
-            for word in pc.unique(values.drop_null()).to_pylist()
-            if not (isinstance(word, float) and np.isnan(word))
-        )
-    )
+    words = pc.unique(values.drop_null()).to_pylist()
+    return tuple(sorted(word for word in words if not (isinstance(word, float) and np.isnan(word))))
 
 
 def _dictionary_words(array: Any) -> tuple[Any, ...]:

@@ -45,7 +45,12 @@ def check_rows_output(path: Path, *, folder: bool, schema: Schema, force: bool =
     pictures = schema.kind == "pictures" and schema.sample_shape[-1] in (1, 3)
     if path.suffix.lower() == ".npy" and not folder:
         check_file(path, force=force)
-    elif schema.kind == "tables" and not folder:
+    elif schema.kind == "tables":
+        if folder:
+            raise OutputError(
+                f"{path}: a table goes into {', '.join(TABLE_OUTPUTS)} or .npy, got a folder. "
+                "Give a name that ends in .csv."
+            )
         check_file(path, force=force, suffixes=(*TABLE_OUTPUTS, ".npy"))
     elif not pictures:
         raise OutputError(
