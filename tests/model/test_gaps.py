@@ -151,6 +151,15 @@ def test_masking_hides_whole_columns_and_says_so() -> None:
     assert torch.equal(zeroed, shown.nan_to_num())
 
 
+def test_no_corruption_fills_a_gap() -> None:
+    made = module(corruption=SaltAndPepper(0.9, low=0, high=1))
+    x = rows()
+    shown = made.corrupted(x, Randomness(4))
+    assert torch.equal(shown.isnan(), x.isnan())
+    assert (shown != x)[~x.isnan()].any()
+    assert module().corrupted(x, Randomness(4)) is x
+
+
 def test_a_hidden_column_still_has_a_loss() -> None:
     """What masking hides is target; what is missing is none."""
     made = module(corruption=Masking(0.5))

@@ -223,6 +223,17 @@ def test_a_damaged_state_is_refused(change) -> None:
         TableScaling.from_state(described, arrays_)
 
 
+def test_whole_types_are_rounded_and_clipped() -> None:
+    values = np.arange(60, dtype=np.uint8).reshape(20, 3)
+    scaling = TableScaling.fit(ArraySource(values), np.arange(20), method="none")
+    assert scaling.to_data(np.array([[-3.0, 1.4, 300.0]])).tolist() == [[0, 1, 255]]
+    with pytest.raises(DataError, match="gaps cannot stand among uint8; ask for float64"):
+        scaling.to_data(np.array([[np.nan, 1.0, 2.0]]))
+    assert np.isnan(scaling.to_data(np.array([[np.nan, 1.0, 2.0]]), dtype=np.float64)[0, 0])
+    huge = scaling.to_data(np.full((1, 3), 1e30), dtype=np.int64)
+    assert (huge > 0).all()
+
+
 def test_what_no_table_can_hold_is_refused() -> None:
     values = table(20)
     for row, match in (

@@ -199,11 +199,15 @@ def test_a_column_without_a_value_has_no_error(fitted: FittedModel) -> None:
 def test_a_report_and_evidence_go_with_gaps(fitted: FittedModel, variational: FittedModel) -> None:
     source = Rows(animals(40, seed=9))
     for model in (fitted, variational):
-        assert report_data(model, source, title="animals").examples is not None
+        found = report_data(model, source, title="animals")
+        assert np.isfinite([number for number, _ in found.numbers.values()]).all()
+        if found.denoising is not None:
+            assert np.isfinite(found.denoising.damaged_errors).all()
+            assert np.isfinite(found.denoising.rebuilt_errors).all()
     assert evidence(Inference(fitted), source) is None
-    found = evidence(Inference(variational), source, n_samples=20)
-    assert found is not None
-    assert np.isfinite(found.log_likelihood).all()
+    known = evidence(Inference(variational), source, n_samples=20)
+    assert known is not None
+    assert np.isfinite(known.log_likelihood).all()
 
 
 def test_training_goes_on(fitted: FittedModel) -> None:

@@ -74,7 +74,7 @@ def measure_denoising(inference: Inference, source: Source, weights: Array | Non
     )
 
     def errors(module: AutoencoderModule, x: Tensor) -> Tensor:
-        shown = corruption(x, randomness.at(next(block)))
+        shown = module.corrupted(x, randomness.at(next(block)))
         known = [_squared_error(shown, x), _squared_error(module.reconstruct(shown), x)]
         if mean is not None and axes is not None:
             rest = shown.flatten(1) - mean

@@ -163,12 +163,13 @@ def _denoising(inference: Inference, source: Source, measured: Measured) -> Deno
     model, randomness = inference.model, Randomness(inference.module.seed, "evaluation", "examples")
     clean = model.scaling.to_model(Subset(source, rows).read(slice(0, len(rows))))
     with torch.inference_mode():
-        shown = corruption(torch.from_numpy(clean), randomness)
         told = inference.told(Subset(source, rows))
+        shown = told.corrupted(torch.from_numpy(clean), randomness)
         damaged, rebuilt = shown.numpy(), told.reconstruct(shown).numpy()
 
     def errors(x: NDArray[np.float32]) -> NDArray[np.float64]:
-        return np.square(x.astype(np.float64) - clean).reshape(len(x), -1).sum(axis=1)
+        rest = np.where(np.isnan(clean), 0.0, np.nan_to_num(x.astype(np.float64)) - clean)  # hidden is 0
+        return np.square(rest).reshape(len(x), -1).sum(axis=1)
 
     n, show = measured.n_values, _Display(model, clean)
     return Denoising(

@@ -148,6 +148,13 @@ class AutoencoderModule(Trainable):
         missing = x.isnan()
         return self.likelihood.target(x.masked_fill(missing, 0.0), randomness).masked_fill(missing, torch.nan)
 
+    def corrupted(self, x: Tensor, randomness: Randomness, progress: float = 1.0) -> Tensor:
+        """x as the corruption leaves it, or itself without one; gaps stay gaps, whatever it sets."""
+        if self.corruption is None:
+            return x
+        shown = self.corruption(x, randomness, progress)
+        return shown if self.gaps is None else shown.masked_fill(x.isnan(), torch.nan)
+
     def distortion(self, outputs: Tensor, x: Tensor, value_weight: Tensor | None = None) -> Tensor:
         """L of x under the decoder's outputs, ``(rows,)``; gaps are left out."""
         if self.gaps is None:

@@ -90,9 +90,7 @@ def evaluate(
         value_weight = balance[None] if value_weight is None else balance * value_weight
     if model.corruption is not None:
         chance = randomness.at("corruption")
-        shown = model.corruption(x, chance, progress)
-        if model.gaps is not None:  # a corruption that sets values may not fill gaps
-            shown = shown.masked_fill(x.isnan(), math.nan)
+        shown = model.corrupted(x, chance, progress)
         value_weight = _emphasised(model.corruption, x, chance, progress, value_weight)
     pre_code, context = model.encoder(shown)
     code = model.code(pre_code, randomness.at("code"), progress)

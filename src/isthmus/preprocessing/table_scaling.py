@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self, cast, final, get_args
+from typing import Any, Literal, Self, final, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from isthmus.errors import ArtifactError, DataError, ParameterError, unknown_name
 from isthmus.preprocessing.base import Preprocessing, State
+from isthmus.preprocessing.scaling import ends_of
 from isthmus.preprocessing.table_fit import (
     Maps,
     check_values,
@@ -189,10 +190,11 @@ class TableScaling(Preprocessing):
                 found = _rounded(self.maps.backward(place, given[:, 0]), column)
             result[:, place] = np.where(gap, np.nan, found)
         wanted = np.dtype(self.schema.dtype if dtype is None else dtype)
-        if wanted.kind in "bui":
-            info = np.iinfo(cast("type[np.integer[Any]]", wanted.type)) if wanted.kind in "ui" else None
-            low, high = (0, 1) if info is None else (info.min, info.max)
-            result = np.clip(np.rint(np.nan_to_num(result)), low, high)
+        if wanted.kind != "f":
+            low, high = ends_of(wanted)
+            if np.isnan(result).any():
+                raise DataError(f"TableScaling.to_data: gaps cannot stand among {wanted}; ask for float64.")
+            result = np.clip(np.rint(result), low, high)
         return result.astype(wanted)
 
     def to_state(self) -> State:

@@ -87,7 +87,8 @@ class Mixed(Likelihood):
 
     In training each column's loss is divided by what the best constant loses on the training rows, a
     variance or an entropy, so that no type of column drowns the others; errors, evidence and draws
-    know no such weights.
+    know no such weights. With a Gaussian code the training objective then is a bound of no likelihood:
+    ``balanced=False`` trains the evidence lower bound itself.
 
     Parameters
     ----------
