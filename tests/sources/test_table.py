@@ -299,3 +299,12 @@ def test_types_and_labels_reach_a_file(tmp_path: Path) -> None:
     assert (source.schema.table or ())[0].categories == (1, 2, 3)
     assert source.labels is not None
     assert source.labels.tolist() == ["p", "q", "p"]
+
+
+def test_constants_come_back_in_their_places() -> None:
+    same = pa.table(
+        {"a": ["x"] * 3, "b": [1.5, 2.5, None], "c": [7] * 3, "d": ["u", "v", "u"], "e": [True] * 3}
+    )
+    source = TableSource(same)
+    assert source.schema.columns == ("b", "d")
+    assert table_of(source.read(slice(None)), source.schema).equals(same)
