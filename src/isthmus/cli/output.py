@@ -101,6 +101,26 @@ def print_errors(metrics: Mapping[str, Any], unit: str) -> None:
             "by what no code holds (switches of unpooling), so PCA is no measure of it"
         )
         print_lines([("with context", said)])
+    if metrics.get("columns"):
+        print()
+        _print_columns(metrics["columns"])
+
+
+MOST_COLUMNS = 40
+"""Columns of a table whose errors are printed; ``--json`` has all."""
+
+
+def _print_columns(columns: Sequence[Mapping[str, Any]]) -> None:
+    """Print what a model makes of each column, and of each hidden one, beside the best constant."""
+    hidden = any(each.get("hidden") is not None for each in columns)
+    header = ["column", "mean error or share wrong", "best constant", *(["hidden"] if hidden else [])]
+    rows: list[list[str]] = []
+    for each in columns[:MOST_COLUMNS]:
+        found = [each["error"], each["constant"], *([each.get("hidden")] if hidden else [])]
+        rows.append([visible(each["name"])[:24], *(number(value) for value in found)])
+    if len(columns) > MOST_COLUMNS:
+        rows.append([f"... {len(columns) - MOST_COLUMNS} more", *[""] * (len(header) - 1)])
+    print_table(header, rows)
 
 
 def denoising_words(metrics: Mapping[str, Any]) -> str | None:
