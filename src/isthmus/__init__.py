@@ -41,6 +41,7 @@ _PUBLIC = {
     "L2": "isthmus.config.parts.penalties",
     "LaplacePrior": "isthmus.config.parts.penalties",
     "Masking": "isthmus.config.parts.corruptions",
+    "Mixed": "isthmus.config.parts.likelihoods",
     "Model": "isthmus.config",
     "NormalPrior": "isthmus.config.parts.penalties",
     "SaltAndPepper": "isthmus.config.parts.corruptions",
@@ -84,6 +85,7 @@ __all__ = [
     "KLSparsity",
     "LaplacePrior",
     "Masking",
+    "Mixed",
     "Model",
     "NormalPrior",
     "SaltAndPepper",
@@ -111,7 +113,7 @@ if TYPE_CHECKING:
         WinnerTakeAllCode,
     )
     from isthmus.config.parts.corruptions import Block, GaussianNoise, Masking, SaltAndPepper
-    from isthmus.config.parts.likelihoods import Bernoulli, Gaussian, SquaredError
+    from isthmus.config.parts.likelihoods import Bernoulli, Gaussian, Mixed, SquaredError
     from isthmus.config.parts.networks import Conv1d, Conv2d, Dense, Transformer
     from isthmus.config.parts.penalties import (
         L1,

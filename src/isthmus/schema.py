@@ -30,19 +30,46 @@ class Column:
         Arrow's name of the type that the values came in and go out as, for example ``"int64"``,
         ``"string"`` or ``"timestamp[ns]"``.
     categories
-        What a category may be, in the order of its numbers; of a boolean ``(False, True)``. None of
-        columns that are numbers.
+        What a category may be, in the order of its numbers; of a boolean its two words, the false one
+        first: ``(False, True)``, ``(0, 1)``, ``("no", "yes")``. None of columns that are numbers.
+    form
+        Of dates that came as text, how they are written, in the signs of ``strftime``; else None.
 
     Examples
     --------
     >>> Column("thal", "category", "string", ("fixed defect", "normal"))
-    Column(name='thal', type='category', dtype='string', categories=('fixed defect', 'normal'))
+    Column(name='thal', type='category', dtype='string', categories=('fixed defect', 'normal'), form=None)
     """
 
     name: str
     type: ColumnType
     dtype: str
     categories: tuple[str | int | float | bool, ...] | None = None
+    form: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A column of one value and no gap: no model has to learn it, and it comes back as it was.
+
+    Parameters
+    ----------
+    column
+        What it is called and how its value is written.
+    value
+        The value as it would stand in a row.
+    place
+        Where the column stands among those that a table has out again, counted from 0.
+
+    Examples
+    --------
+    >>> Constant(Column("site", "category", "string", ("north",)), 0.0, 2).place
+    2
+    """
+
+    column: Column
+    value: float
+    place: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +138,8 @@ class Schema:
         The columns of tables, and of nothing else.
     audio
         What sequences that are sound need to be heard again, and nothing else has.
+    constants
+        Columns of a table that hold one value alone. They are no part of a row.
 
     Examples
     --------
@@ -124,6 +153,7 @@ class Schema:
     value_range: tuple[float, float] | None = None
     columns: tuple[str, ...] | None = None
     table: tuple[Column, ...] | None = None
+    constants: tuple[Constant, ...] = ()
     audio: Audio | None = None
 
     @property
@@ -133,6 +163,8 @@ class Schema:
 
     def describe(self) -> str:
         """One line for people."""
+        if self.kind == "tables":
+            return f"rows of {self.n_values} column{'' if self.n_values == 1 else 's'}"
         words = f"{self.kind} {shape_text(self.sample_shape)}, {self.dtype}"
         if self.audio is None:
             return words
@@ -152,8 +184,9 @@ class Schema:
             No rows of that kind can be.
         """
         columns, value_range, table = (values.get(name) for name in ("columns", "value_range", "table"))
-        audio = values.get("audio")
-        if not _is_possible(values, columns, value_range, table) or not _is_sound(audio, values):
+        audio, constants = values.get("audio"), values.get("constants", ())
+        possible = _is_possible(values, columns, value_range, table)
+        if not possible or not _is_sound(audio, values) or not _are_constants(constants, table):
             raise ArtifactError(
                 f"Schema: expected the description of vectors, sequences, pictures or tables, got "
                 f"{str(values)[:200]}; the model file is damaged, take another copy."
@@ -166,6 +199,9 @@ class Schema:
             columns=None if columns is None else tuple(columns),
             table=None if table is None else tuple(_column(one) for one in table),
             audio=None if audio is None else Audio(**audio),
+            constants=tuple(
+                Constant(_column(one["column"]), one["value"], one["place"]) for one in constants
+            ),
         )
 
 
@@ -180,7 +216,11 @@ AXES = {"vectors": 1, "sequences": 2, "pictures": 3, "tables": 1}
 def _column(values: dict[str, Any]) -> Column:
     categories = values["categories"]
     return Column(
-        values["name"], values["type"], values["dtype"], None if categories is None else tuple(categories)
+        values["name"],
+        values["type"],
+        values["dtype"],
+        None if categories is None else tuple(categories),
+        values["form"],
     )
 
 
@@ -189,10 +229,12 @@ def _is_table(table: Any, n_columns: int) -> bool:
 
 
 def _is_column(values: Any) -> bool:
-    if not isinstance(values, dict) or set(values) != {"name", "type", "dtype", "categories"}:
+    if not isinstance(values, dict) or set(values) != {"name", "type", "dtype", "categories", "form"}:
         return False
-    categories = values["categories"]
+    categories, form = values["categories"], values["form"]
     if not isinstance(values["name"], str) or not isinstance(values["dtype"], str):
+        return False
+    if form is not None and not (isinstance(form, str) and values["type"] == "date"):
         return False
     if values["type"] not in ("category", "boolean"):
         return values["type"] in get_args(ColumnType) and categories is None
@@ -225,6 +267,20 @@ def _is_sound(audio: Any, values: dict[str, Any]) -> bool:
         and floor < 0
         and channels == (size // 2 + 1) * audio["channels"]
         and steps == 1 + -(-audio["window"] // hop)
+    )
+
+
+def _are_constants(constants: Any, table: Any) -> bool:
+    if not isinstance(constants, (list, tuple)) or (constants and table is None):
+        return False
+    return all(
+        isinstance(one, dict)
+        and set(one) == {"column", "value", "place"}
+        and _is_column(one["column"])
+        and isinstance(one["value"], (int, float))
+        and math.isfinite(one["value"])
+        and type(one["place"]) is int
+        for one in constants
     )
 
 

@@ -10,8 +10,30 @@ Vectors are ``(rows, features)`` on both sides, and a code is always ``(rows, si
 from __future__ import annotations
 
 import math
+from typing import Literal, NamedTuple
 
 Shape = tuple[int, ...]
+
+
+class Block(NamedTuple):
+    """The features in model units that one column of a table became; a row's are side by side.
+
+    Examples
+    --------
+    >>> Block("category", 3).size
+    3
+    """
+
+    kind: Literal["number", "category", "boolean"]
+    """A number, as many as there are categories of which one is 1 and the others 0, or 0 and 1."""
+    size: int
+    """How many features: 1 unless it is a category."""
+    constant_loss: float = 1.0
+    """What the best constant loses on the training rows: the variance of a number, else the entropy in nats."""
+
+
+Layout = tuple[Block, ...]
+"""The blocks of a row in model units, in the order of the columns."""
 
 
 def to_channels_first(sample_shape: Shape) -> Shape:

@@ -80,7 +80,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "empty folder": (("fit", "empty", *OUT), r"expected a folder with images .* got an empty one"),
     "text named .png": (("fit", "not-images", *OUT, "--set", "data.strict=true"),
                         r"words.png: expected an image, .*no known image format"),
-    "text": (("fit", "words.txt", *OUT), r"words.txt: expected .* got a file of another kind"),
+    "text": (("fit", "words.txt", *OUT), r"words.txt: expected rows below the names of .*, got the names alone"),
     "mixed sizes": (("fit", "mixed", *OUT), r"one size, got 8 x 8 .* --set data.resize=\[8,8\]"),
     "NaN in pictures": (("fit", "nan-pictures.npy", *OUT), r"got NaN in 1 of 20 rows, first in row 3"),
     "infinity in pictures": (("fit", "infinite-pictures.npy", *OUT), r"got infinity in 1 of 20 rows"),

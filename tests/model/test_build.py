@@ -12,6 +12,7 @@ from isthmus.config import Model
 from isthmus.config.catalogue import CATALOGUE, Custom
 from isthmus.config.parts.codes import DeterministicCode, GaussianCode
 from isthmus.config.parts.corruptions import GaussianNoise, SaltAndPepper
+from isthmus.config.parts.likelihoods import Mixed
 from isthmus.config.parts.networks import Conv1d, Conv2d, Dense, Transformer
 from isthmus.config.parts.penalties import L1
 from isthmus.errors import ArtifactError, ParameterError
@@ -37,6 +38,8 @@ def test_every_name_is_built(family: str, name: str) -> None:
         chosen["network"] = small.get(name, Dense((4,)))
     if name == "salt_and_pepper":
         chosen["corruption"] = SaltAndPepper(low=0, high=1)
+    if name == "mixed":
+        chosen["likelihood"] = Mixed("squared_error")
     if name == "kl_sparsity":
         chosen["code"] = DeterministicCode("sigmoid")
     module = build(linear(**chosen), (1, 6) if name == "conv1d" else (1, 6, 5), seed=0)

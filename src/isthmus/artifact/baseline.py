@@ -26,13 +26,23 @@ class Baseline:
     components: Array
 
     def reconstruct(self, x: Array) -> Array:
-        """PCA's reconstruction of ``(rows, *sample_shape)`` in model units, of the same shape."""
-        centred = x.reshape(len(x), -1) - self.mean
+        """PCA's reconstruction of ``(rows, *sample_shape)`` in model units, of the same shape.
+
+        A gap, NaN, is filled by the mean.
+        """
+        centred = _without_gaps(x.reshape(len(x), -1) - self.mean)
         rebuilt = (self.mean + (centred @ self.components.T) @ self.components).astype(np.float32, copy=False)
         return rebuilt.reshape(x.shape)
 
     def squared_errors(self, x: Array) -> tuple[Array, Array]:
-        """Squared error of each row, summed over its values: PCA's, and the mean's; ``(rows,)`` each."""
+        """Squared error of each row, summed over its values: PCA's, and the mean's; ``(rows,)`` each.
+
+        Gaps are left out.
+        """
         flat = x.reshape(len(x), -1)
-        pca = np.square(flat - self.reconstruct(x).reshape(flat.shape))
-        return pca.sum(axis=1), np.square(flat - self.mean).sum(axis=1)
+        pca = np.square(_without_gaps(flat - self.reconstruct(x).reshape(flat.shape)))
+        return pca.sum(axis=1), np.square(_without_gaps(flat - self.mean)).sum(axis=1)
+
+
+def _without_gaps(difference: Array) -> Array:
+    return np.where(np.isnan(difference), np.float32(0), difference)

@@ -19,7 +19,8 @@ from isthmus.config import Config
 from isthmus.errors import ArtifactError
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import Factory, build
-from isthmus.preprocessing import Scaling
+from isthmus.preprocessing import Preprocessing, from_state
+from isthmus.shapes import n_values
 from isthmus.version import __version__
 
 
@@ -52,7 +53,7 @@ class FittedModel:
     """
 
     config: Config
-    scaling: Scaling
+    scaling: Preprocessing
     module: AutoencoderModule
     baseline: Baseline | None = None
     metrics: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -114,7 +115,7 @@ class FittedModel:
         try:
             _check_types(document)
             config = Config.from_dict(document["config"])
-            scaling = Scaling.from_state(document["scaling"], _under("scaling.", tensors))
+            scaling = from_state(document["scaling"], _under("scaling.", tensors))
             classes = _classes(document)
             module = build(
                 config.model,
@@ -123,12 +124,14 @@ class FittedModel:
                 parts=parts,
                 weights=_weights(tensors),
                 n_classes=0 if classes is None else len(classes),
+                layout=scaling.layout,
+                gaps=scaling.allows_gaps,
             )
             return cls(
                 config=config,
                 scaling=scaling,
                 module=module.eval(),
-                baseline=_baseline(_under("baseline.", tensors), scaling.schema.n_values),
+                baseline=_baseline(_under("baseline.", tensors), n_values(scaling.model_shape)),
                 metrics=document["metrics"],
                 epochs=document["epochs"],
                 best_epoch=document["best_epoch"],

@@ -31,6 +31,7 @@ def check_metrics(metrics: Mapping[str, Any]) -> None:
     for which, found in _table(metrics.get("denoising", {}), "metrics.denoising").items():
         for name in NUMBERS:
             _number(_table(found, f"metrics.denoising.{which}")[name], f"metrics.denoising.{which}.{name}")
+    _columns(metrics.get("columns", []))
     for name in COUNTS:
         _count(code[name], f"metrics.code.{name}")
     _number(metrics["loss"], "metrics.loss")
@@ -51,6 +52,26 @@ def check_epochs(epochs: list[Any]) -> None:
             _count(record["level"], f"{who}.level")
         if record["validation"] is not None:
             _losses(record["validation"], f"{who}.validation")
+
+
+def _columns(value: Any) -> None:
+    """Errors of the columns of a table; a column without a value has none."""
+    if not isinstance(value, list):
+        raise TypeError("metrics.columns is no list")
+    for place, each in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        who = f"metrics.columns[{place}]"
+        column = _table(each, who)
+        _count(column["rows"], f"{who}.rows")
+        for name in ("name", "type"):
+            if not isinstance(column[name], str):
+                raise TypeError(f"{who}.{name} is no word")
+        for name in (
+            "error",
+            "constant",
+            *(name for name in ("hidden", "hidden_constant") if name in column),
+        ):
+            if column[name] is not None:
+                _number(column[name], f"{who}.{name}")
 
 
 def _losses(value: Any, who: str) -> None:

@@ -46,7 +46,7 @@ def encode(
             f"{output}: a .npy file holds codes alone, not their scale. Write .npz, .csv or .parquet."
         )
     fitted = open_model(model)
-    rows = open_data(source, fitted.config.data, labels=labels)
+    rows = open_data(source, fitted.config.data, labels=labels, schema=fitted.scaling.schema)
     inference = Inference(fitted)
     if scale:
         codes, scales = inference.code_distribution(rows)

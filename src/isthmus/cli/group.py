@@ -77,7 +77,7 @@ def group(
         check_examples_output(examples, fitted.scaling.schema, force=force)
     if save is not None:
         check_file(save, force=force, suffixes=(".safetensors",))
-    rows = open_data(source, fitted.config.data, labels=labels)
+    rows = open_data(source, fitted.config.data, labels=labels, schema=fitted.scaling.schema)
     inference = Inference(fitted)
     codes = inference.encode(rows)
     root = (fitted.config.training.seed or 0) if seed is None else seed

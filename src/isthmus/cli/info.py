@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from isthmus.cli.options import Json
-from isthmus.cli.output import number, print_errors, print_json, print_lines
+from isthmus.cli.output import number, print_errors, print_json, print_lines, print_table, visible
 
 if TYPE_CHECKING:
     from isthmus.artifact import FittedModel
-    from isthmus.sources import Source
+    from isthmus.sources import Source, TableSource
+    from isthmus.sources.table_facts import ColumnFacts
 
 
 def info(
@@ -36,9 +37,19 @@ def info(
         else:
             _print_model(model, model_path)
         return
+    from isthmus.sources import TableSource
+    from isthmus.sources.table_facts import column_facts
     from isthmus.workflows.open_data import open_data
 
     source = open_data(file)
+    if isinstance(source, TableSource):
+        facts = column_facts(source)
+        found = _table_document(source, facts)
+        if json:
+            print_json(found)
+        else:
+            _print_columns(file, found, facts)
+        return
     found = _data_document(source)
     if json:
         print_json(found)
@@ -140,3 +151,97 @@ def _print_data(name: str, source: Source, found: dict[str, Any]) -> None:
         lines.append(("likelihood", likelihood_words(chosen["name"], chosen["reason"])))
         lines.append(("scaling", found["scaling"]))
     print_lines([*lines, *(("note", note) for note in found["notes"])])
+
+
+def _table_document(source: TableSource, facts: list[ColumnFacts]) -> dict[str, Any]:
+    import numpy as np
+
+    from isthmus.errors import DataError
+    from isthmus.preprocessing import TableScaling, infer_likelihood
+
+    n_rows = len(source)
+    document: dict[str, Any] = {
+        "what": "data",
+        "rows": n_rows,
+        "schema": source.schema.to_dict(),
+        "columns": [each._asdict() | {"gap_share": each.n_gaps / n_rows} for each in facts],
+        "labels": None,
+        "likelihood": None,
+        "scaling": None,
+        "notes": list(source.notes),
+    }
+    try:
+        scaling = TableScaling.fit(source, np.arange(n_rows))
+        choice = infer_likelihood(source, scaling)
+        document |= {"likelihood": {"name": choice.name, "reason": choice.reason}, "scaling": scaling.method}
+        document["notes"] += scaling.notes
+    except DataError as error:
+        document["notes"].append(f"A model cannot be fitted: {error}")
+    return document
+
+
+def _print_columns(name: str, found: dict[str, Any], facts: list[ColumnFacts]) -> None:
+    from isthmus.cli.words import likelihood_words, many
+
+    n_rows = found["rows"]
+    n_gaps = sum(each.n_gaps for each in facts)
+    lines = [
+        ("data", f"{name}: {many(n_rows, 'row')} of {many(len(facts), 'column')}"),
+        ("gaps", f"{_share(n_gaps, n_rows * len(facts))} of the values"),
+    ]
+    if found["likelihood"] is not None:
+        chosen = found["likelihood"]
+        lines.append(("likelihood", likelihood_words(chosen["name"], chosen["reason"])))
+        lines.append(("scaling", found["scaling"]))
+    print_lines(lines)
+    print()
+    rows = [
+        (_cut(each.name, 32), _type(each), _share(each.n_gaps, n_rows), _cut(_holds(each), 58))
+        for each in facts
+    ]
+    print_table(["column", "type", "gaps", "holds"], rows, left=(0, 1, 3))
+    if found["notes"]:
+        print()
+        print_lines(("note", note) for note in found["notes"])
+
+
+def _type(facts: ColumnFacts) -> str:
+    return "constant" if facts.is_constant else facts.type
+
+
+def _holds(facts: ColumnFacts) -> str:
+    """What a column holds: the ends of its numbers and their mean, or its categories and how often each is."""
+    if facts.counts is not None:
+        said = ", ".join(f"{word} ({n:,})" for word, n in facts.counts.items())
+        return said if facts.type == "boolean" or len(facts.counts) == 1 else f"{len(facts.counts)}: {said}"
+    if facts.mean is None:
+        return f"{facts.lowest} to {facts.highest}"
+    if facts.is_constant:
+        return number(facts.mean)
+    return f"{number(_figure(facts.lowest))} to {number(_figure(facts.highest))}, mean {number(facts.mean)}"
+
+
+def _figure(value: float | str | None) -> float | None:
+    return None if isinstance(value, str) else value
+
+
+def _cut(text: str, most: int) -> str:
+    """A text of one line and no more letters than that.
+
+    >>> _cut("abcdef", 4), _cut("abcd", 4)
+    ('a...', 'abcd')
+    """
+    line = visible(text)
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
+def _share(n: int, of: int) -> str:
+    """A part of a whole in per cent; what is there at all is not told as none.
+
+    >>> _share(0, 10), _share(1, 3), _share(1, 10000), _share(3, 3)
+    ('0 %', '33.3 %', '<0.1 %', '100 %')
+    """
+    if n in (0, of):
+        return f"{100 * n // max(1, of)} %"
+    share = 100.0 * n / of
+    return "<0.1 %" if share < 0.05 else f"{share:.1f} %"

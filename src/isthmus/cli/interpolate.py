@@ -57,7 +57,7 @@ def interpolate(
     ends: list[np.ndarray] = []
     own: list[str] = []
     for name in (a, b):
-        source = open_data(name, fitted.config.data)
+        source = open_data(name, fitted.config.data, schema=schema)
         if len(source) != 1:
             raise DataError(
                 f"{name}: expected one row to begin or end at, got {len(source)}. Say which: {name}:0."

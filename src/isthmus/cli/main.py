@@ -31,6 +31,7 @@ VERBS = {
     "encode": "Write the codes of data.",
     "decode": "Write what codes stand for.",
     "reconstruct": "Write data as the model rebuilds them.",
+    "impute": "Write a table with its gaps filled.",
     "sample": "Write new examples.",
     "interpolate": "Write what lies between two examples.",
     "group": "Write which rows belong together.",

@@ -6,7 +6,7 @@ import json
 import sys
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from isthmus.journal import finite
@@ -48,8 +48,10 @@ def visible(text: str) -> str:
     )
 
 
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table: the first column to the left, the others to the right.
+def print_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, left: Collection[int] = (0,)
+) -> None:
+    """Print a table: columns of words, the first or those of ``left``, to the left, the others to the right.
 
     >>> print_table(["", "error"], [["model", "4.8"], ["PCA", "13.2"]])
                    error
@@ -61,8 +63,8 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     first = max(widths[0] + 2, MARGIN)
     for row in table:
         cells = [
-            cell.rjust(width + (0 if at == 0 else 3))
-            for at, (cell, width) in enumerate(zip(row[1:], widths[1:], strict=True))
+            (cell.ljust(width) if at in left else cell.rjust(width)).rjust(width + (0 if at == 1 else 3))
+            for at, (cell, width) in enumerate(zip(row[1:], widths[1:], strict=True), 1)
         ]
         print((row[0].ljust(first) + "".join(cells)).rstrip())
     sys.stdout.flush()
@@ -99,6 +101,26 @@ def print_errors(metrics: Mapping[str, Any], unit: str) -> None:
             "by what no code holds (switches of unpooling), so PCA is no measure of it"
         )
         print_lines([("with context", said)])
+    if metrics.get("columns"):
+        print()
+        _print_columns(metrics["columns"])
+
+
+MOST_COLUMNS = 40
+"""Columns of a table whose errors are printed; ``--json`` has all."""
+
+
+def _print_columns(columns: Sequence[Mapping[str, Any]]) -> None:
+    """Print what a model makes of each column, and of each hidden one, beside the best constant."""
+    hidden = any(each.get("hidden") is not None for each in columns)
+    header = ["column", "mean error or share wrong", "best constant", *(["hidden"] if hidden else [])]
+    rows: list[list[str]] = []
+    for each in columns[:MOST_COLUMNS]:
+        found = [each["error"], each["constant"], *([each.get("hidden")] if hidden else [])]
+        rows.append([visible(each["name"])[:24], *(number(value) for value in found)])
+    if len(columns) > MOST_COLUMNS:
+        rows.append([f"... {len(columns) - MOST_COLUMNS} more", *[""] * (len(header) - 1)])
+    print_table(header, rows)
 
 
 def sound_words(metrics: Mapping[str, Any]) -> str | None:

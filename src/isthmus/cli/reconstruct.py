@@ -29,7 +29,7 @@ def reconstruct(
     fitted = open_model(model)
     schema, path, folder = fitted.scaling.schema, Path(output), means_folder(output)
     check_rows_output(path, folder=folder, schema=schema, force=force)
-    rows = open_data(source, fitted.config.data, labels=labels)
+    rows = open_data(source, fitted.config.data, labels=labels, schema=fitted.scaling.schema)
     inference = Inference(fitted)
     rebuilt = inference.reconstruct(rows)
     metrics = measure(inference, rows, clean=False).to_dict()

@@ -46,7 +46,7 @@ def report(
     from isthmus.workflows.run import report_title
 
     fitted = open_model(model)
-    rows = open_data(source, fitted.config.data, labels=labels)
+    rows = open_data(source, fitted.config.data, labels=labels, schema=fitted.scaling.schema)
     inference = Inference(fitted)
     measured = measure(inference, rows)
     figures = density_figures(inference, rows, measured, samples)

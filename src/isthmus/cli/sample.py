@@ -64,13 +64,17 @@ def sample(
         raise ParameterError(
             f"--components: a mixture of {components} is fitted to the codes of data, got none. Add --like SOURCE."
         )
-    source = None if like is None else open_data(like, fitted.config.data, labels=labels)
+    source = (
+        None
+        if like is None
+        else open_data(like, fitted.config.data, labels=labels, schema=fitted.scaling.schema)
+    )
     inference = Inference(fitted)
     root = (fitted.config.training.seed or 0) if seed is None else seed
     prior = choose_prior(inference, "auto" if components is None else components, source, seed=root)
     told = None if label is None else np.full(n, label)
     rows = fitted.scaling.to_data(sampled(inference, n, prior, seed=root, noise=noise, labels=told))
-    notes: list[str] = []
+    notes = [] if source is None else list(source.notes)
     n_written = write_rows(path, rows, schema, folder=folder, notes=notes)
     if json:
         print_json(

@@ -66,10 +66,12 @@ def score(
     check_file(output, force=force, suffixes=SCORE_SUFFIXES)
     fitted = open_model(model)
     if reference is not None:
-        fitted.usual = usual_rows(fitted, open_data(reference, fitted.config.data))
+        fitted.usual = usual_rows(
+            fitted, open_data(reference, fitted.config.data, schema=fitted.scaling.schema)
+        )
     found = AnomalyScore(Inference(fitted))
     limit, rule = _limit(found.usual, asked)
-    rows = open_data(source, fitted.config.data, labels=labels)
+    rows = open_data(source, fitted.config.data, labels=labels, schema=fitted.scaling.schema)
     anomaly = found.score(rows)
     is_anomaly = anomaly > limit
     named: list[list[str]] = [[] for _ in anomaly]

@@ -41,6 +41,7 @@ CATALOGUE: dict[str, dict[str, Entry]] = {
         "bernoulli": Entry(likelihoods.Bernoulli, "isthmus.likelihoods.bernoulli:Bernoulli"),
         "squared_error": Entry(likelihoods.SquaredError, "isthmus.likelihoods.squared_error:SquaredError"),
         "gaussian": Entry(likelihoods.Gaussian, "isthmus.likelihoods.gaussian:Gaussian"),
+        "mixed": Entry(likelihoods.Mixed, "isthmus.likelihoods.mixed:Mixed"),
     },
     "corruption": {
         "masking": Entry(corruptions.Masking, "isthmus.corruptions.masking:Masking"),

@@ -28,6 +28,12 @@ class Data(Description):
         share one bounded unit by range, other columns standardised; all columns by range where
         the likelihood is chosen to be Bernoulli, which wants [0, 1]. A channel of sequences is
         scaled by its own mean and deviation, or its own range, over all rows and steps.
+        ``"quantile"``: each column of tables or vectors to normal scores by its own distribution
+        function, so that neither long tails nor outliers count for more; what ``"auto"`` is for the
+        numbers of tables. Categories are one of several zeros and ones under every scaling.
+    missing
+        What NaN is in tables and vectors: ``"mask"``: a gap, of which the encoder is told and no loss
+        knows; ``"refuse"``: an error; ``"auto"``: mask for tables, else refuse.
     sample_shape
         Shape of one row, ``(height, width)`` or ``(height, width, channels)``, where flat rows are
         pictures, ``(steps,)`` or ``(steps, channels)`` where they are sequences; None takes rows as
@@ -68,7 +74,8 @@ class Data(Description):
     {'sound_rate': 16000, 'window_seconds': 0.5}
     """
 
-    scaling: Literal["auto", "standardise", "range", "raw"] = "auto"
+    scaling: Literal["auto", "standardise", "range", "raw", "quantile"] = "auto"
+    missing: Literal["auto", "refuse", "mask"] = "auto"
     sample_shape: tuple[Side, ...] | None = None
     row_kind: Literal["auto", "vectors", "sequences", "pictures"] = "auto"
     resize: tuple[Side, Side] | None = None

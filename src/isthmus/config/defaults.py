@@ -9,8 +9,9 @@ import math
 from dataclasses import dataclass, replace
 
 from isthmus.config.config import Config
-from isthmus.config.parts.codes import BatchTopKCode, TopKCode, n_active_of
+from isthmus.config.parts.codes import BatchTopKCode, GaussianCode, TopKCode, n_active_of
 from isthmus.config.parts.corruptions import SaltAndPepper
+from isthmus.config.parts.likelihoods import Mixed
 from isthmus.config.parts.networks import Conv1d, Conv2d, Dense, Transformer
 from isthmus.errors import ParameterError
 from isthmus.shapes import Shape, n_values
@@ -63,6 +64,9 @@ def resolve(config: Config, facts: Facts) -> Config:
         model = model.replace(code=model.code.replace(n_active=chosen))
     if model.likelihood == "auto":
         model = model.replace(likelihood=facts.likelihood)
+    if isinstance(model.likelihood, Mixed) and model.likelihood.numbers == "auto":
+        numbers = "gaussian" if isinstance(model.code, GaussianCode) else "squared_error"
+        model = model.replace(likelihood=model.likelihood.replace(numbers=numbers))
     if isinstance(model.corruption, SaltAndPepper) and model.corruption.low == "auto":
         model = model.replace(corruption=_with_ends(model.corruption, facts.value_range))
     network = model.network

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from isthmus.corruptions.base import Corruption
 from isthmus.corruptions.places import chance_of_places, check_has_channels
 from isthmus.numerics.ramp import between
 from isthmus.numerics.randomness import Randomness
-from isthmus.shapes import Shape
+from isthmus.shapes import Layout, Shape
 
 
 class Masking(Corruption):
-    """``x~_i = 0`` with probability ``hidden_share``, independently (Vincent et al. 2010, 3.3)."""
+    """``x~_i = 0`` with probability ``hidden_share``, independently (Vincent et al. 2010, 3.3).
+
+    Of tables whole columns are hidden: see :meth:`hide_columns`.
+    """
+
+    columns: Tensor | None
 
     def __init__(
         self,
@@ -26,14 +32,24 @@ class Masking(Corruption):
         self.final_hidden_share = final_hidden_share
         self.emphasis = emphasis
         self.whole_pixels = whole_pixels
+        self.hidden_value = 0.0
+        self.register_buffer("columns", None, persistent=False)
+
+    def hide_columns(self, layout: Layout, hidden_value: float) -> None:
+        """From now on hide all features of a column together, by ``hidden_value``: NaN makes a gap of it."""
+        self.columns = torch.tensor([place for place, block in enumerate(layout) for _ in range(block.size)])
+        self.hidden_value = hidden_value
 
     def forward(self, x: Tensor, randomness: Randomness, progress: float = 1.0) -> Tensor:
         """Hide values of ``x``; kept ones are not rescaled."""
-        return x.masked_fill(self.touched(x, randomness, progress), 0.0)
+        return x.masked_fill(self.touched(x, randomness, progress), self.hidden_value)
 
     def touched(self, x: Tensor, randomness: Randomness, progress: float = 1.0) -> Tensor:
         """The hidden values."""
         share = between(self.hidden_share, self.final_hidden_share, progress)
+        if self.columns is not None:
+            n_columns = int(self.columns[-1]) + 1
+            return (randomness.uniform((len(x), n_columns), like=x) < share)[:, self.columns]
         return chance_of_places(x, randomness, whole_pixels=self.whole_pixels) < share
 
     def check_sample_shape(self, sample_shape: Shape) -> None:

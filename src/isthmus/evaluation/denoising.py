@@ -46,7 +46,7 @@ class Denoised:
     linear: float | None
     """The least that any affine map can reach on average, see :func:`linear_optimum`."""
 
-    def to_dict(self, n_values: int, weights: Array | None = None) -> dict[str, Any]:
+    def to_dict(self, n_values: float, weights: Array | None = None) -> dict[str, Any]:
         """The documented keys under ``denoising``; see ``docs/metrics.md``."""
         named = {"corrupted": self.corrupted, "restored": self.restored, "pca": self.pca}
         means = {
@@ -74,10 +74,11 @@ def measure_denoising(inference: Inference, source: Source, weights: Array | Non
     )
 
     def errors(module: AutoencoderModule, x: Tensor) -> Tensor:
-        shown = corruption(x, randomness.at(next(block)))
+        shown = module.corrupted(x, randomness.at(next(block)))
         known = [_squared_error(shown, x), _squared_error(module.reconstruct(shown), x)]
         if mean is not None and axes is not None:
-            rebuilt = mean + (shown.flatten(1) - mean) @ axes.T @ axes
+            rest = shown.flatten(1) - mean
+            rebuilt = mean + rest.masked_fill(rest.isnan(), 0.0) @ axes.T @ axes
             known.append(_squared_error(rebuilt, x.flatten(1)))
         return torch.stack(known, dim=1)
 
@@ -138,8 +139,8 @@ def _linear(
     inference: Inference, source: Source, corruption: Corruption, weights: Array | None
 ) -> float | None:
     scaling = inference.model.scaling
-    if scaling.schema.n_values > LARGEST_LINEAR:
-        return None
+    if scaling.layout is not None or scaling.schema.n_values > LARGEST_LINEAR:
+        return None  # of columns hidden together, or with gaps, this is no optimum
     counts = np.ones(len(source)) if weights is None else weights.astype(np.float64)
     first = np.zeros(scaling.schema.n_values)
     second = np.zeros((len(first), len(first)))
@@ -156,4 +157,6 @@ def _linear(
 
 
 def _squared_error(shown: Tensor, x: Tensor) -> Tensor:
-    return (shown - x).square().flatten(1).sum(dim=1)
+    """Gaps of x are left out; what was hidden as a gap counts as 0."""
+    missing = x.isnan()
+    return (shown.nan_to_num() - x).masked_fill(missing, 0.0).square().flatten(1).sum(dim=1)

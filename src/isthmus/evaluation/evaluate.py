@@ -33,6 +33,7 @@ from isthmus.exploration.priors import StandardNormal, has_density
 from isthmus.exploration.sampling import sample
 from isthmus.inference import Inference
 from isthmus.numerics.randomness import Randomness
+from isthmus.preprocessing import Scaling, TableScaling
 from isthmus.schema import Schema
 from isthmus.sources import Source
 from isthmus.sources.spectrogram import sounds_of
@@ -128,7 +129,7 @@ def _facts(model: FittedModel, n_rows: int, schema: Schema, rows_are: str) -> Fa
     )
 
 
-def _errors(errors: NDArray[np.float32], n_values: int) -> Errors:
+def _errors(errors: NDArray[np.float32], n_values: float) -> Errors:
     sse = float(errors.astype(np.float64).mean())
     return Errors(sse, sse / n_values, errors)
 
@@ -168,12 +169,13 @@ def _denoising(inference: Inference, source: Source, measured: Measured) -> Deno
     model, randomness = inference.model, Randomness(inference.module.seed, "evaluation", "examples")
     clean = model.scaling.to_model(Subset(source, rows).read(slice(0, len(rows))))
     with torch.inference_mode():
-        shown = corruption(torch.from_numpy(clean), randomness)
         told = inference.told(Subset(source, rows))
+        shown = told.corrupted(torch.from_numpy(clean), randomness)
         damaged, rebuilt = shown.numpy(), told.reconstruct(shown).numpy()
 
     def errors(x: NDArray[np.float32]) -> NDArray[np.float64]:
-        return np.square(x.astype(np.float64) - clean).reshape(len(x), -1).sum(axis=1)
+        rest = np.where(np.isnan(clean), 0.0, np.nan_to_num(x.astype(np.float64)) - clean)  # hidden is 0
+        return np.square(rest).reshape(len(x), -1).sum(axis=1)
 
     n, show = measured.n_values, _Display(model, clean)
     return Denoising(
@@ -258,10 +260,14 @@ def _filters(model: FittedModel) -> Filters | None:
 
 def _column_scales(model: FittedModel) -> NDArray[np.float64] | None:
     """Standard deviation of each column in data units; None unless the scaling knows it."""
-    if model.scaling.schema.kind != "vectors" or model.scaling.method != "standardise":
+    scaling = model.scaling
+    if scaling.schema.kind != "vectors" or scaling.method != "standardise":
         return None
-    n = model.scaling.schema.n_values
-    return np.broadcast_to(model.scaling.scale, (n,)).astype(np.float64)
+    if isinstance(scaling, TableScaling):
+        return scaling.maps.scale
+    if not isinstance(scaling, Scaling):
+        return None
+    return np.broadcast_to(scaling.scale, (scaling.schema.n_values,)).astype(np.float64)
 
 
 def _numbers(metrics: Mapping[str, Any], model: FittedModel) -> dict[str, tuple[float, str]]:

@@ -83,7 +83,7 @@ def log_weights(module: AutoencoderModule, x: Tensor, randomness: Randomness, n_
         if drawn is None:
             raise TypeError(f"{type(module.code).__name__} has no density to draw from")
         h, log_ratio = drawn
-        loss = module.likelihood(module.tiled(n).decoder(h), x.repeat(n, *[1] * (x.ndim - 1)))
+        loss = module.distortion(module.tiled(n).decoder(h), x.repeat(n, *[1] * (x.ndim - 1)))
         found.append(-(loss.double() + log_ratio.double()).unflatten(0, (n, -1)))
     return torch.cat(found).T
 
@@ -136,10 +136,11 @@ def evidence(
     def estimate(module: AutoencoderModule, x: Tensor) -> Tensor:
         nonlocal is_density
         randomness = root.at(next(block))
-        is_density = is_density and module.likelihood.is_density(x)
+        known = x if module.gaps is None else x.nan_to_num()
+        is_density = is_density and module.likelihood.is_density(known)
         if not is_density:
             return x.new_zeros(len(x), 2 + len(kept))
-        x = module.likelihood.target(x, randomness.at("target"))
+        x = module.target(x, randomness.at("target"))
         weights = log_weights(module, x, randomness, n_samples)
         return torch.stack([importance_bound(weights, k) for k in (n_samples, 1, *kept)], dim=1)
 

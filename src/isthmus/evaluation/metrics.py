@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from isthmus.evaluation.columns import ColumnError, column_errors
 from isthmus.evaluation.denoising import Denoised, measure_denoising
 from isthmus.evaluation.sound import SoundQuality, measure_sound
 from isthmus.inference import Inference
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.numerics.randomness import Randomness
+from isthmus.shapes import n_values
 from isthmus.sources import Source
 
 DEAD_VARIANCE = 1e-4
@@ -45,8 +47,8 @@ class Measured:
     """Nats of each unit in each row, ``(rows, code_size)``; None without a distribution."""
     elbo: float | None
     """Evidence lower bound in nats, one draw of the code a row, mean over rows; None without one."""
-    n_values: int
-    """Values a row."""
+    n_values: float
+    """Values a row in model units; where there are gaps, the mean number of those that are there."""
     n_given: int
     """Rows as given, where equal ones were merged into one row of their total weight."""
     context_errors: Array | None = None
@@ -57,6 +59,8 @@ class Measured:
     """What the model makes of rows that its own corruption damaged; None without one."""
     sound: SoundQuality | None = None
     """How near the model's sound is to the original; None for rows that are no sound."""
+    columns: tuple[ColumnError, ...] | None = None
+    """Errors of each column of a table in its own unit; None of rows that are no table."""
 
     def to_dict(self) -> dict[str, Any]:
         """The documented keys; see ``docs/metrics.md``."""
@@ -87,6 +91,8 @@ class Measured:
             values["denoising"] = self.denoised.to_dict(self.n_values, self.weights)
         if self.sound is not None:
             values["sound"] = self.sound.to_dict()
+        if self.columns is not None:
+            values["columns"] = [column.to_dict() for column in self.columns]
         return values
 
     def _mean(self, values: Array) -> float:
@@ -127,7 +133,7 @@ def measure(
         helped = torch.full_like(error, torch.nan)
         if context is not None:
             helped = _squared_error(x, module.likelihood.mean(module.decoder(h, context)))
-        return torch.stack([error, module.likelihood(outputs, x), helped], dim=1)
+        return torch.stack([error, module.distortion(outputs, x), helped], dim=1)
 
     found = inference.over(source, errors_and_losses, (3,))
     pca_errors = mean_errors = None
@@ -146,17 +152,31 @@ def measure(
         losses=found[:, 1],
         rates=rates,
         elbo=None if rates is None else _elbo(inference, source, weights),
-        n_values=scaling.schema.n_values,
+        n_values=_n_seen(inference, source, weights),
         n_given=len(source) if n_given is None else n_given,
         weights=weights,
         context_errors=None if np.isnan(found[:, 2]).any() else found[:, 2],
         denoised=measure_denoising(inference, source, weights) if clean else None,
         sound=measure_sound(inference, source),
+        columns=column_errors(inference, source, weights, hide=clean),
     )
 
 
 def _squared_error(x: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tensor:
-    return (x - reconstruction).square().flatten(1).sum(dim=1)
+    """Gaps are left out."""
+    rest = x - reconstruction
+    return rest.masked_fill(rest.isnan(), 0.0).square().flatten(1).sum(dim=1)
+
+
+def _n_seen(inference: Inference, source: Source, weights: Array | None) -> float:
+    n = n_values(inference.model.scaling.model_shape)
+    if not inference.model.scaling.allows_gaps:
+        return n
+
+    def seen(module: AutoencoderModule, x: torch.Tensor) -> torch.Tensor:
+        return (~x.isnan()).sum(dim=1, keepdim=True).to(x.dtype)
+
+    return _mean(inference.over(source, seen, (1,))[:, 0], weights) or 1.0
 
 
 def _elbo(inference: Inference, source: Source, weights: Array | None) -> float | None:
@@ -168,10 +188,10 @@ def _elbo(inference: Inference, source: Source, weights: Array | None) -> float 
 
     def bound(module: AutoencoderModule, x: torch.Tensor) -> torch.Tensor:
         randomness = root.at(next(block))
-        x = module.likelihood.target(x, randomness.at("target"))
+        x = module.target(x, randomness.at("target"))
         # Without the context: what it tells of x is in no rate.
         drawn = module.code(module.encoder(x)[0], randomness)
-        distortion = module.likelihood(module.decoder(drawn.value[:: module.code.n_draws]), x)
+        distortion = module.distortion(module.decoder(drawn.value[:: module.code.n_draws]), x)
         rates = x.new_zeros(len(x), 1) if drawn.rates is None else drawn.rates
         return -(distortion + rates.sum(dim=1)).unsqueeze(1)
 

@@ -253,7 +253,7 @@ def drawn_codes(inference: Inference, source: Source, *, seed: int) -> Array | N
 
     def draw(module: AutoencoderModule, x: Tensor) -> Tensor:
         randomness = root.at(next(block))
-        pre_code, _ = module.encoder(module.likelihood.target(x, randomness.at("target")))
+        pre_code, _ = module.encoder(module.target(x, randomness.at("target")))
         drawn = module.code.draw(pre_code, randomness.normal((len(x), module.code.size), like=x))
         return pre_code if drawn is None else drawn[0]
 

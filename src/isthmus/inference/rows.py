@@ -136,7 +136,7 @@ class Inference:
 
         def read(rows: slice) -> Array:
             block = source.read(rows)
-            check_block(block, source.name, rows.start)
+            check_block(block, source.name, rows.start, allows_gaps=self.model.scaling.allows_gaps)
             return self.model.scaling.to_model(block)
 
         return self._blocks(len(source), read, function, shape, self.class_numbers(source))

@@ -12,14 +12,18 @@ from isthmus.errors import ParameterError
 from isthmus.numerics.randomness import Randomness
 from isthmus.shapes import Shape
 
+Unit = Literal["nats", "squared error", "squared error and nats"]
+
 
 class Likelihood(nn.Module, ABC):
     """Says what the decoder's outputs mean, and how well they fit x."""
 
-    unit: ClassVar[Literal["nats", "squared error"]]
-    """Unit of an example's loss. Nats: a full negative log density; squared error: none."""
+    unit: Unit
+    """Unit of an example's loss. Nats: a full negative log density; with squared error: none."""
     support: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     """Lowest and highest value of x, in model units, that L is meant for."""
+    sample_shape: Shape | None = None
+    """The one shape of examples, torch side, that L is made for; None takes any."""
 
     @staticmethod
     @abstractmethod
@@ -36,6 +40,10 @@ class Likelihood(nn.Module, ABC):
     def target(self, x: Tensor, randomness: Randomness) -> Tensor:
         """What this use of x is: x itself, unless x states probabilities. It is shown to the encoder too."""
         return x
+
+    def balance(self) -> Tensor | None:
+        """What each value's loss counts in training, of the sample's shape; None if all count the same."""
+        return None
 
     def is_density(self, x: Tensor) -> bool:
         """Whether ``exp(-L)`` is a density, or a probability, of such x."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from isthmus.likelihoods.base import Likelihood, sum_over_values
+from isthmus.likelihoods.base import Likelihood, Unit, sum_over_values
 from isthmus.numerics.randomness import Randomness
 from isthmus.shapes import Shape
 
@@ -22,7 +22,7 @@ class Bernoulli(Likelihood):
     With ``sampled``, x states probabilities: each use of it is a draw of zeros and ones.
     """
 
-    unit: ClassVar[Literal["nats", "squared error"]] = "nats"
+    unit: Unit = "nats"
     support: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def __init__(self, sampled: bool = False) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from isthmus.likelihoods.base import Likelihood, sum_over_values
+from isthmus.likelihoods.base import Likelihood, Unit, sum_over_values
 from isthmus.numerics.randomness import Randomness
 from isthmus.shapes import Shape
 
@@ -20,7 +20,7 @@ class Gaussian(Likelihood):
     error a value (Rybkin et al. 2021).
     """
 
-    unit: ClassVar[Literal["nats", "squared error"]] = "nats"
+    unit: Unit = "nats"
 
     def __init__(self, scale: float | Literal["learned"]) -> None:
         super().__init__()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from torch import Tensor
 
-from isthmus.likelihoods.base import Likelihood, sum_over_values
+from isthmus.likelihoods.base import Likelihood, Unit, sum_over_values
 from isthmus.shapes import Shape
 
 
 class SquaredError(Likelihood):
     """``L = sum_i (x_i - outputs_i)^2``: no half, no constant, no density."""
 
-    unit: ClassVar[Literal["nats", "squared error"]] = "squared error"
+    unit: Unit = "squared error"
 
     @staticmethod
     def output_shape(sample_shape: Shape) -> Shape:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Sequence
 from typing import final
 
+import torch
 from torch import Tensor, nn
 
 from isthmus.codes.base import Code
@@ -13,6 +14,7 @@ from isthmus.corruptions.base import Corruption
 from isthmus.errors import ParameterError
 from isthmus.likelihoods.base import Likelihood
 from isthmus.model.condition import ConditionedDecoder, ConditionedEncoder, LabelCondition
+from isthmus.model.gaps import GapEncoder, Gaps
 from isthmus.model.objective import Objective, Trainable, evaluate
 from isthmus.networks.base import Decoder, Encoder, Network
 from isthmus.numerics.randomness import Randomness
@@ -41,6 +43,8 @@ class AutoencoderModule(Trainable):
         Root of all chance in :meth:`objective`.
     condition
         How encoder and decoder are told a label, or None. With one, :meth:`given` hands the labels in.
+    gaps
+        How the encoder is told of gaps, or None. With one, NaN in x is a gap, of which no loss knows.
 
     Examples
     --------
@@ -67,6 +71,7 @@ class AutoencoderModule(Trainable):
         sample_shape: Shape,
         seed: int = 0,
         condition: LabelCondition | None = None,
+        gaps: Gaps | None = None,
     ) -> None:
         super().__init__()
         if corruption is not None:
@@ -79,12 +84,15 @@ class AutoencoderModule(Trainable):
         self.sample_shape = sample_shape
         self.seed = seed
         self.condition = condition
+        self.gaps = gaps
         self._labels: Tensor | None = None
 
     @property
     def encoder(self) -> Encoder:
         """f: ``(rows, *sample_shape)`` to ``(pre_code, context)``."""
         encoder: Encoder = self.network.encoder  # pyright: ignore[reportAssignmentType]
+        if self.gaps is not None:
+            encoder = GapEncoder(encoder, self.gaps)
         return (
             encoder if self.condition is None else ConditionedEncoder(encoder, self.condition, self._labels)
         )
@@ -132,6 +140,29 @@ class AutoencoderModule(Trainable):
     def tiled(self, n: int) -> AutoencoderModule:
         """Itself, for n copies of a batch one after another: each with the labels of the batch."""
         return self if self._labels is None else self.given(self._labels.repeat(n))
+
+    def target(self, x: Tensor, randomness: Randomness) -> Tensor:
+        """What this use of x is, see :meth:`isthmus.likelihoods.base.Likelihood.target`; gaps stay gaps."""
+        if self.gaps is None:
+            return self.likelihood.target(x, randomness)
+        missing = x.isnan()
+        return self.likelihood.target(x.masked_fill(missing, 0.0), randomness).masked_fill(missing, torch.nan)
+
+    def corrupted(self, x: Tensor, randomness: Randomness, progress: float = 1.0) -> Tensor:
+        """x as the corruption leaves it, or itself without one; gaps stay gaps, whatever it sets."""
+        if self.corruption is None:
+            return x
+        shown = self.corruption(x, randomness, progress)
+        return shown if self.gaps is None else shown.masked_fill(x.isnan(), torch.nan)
+
+    def distortion(self, outputs: Tensor, x: Tensor, value_weight: Tensor | None = None) -> Tensor:
+        """L of x under the decoder's outputs, ``(rows,)``; gaps are left out."""
+        if self.gaps is None:
+            return self.likelihood(outputs, x, value_weight)
+        missing = x.isnan()
+        seen = (~missing).to(outputs.dtype)
+        weight = seen if value_weight is None else seen * value_weight
+        return self.likelihood(outputs, x.masked_fill(missing, 0.0), weight)
 
     def encode(self, x: Tensor) -> Tensor:
         """The code of x, ``(rows, code_size)``; of a distribution its mean."""

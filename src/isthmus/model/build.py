@@ -15,15 +15,20 @@ from isthmus.codes.base import Code
 from isthmus.config.catalogue import Custom, part_name, target_of
 from isthmus.config.description import Description
 from isthmus.config.model import Model
+from isthmus.config.parts.likelihoods import Mixed as MixedDescription
+from isthmus.corruptions.base import Corruption
+from isthmus.corruptions.masking import Masking
 from isthmus.errors import ArtifactError, ParameterError
 from isthmus.likelihoods.base import Likelihood
+from isthmus.likelihoods.mixed import Mixed
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.condition import LabelCondition
+from isthmus.model.gaps import Gaps
 from isthmus.networks.base import Ends, Layer, Network
 from isthmus.networks.custom import Custom as CustomNetwork
 from isthmus.numerics.randomness import Randomness
 from isthmus.penalties.base import Penalty
-from isthmus.shapes import Shape
+from isthmus.shapes import Block, Layout, Shape, n_values, shape_text
 
 Factory = Callable[[], Any]
 """Gives a part of the user's own: a module, or for a network the pair (encoder, decoder)."""
@@ -37,6 +42,8 @@ def build(
     parts: Mapping[str, Factory] | None = None,
     weights: Mapping[str, Tensor] | None = None,
     n_classes: int = 0,
+    layout: Layout | None = None,
+    gaps: bool = False,
 ) -> AutoencoderModule:
     """The module that a description spells out, with weights drawn from ``seed`` or given.
 
@@ -52,6 +59,10 @@ def build(
         The module's state. It is compared with the description before any memory is taken.
     n_classes
         Labels that a conditional model knows.
+    layout
+        Which features of a row belong to one column of a table; None where each is its own.
+    gaps
+        Whether NaN in a row is a gap; it needs a layout.
 
     Raises
     ------
@@ -69,17 +80,23 @@ def build(
     _check_condition(model, n_classes)
     own = parts or {}
     code = _code(model.code, size, own)
-    likelihood: Likelihood = _part(model.likelihood, own)
-    ends = Ends(sample_shape, code.n_inputs(size), size + n_classes, likelihood.output_shape(sample_shape))
+    likelihood = _likelihood(model.likelihood, sample_shape, layout, own)
+    told = _gaps(model, sample_shape, layout) if gaps else None
+    input_shape = sample_shape if told is None else told.input_shape(sample_shape)
+    ends = Ends(input_shape, code.n_inputs(size), size + n_classes, likelihood.output_shape(sample_shape))
+    network = _network(model.network, ends, seed, own, weights)
+    if told is not None and weights is None:
+        told.quieten(network.encoder)
     module = AutoencoderModule(
-        network=_network(model.network, ends, seed, own, weights),
+        network=network,
         code=code,
         likelihood=likelihood,
-        corruption=None if model.corruption is None else _part(model.corruption, own),
+        corruption=_corruption(model.corruption, layout, own, gaps=gaps),
         penalties=_penalties(model, own),
         sample_shape=sample_shape,
         seed=seed,
         condition=_condition(n_classes, sample_shape, weights),
+        gaps=told,
     )
     _check_supports(module)
     if weights is not None:
@@ -111,6 +128,44 @@ def _check_condition(model: Model, n_classes: int) -> None:
             f"model: condition = 'label' gives the decoder numbers that no encoder gives, which cannot go with "
             f"{type(model.network).__name__}(tied=True). Set tied=False, or condition='none'."
         )
+
+
+def _likelihood(
+    description: Any, sample_shape: Shape, layout: Layout | None, own: Mapping[str, Factory]
+) -> Likelihood:
+    """A table's likelihood is told its columns; without a table all values are numbers."""
+    if not isinstance(description, MixedDescription):
+        return _part(description, own)
+    if description.numbers == "auto":
+        raise ParameterError("build: Mixed's numbers must be chosen first, got 'auto'. Resolve the config.")
+    blocks = (Block("number", 1),) * n_values(sample_shape) if layout is None else layout
+    return Mixed(blocks, sample_shape, description.numbers, description.balanced)
+
+
+def _corruption(
+    description: Any, layout: Layout | None, own: Mapping[str, Factory], *, gaps: bool
+) -> Corruption | None:
+    if description is None:
+        return None
+    corruption: Corruption = _part(description, own)
+    if layout is not None and isinstance(corruption, Masking):
+        corruption.hide_columns(layout, math.nan if gaps else 0.0)
+    return corruption
+
+
+def _gaps(model: Model, sample_shape: Shape, layout: Layout | None) -> Gaps:
+    """Flags are inputs that no decoder gives, and that only rows of one axis have room for."""
+    if layout is None or len(sample_shape) != 1:
+        raise ParameterError(
+            f"model: gaps can be told of tables and vectors alone, got rows of {shape_text(sample_shape)}. Fill the "
+            "gaps first, with missing='refuse'."
+        )
+    if getattr(model.network, "tied", False):
+        raise ParameterError(
+            f"model: missing = 'mask' shows the encoder flags that no decoder gives, which cannot go with "
+            f"{type(model.network).__name__}(tied=True). Set tied=False, or missing='refuse'."
+        )
+    return Gaps(layout)
 
 
 def _condition(

@@ -72,7 +72,8 @@ def evaluate(
     Parameters
     ----------
     x
-        The clean batch, ``(rows, *sample_shape)`` in model units: also the target.
+        The clean batch, ``(rows, *sample_shape)`` in model units: also the target. Where the model knows
+        gaps, NaN is one: it enters no loss, and the encoder is told.
     randomness
         Where corruption, code noise and probes come from.
     sample_weight
@@ -82,11 +83,14 @@ def evaluate(
     progress
         Share of the training done, in [0, 1]: for whatever warms up or falls.
     """
-    x = model.likelihood.target(x, randomness.at("target"))
+    x = model.target(x, randomness.at("target"))
     shown = x
+    balance = model.likelihood.balance()
+    if balance is not None:
+        value_weight = balance[None] if value_weight is None else balance * value_weight
     if model.corruption is not None:
         chance = randomness.at("corruption")
-        shown = model.corruption(x, chance, progress)
+        shown = model.corrupted(x, chance, progress)
         value_weight = _emphasised(model.corruption, x, chance, progress, value_weight)
     pre_code, context = model.encoder(shown)
     code = model.code(pre_code, randomness.at("code"), progress)
@@ -97,7 +101,7 @@ def evaluate(
         return values * sample_weight.reshape(-1, *[1] * (values.ndim - 1))
 
     if code.log_ratio is None:
-        distortion = model.likelihood(model.decoder(code.value, context), x, value_weight)
+        distortion = model.distortion(model.decoder(code.value, context), x, value_weight)
         per_example = weighed(distortion)
     else:
         distortion, bound = _importance_weighted(model, code.value, code.log_ratio, context, x, value_weight)
@@ -169,6 +173,6 @@ def _importance_weighted(
     weight = value_weight
     if weight is not None and len(weight) == len(x):
         weight = weight.repeat_interleave(n, dim=0)
-    losses = model.likelihood(model.decoder(h), targets, weight)
+    losses = model.distortion(model.decoder(h), targets, weight)
     bound = math.log(n) - torch.logsumexp(-(losses + log_ratio).unflatten(0, (-1, n)), dim=1)
     return losses.unflatten(0, (-1, n)).mean(dim=1), bound

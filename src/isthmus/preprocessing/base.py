@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from isthmus.schema import Schema
-from isthmus.shapes import Shape, to_channels_first
+from isthmus.shapes import Layout, Shape, to_channels_first
 
 State = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 """What an artifact keeps: plain values for JSON, and arrays."""
@@ -26,6 +26,14 @@ class Preprocessing(ABC):
     """What a row is in data units."""
     notes: tuple[str, ...]
     """What people should know about the fit, one sentence each."""
+    method: str
+    """How numbers are brought to model units: ``"standardise"``, ``"range"``, ``"none"`` or ``"quantile"``."""
+    layout: Layout | None = None
+    """Which features belong to one column; None where every value is a feature of its own."""
+    allows_gaps: bool = False
+    """Whether NaN is a gap, in data units and in model units; else it is refused."""
+    centre: NDArray[np.float64] | None = None
+    """Mean of each feature over the training rows without its gaps, ``(features,)``; None without a layout."""
 
     @property
     def model_shape(self) -> Shape:

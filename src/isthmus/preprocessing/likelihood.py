@@ -23,7 +23,7 @@ _BLOCK_VALUES = 1 << 22
 class LikelihoodChoice:
     """A likelihood's name, and in one line why it was chosen."""
 
-    name: Literal["bernoulli", "squared_error"]
+    name: Literal["bernoulli", "squared_error", "mixed"]
     reason: str
 
 
@@ -40,8 +40,9 @@ def infer_likelihood(source: Source, scaling: Preprocessing) -> LikelihoodChoice
     """The likelihood that suits the rows, judged in model units.
 
     Pictures of one channel with at least 75 % of their values within 2 % of either end of [0, 1],
-    and vectors or sequences whose values are all exactly 0 or 1, take ``"bernoulli"``; all others take
-    ``"squared_error"``, and so do rows that leave [0, 1]. Up to 10,000 evenly spaced rows are read.
+    and vectors or sequences whose values are all exactly 0 or 1, take ``"bernoulli"``; tables take
+    ``"mixed"``; all others ``"squared_error"``, and so do rows that leave [0, 1]. Up to 10,000 evenly
+    spaced rows are read. A gap says nothing.
 
     Examples
     --------
@@ -52,11 +53,16 @@ def infer_likelihood(source: Source, scaling: Preprocessing) -> LikelihoodChoice
     bernoulli
     """
     shape = source.schema.sample_shape
+    if source.schema.kind == "tables":
+        return LikelihoodChoice("mixed", "a table: each column by its type.")
     if source.schema.kind == "pictures" and shape[-1] != 1:
         return LikelihoodChoice("squared_error", f"pictures of {shape[-1]} channels: squared error.")
     if source.schema.kind == "pictures":
         return _for_pictures(source, scaling)
-    if all(bool(((block == 0.0) | (block == 1.0)).all()) for block in _looked_at(source, scaling)):
+    if all(
+        bool(((block == 0.0) | (block == 1.0) | np.isnan(block)).all())
+        for block in _looked_at(source, scaling)
+    ):
         return LikelihoodChoice("bernoulli", "all values are exactly 0 or 1: log loss.")
     return LikelihoodChoice("squared_error", "not all values are exactly 0 or 1: squared error.")
 

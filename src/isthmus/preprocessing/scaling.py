@@ -75,7 +75,7 @@ class Scaling(Preprocessing):
         notes: tuple[str, ...] = (),
     ) -> None:
         self.schema = schema
-        self.method: Literal["standardise", "range", "none"] = method
+        self.method = method
         self.shift = shift
         self.scale = scale
         self.notes = notes
@@ -170,7 +170,7 @@ class Scaling(Preprocessing):
         values += self.shift
         if wanted.kind == "f":
             return values.astype(wanted)
-        low, high = _ends(wanted)
+        low, high = ends_of(wanted)
         return np.clip(np.rint(values, out=values), low, high, out=values).astype(wanted)
 
     def _along(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -233,7 +233,7 @@ def _check_shape(rows: NDArray[Any], sample_shape: Shape, where: str) -> None:
         )
 
 
-def _ends(dtype: np.dtype[Any]) -> tuple[float, float]:
+def ends_of(dtype: np.dtype[Any]) -> tuple[float, float]:
     """The lowest and highest float64 that the type can hold."""
     if dtype.kind == "b":
         return 0.0, 1.0

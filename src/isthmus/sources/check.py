@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError
-from isthmus.schema import Audio, Schema
+from isthmus.schema import Audio, Column, Schema
 
 _BLOCK_VALUES = 1 << 20
+_NAMED = 5
 TYPE_RANGES = {"bool": (0.0, 1.0), "uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 """Lowest and highest value of the types that pictures are kept in."""
 
@@ -26,15 +27,17 @@ def check_alike(got: Schema, expected: Schema, who: str) -> None:
     Raises
     ------
     DataError
-        Another shape; or pictures of bytes, of 16 bits or booleans where another of these types, or
-        values in [-1, 1], are expected.
+        Another shape; tables of other columns or categories; or pictures of bytes, of 16 bits or
+        booleans where another of these types, or values in [-1, 1], are expected.
     """
     if got.audio is not None and expected.audio is not None and not _sounds_alike(got.audio, expected.audio):
         raise DataError(
             f"{who}: expected {expected.describe()}, got {got.describe()}. "
             "Open the files with the data options of the model's config."
         )
-    if got.sample_shape != expected.sample_shape:
+    if expected.kind == "tables" and got.table is not None:
+        _check_columns(got.table, expected.table or (), who)
+    if got.sample_shape != expected.sample_shape or (got.kind == "tables") != (expected.kind == "tables"):
         raise DataError(
             f"{who}: expected {expected.describe()}, got {got.describe()}. "
             "Give rows of the kind that the model is fitted on."
@@ -48,6 +51,29 @@ def check_alike(got: Schema, expected: Schema, who: str) -> None:
 def _sounds_alike(got: Audio, expected: Audio) -> bool:
     """Whether rows mean the same sound; how far windows are apart is no part of a row."""
     return replace(got, hop=expected.hop) == expected
+
+
+def _check_columns(got: tuple[Column, ...], expected: tuple[Column, ...], who: str) -> None:
+    """Refuse a table whose numbers would mean something else: other columns, or categories in another order."""
+    for place, wanted in enumerate(expected):
+        found = got[place] if place < len(got) else None
+        if found is None or (found.name, found.type, found.categories) != (
+            wanted.name,
+            wanted.type,
+            wanted.categories,
+        ):
+            given = "none" if found is None else f"{found.name!r} ({_type_words(found)})"
+            raise DataError(
+                f"{who}: expected column {place} to be {wanted.name!r} ({_type_words(wanted)}), got {given}. "
+                "Read the table with the model's columns: sources.conform(table, model.scaling.schema)."
+            )
+
+
+def _type_words(column: Column) -> str:
+    if column.categories is None:
+        return column.type
+    named = ", ".join(str(one) for one in column.categories[:_NAMED])
+    return f"{column.type}: {named}{', ...' if len(column.categories) > _NAMED else ''}"
 
 
 def _has_another_unit(got: Schema, expected: Schema) -> bool:
@@ -71,8 +97,8 @@ def _conversion(got: Schema, expected: Schema) -> str:
     return f"Convert them with rows.astype('float32') {change}, or fit on pictures like these."
 
 
-def check_rows(rows: NDArray[Any], who: str, first_row: int = 0) -> None:
-    """Raise unless every value is finite.
+def check_rows(rows: NDArray[Any], who: str, first_row: int = 0, *, allows_gaps: bool = False) -> None:
+    """Raise unless every value is finite or, where gaps are allowed, NaN.
 
     Integers and booleans are always finite and are not looked at. Floats are looked at a block at
     a time, so that no second array of the data's size is made.
@@ -85,6 +111,8 @@ def check_rows(rows: NDArray[Any], who: str, first_row: int = 0) -> None:
         What the message begins with: a part's name or a file.
     first_row
         The number of ``rows[0]`` in the whole source, for the message.
+    allows_gaps
+        Whether NaN is a gap.
 
     Raises
     ------
@@ -105,11 +133,15 @@ remove these rows or fill their gaps first.
     per_row = max(1, rows.size // max(1, len(rows)))
     step = max(1, _BLOCK_VALUES // per_row)
     for start in range(0, len(rows), step):
-        if not np.isfinite(rows[start : start + step]).all():
+        if not _is_fine(rows[start : start + step], allows_gaps):
             raise _complaint(rows, who, first_row, step)
 
 
-def check_block(block: NDArray[Any], who: str, first_row: int) -> None:
+def _is_fine(block: NDArray[Any], allows_gaps: bool) -> bool:
+    return not np.isinf(block).any() if allows_gaps else bool(np.isfinite(block).all())
+
+
+def check_block(block: NDArray[Any], who: str, first_row: int, *, allows_gaps: bool = False) -> None:
     """As :func:`check_rows`, for a block of rows whose source is not looked at as a whole.
 
     Examples
@@ -120,7 +152,7 @@ def check_block(block: NDArray[Any], who: str, first_row: int) -> None:
     isthmus.errors.DataError: x.npy: values must be finite, got NaN in row 129; \
 remove such rows or fill their gaps first.
     """
-    if block.dtype.kind != "f" or np.isfinite(block).all():
+    if block.dtype.kind != "f" or _is_fine(block, allows_gaps):
         return
     infinite, gaps = _rows_with(block, max(1, len(block)))
     what, bad, advice = (

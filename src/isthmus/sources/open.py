@@ -21,10 +21,11 @@ from isthmus.sources.idx import GZIP_MAGIC, is_idx, labels_beside, read_idx
 from isthmus.sources.image_file import ResizeBy
 from isthmus.sources.images import IMAGE_SUFFIXES, image_names, open_images
 from isthmus.sources.labels import read_labels
+from isthmus.sources.table import TABLE_SUFFIXES, open_table
 
 READABLE = (
     "a folder of images or sounds, one image (.png, .jpg, .bmp, .gif, .tif, .webp), one sound (.wav, .flac, "
-    ".ogg, .mp3), .npy, .npz, or IDX (plain or .gz)"
+    ".ogg, .mp3), .npy, .npz, IDX (plain or .gz), or a table (.csv, .tsv, .txt, .parquet, .arrow, .feather)"
 )  # fmt: skip
 
 _SHOWN = 80
@@ -41,6 +42,7 @@ def open_source(
     sample_shape: Sequence[int] | None = None,
     row_kind: Kind | Literal["auto"] = "auto",
     sound: Mapping[str, Any] | None = None,
+    types: Mapping[str, str] | None = None,
 ) -> Source:
     """Open a file or folder of data.
 
@@ -48,8 +50,9 @@ def open_source(
     ----------
     path
         A folder of images or of sounds (whichever are more), one image, one sound, an ``.npy`` file
-        (memory-mapped), an ``.npz`` file or an
-        IDX file, plain (memory-mapped) or gzipped. NumPy and IDX files are told by their first bytes.
+        (memory-mapped), an ``.npz`` file, an IDX file, plain (memory-mapped) or gzipped, or a table:
+        ``.csv``, ``.tsv``, ``.txt``, ``.parquet``, ``.arrow``, ``.feather``. NumPy and IDX files are told
+        by their first bytes.
     labels
         A file with one label a row; without it, the labels that the data brings itself: sub-folders
         of images, ``y`` in an ``.npz`` file, the labels file beside IDX images.
@@ -62,7 +65,10 @@ def open_source(
     sample_shape
         Shape of one row where rows in a file are flat; others are taken as they come.
     row_kind
-        What the rows of an array are, see :class:`ArraySource`; images are pictures, sounds sequences.
+        What the rows of an array are, see :class:`ArraySource`; images are pictures, sounds sequences. The
+        columns of a table are one array where they shall be ``"vectors"``, ``"sequences"`` or ``"pictures"``.
+    types
+        Columns of a table and what they are, whatever the rules say, see :class:`TableSource`.
     sound
         Options of :func:`isthmus.sources.audio.open_audio`, by name, for sounds.
 
@@ -90,6 +96,10 @@ def open_source(
             raise ParameterError(
                 f"data.resize: only images can be resized, got {place}; leave data.resize out."
             )
+        if types is not None and not place.name.lower().endswith(TABLE_SUFFIXES):
+            raise ParameterError(f"types: only tables have columns of types, got {place}; leave types out.")
+        if place.name.lower().endswith(TABLE_SUFFIXES):
+            return _open_table(place, labels_path, sample_shape, row_kind, types)
         return _open_array(place, labels_path, sample_shape, row_kind)
     except PermissionError as error:
         raise SourceError(
@@ -166,6 +176,33 @@ def _open_array(
         own = read_labels(labels, len(array))
     shape = sample_shape if array.ndim == 2 else None
     return ArraySource(array, labels=own, sample_shape=shape, row_kind=row_kind, who=str(path))
+
+
+def _open_table(
+    path: Path,
+    labels: Path | None,
+    sample_shape: Sequence[int] | None,
+    row_kind: Kind | Literal["auto"],
+    types: Mapping[str, str] | None,
+) -> Source:
+    source = open_table(path, types=types)
+    own = None if labels is None else read_labels(labels, len(source))
+    if row_kind in ("auto", "tables") and sample_shape is None:
+        source.labels = own
+        return source
+    if types is not None:
+        raise ParameterError(
+            f"types: columns of {path} that are one array are all numbers, got types too; leave types out, or "
+            f"leave data.row_kind and data.sample_shape out."
+        )
+    return ArraySource(
+        source.numbers(),
+        labels=own,
+        columns=source.column_names if row_kind == "vectors" else None,
+        sample_shape=sample_shape,
+        row_kind=row_kind,
+        who=str(path),
+    )
 
 
 def _array_and_labels(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:

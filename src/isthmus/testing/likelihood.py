@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Literal
 
 import torch
@@ -21,7 +22,7 @@ from isthmus.testing.laws import (
     require_shape,
 )
 
-Support = Literal["real", "binary"]
+Support = Literal["real", "binary", "one_hot"]
 N_DRAWS = 10_000
 
 
@@ -43,7 +44,8 @@ def check_likelihood(
     sample_shape
         Shape of one example, torch side.
     support
-        Where its values live: any real number, or 0 and 1 alone.
+        Where its values live: any real number; 0 and 1 alone; or 0 and 1 with a single 1 along the first
+        axis of an example, a category.
     rows
         How many rows to try it on, at least 2.
 
@@ -61,7 +63,7 @@ def check_likelihood(
     output_shape = likelihood.output_shape(sample_shape)
     outputs = CHANCE.at("outputs").normal((rows, *output_shape)).double()
     x = CHANCE.at("x").uniform((rows, *sample_shape)).double()
-    x = x.round() if support == "binary" else x
+    x = x.round() if support == "binary" else _one_hot(x) if support == "one_hot" else x
     loss = likelihood(outputs, x)
     require_shape(likelihood, "L", loss, (rows,))
     require_shape(likelihood, "the reconstruction", likelihood.mean(outputs), tuple(x.shape))
@@ -70,12 +72,15 @@ def check_likelihood(
     _check_value_weight(likelihood, outputs, x)
     _check_sum(likelihood, outputs, x)
     mean = 0.05 + 0.9 * CHANCE.at("mean").uniform((rows, *sample_shape)).double()
+    mean = mean / mean.sum(dim=1, keepdim=True) if support == "one_hot" else mean
     at_mean = likelihood.outputs_at(mean)
     require_shape(likelihood, "outputs_at(mean)", at_mean, (rows, *output_shape))
     require_close(
         likelihood, "the reconstruction of outputs_at(mean) must be mean.", likelihood.mean(at_mean), mean
     )
-    if likelihood.unit == "nats":
+    if likelihood.unit == "nats" and support == "one_hot":
+        _check_categories(likelihood, sample_shape[0])
+    elif likelihood.unit == "nats":
         _check_density(likelihood, support)
     _check_slopes(original, outputs, x)
 
@@ -108,6 +113,8 @@ def _check_value_weight(likelihood: Likelihood, outputs: Tensor, x: Tensor) -> N
 
 
 def _check_sum(likelihood: Likelihood, outputs: Tensor, x: Tensor) -> None:
+    if likelihood.sample_shape is not None:
+        return
     twice_x, twice_outputs = torch.cat([x, x], dim=-1), torch.cat([outputs, outputs], dim=-1)
     if likelihood.output_shape(tuple(twice_x.shape[1:])) == tuple(twice_outputs.shape[1:]):
         twice = likelihood(twice_outputs, twice_x)
@@ -133,6 +140,31 @@ def _check_density(likelihood: Likelihood, support: Support) -> None:
         require_close(likelihood, law, centre, mean.squeeze(), 1e-6)
         variance = (shares * (values - centre).square()).sum()
         _check_noise(likelihood, outputs, centre.detach(), variance.detach())
+
+
+def _one_hot(x: Tensor) -> Tensor:
+    """1 at the largest along the first axis of an example, 0 elsewhere."""
+    return torch.zeros_like(x).scatter(1, x.argmax(dim=1, keepdim=True), 1.0)
+
+
+def _check_categories(likelihood: Likelihood, n: int) -> None:
+    """The probabilities of one category among n, and draws of it."""
+    every = torch.eye(n, dtype=torch.float64)
+    for outputs in CHANCE.at("density").normal((3, 1, *likelihood.output_shape((n,)))).double():
+        shares = torch.exp(-likelihood(outputs.expand(n, n), every))
+        law = "in nats, the probabilities of all categories must sum to 1."
+        require_close(likelihood, law, shares.sum(), torch.ones_like(shares.sum()), 1e-9)
+        law = "the reconstruction must be the categories' probabilities."
+        require_close(likelihood, law, shares, likelihood.mean(outputs)[0], 1e-9)
+        many = outputs.expand(N_DRAWS, n)
+        draws = likelihood.draw(many, CHANCE.at("noise"))
+        require_shape(likelihood, "a draw", draws, (N_DRAWS, n))
+        whole = bool(((draws == 0) | (draws == 1)).all() and (draws.sum(dim=1) == 1).all())
+        require(whole, likelihood, "a draw must be one category.")
+        check_repeatable(likelihood, "a draw", partial(likelihood.draw, many, CHANCE.at("noise")))
+        error = (shares * (1 - shares) / N_DRAWS).sqrt()
+        near = bool(((draws.mean(dim=0) - shares).abs() <= 5 * error + 1e-9).all())
+        require(near, likelihood, "draws must have the probabilities that L states.")
 
 
 def _check_noise(likelihood: Likelihood, outputs: Tensor, centre: Tensor, variance: Tensor) -> None:

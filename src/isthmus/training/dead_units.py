@@ -101,7 +101,7 @@ def _look(
         x = rows.gather(indices).to(device)
         before = _before_last(module.encoder, x)
         h = module.code.mean(module.encoder(x)[0])
-        found.append((x, before, h, module.likelihood(module.decoder(h), x)))
+        found.append((x, before, h, module.distortion(module.decoder(h), x)))
     x, before, h, losses = (torch.cat(parts) for parts in zip(*found, strict=True))
     return _Seen(x, before, h, losses)
 
@@ -164,7 +164,7 @@ def _downwards(module: AutoencoderModule, first: nn.Module, seen: _Seen, worst: 
     try:
         with torch.enable_grad():
             h = seen.h[worst].detach().requires_grad_()
-            loss = module.likelihood(module.decoder(h), seen.x[worst]).sum()
+            loss = module.distortion(module.decoder(h), seen.x[worst]).sum()
             (gradient,) = torch.autograd.grad(loss, kept[0])
     finally:
         handle.remove()

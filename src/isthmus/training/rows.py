@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from isthmus.preprocessing import Scaling
+from isthmus.preprocessing import Preprocessing, Scaling
 from isthmus.shapes import n_values
 from isthmus.sources import Source
 
@@ -48,11 +48,11 @@ class SourceRows(Rows[Tensor]):
         Brings them to model units.
     """
 
-    def __init__(self, source: Source, scaling: Scaling) -> None:
+    def __init__(self, source: Source, scaling: Preprocessing) -> None:
         self._source, self._scaling = source, scaling
         self._scaled: Tensor | None = None
         self._bytes: Tensor | None = None
-        if source.schema.dtype != "uint8":
+        if source.schema.dtype != "uint8" or not isinstance(scaling, Scaling):
             self._scaled = torch.from_numpy(scaling.to_model(source.read(slice(0, len(source)))))
         elif len(source) * n_values(source.schema.sample_shape) <= MOST_HELD_BYTES:
             first = np.moveaxis(source.read(slice(0, len(source))), -1, 1)

@@ -1,4 +1,4 @@
-"""Rows in data units as files: ``.npy``, pictures as PNG, sounds as WAV or FLAC."""
+"""Rows in data units as files: ``.npy``, tables, pictures as PNG, sounds as WAV or FLAC."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from isthmus.schema import Schema
 from isthmus.shapes import shape_text
 from isthmus.sources import Source
 from isthmus.sources.audio import AudioSource
+from isthmus.sources.table_out import table_of
 from isthmus.workflows.outputs import check_file, check_folder
 from isthmus.workflows.sound_files import (
     SOUND_FILES,
@@ -29,6 +30,7 @@ from isthmus.workflows.sound_files import (
     one_after_another,
     sounds_to_write,
 )
+from isthmus.workflows.table_files import TABLE_OUTPUTS, write_table
 
 MOST_ON_A_SHEET = 400
 """Pictures on one sheet; the first ones."""
@@ -44,8 +46,8 @@ def check_rows_output(path: Path, *, folder: bool, schema: Schema, force: bool =
     Parameters
     ----------
     path
-        ``.npy`` for any rows; for pictures also ``.png``, one sheet of them, or a folder; for sounds also
-        ``.wav`` or ``.flac``, or a folder.
+        ``.npy`` for any rows; for tables also what :func:`write_table` writes; for pictures also ``.png``,
+        one sheet of them, or a folder; for sounds also ``.wav`` or ``.flac``, or a folder.
     folder
         Whether ``path`` is meant as a folder.
     schema
@@ -57,6 +59,13 @@ def check_rows_output(path: Path, *, folder: bool, schema: Schema, force: bool =
     pictures = schema.kind == "pictures" and schema.sample_shape[-1] in (1, 3)
     if path.suffix.lower() == ".npy" and not folder:
         check_file(path, force=force)
+    elif schema.kind == "tables":
+        if folder:
+            raise OutputError(
+                f"{path}: a table goes into {', '.join(TABLE_OUTPUTS)} or .npy, got a folder. "
+                "Give a name that ends in .csv."
+            )
+        check_file(path, force=force, suffixes=(*TABLE_OUTPUTS, ".npy"))
     elif sound and not folder:
         check_file(path, force=force, suffixes=(".npy", *SOUND_FILES))
     elif not (pictures or sound):
@@ -135,6 +144,9 @@ def write_rows(
         buffer = io.BytesIO()
         np.save(buffer, rows)
         write_atomically(buffer.getvalue(), path)
+        return len(rows)
+    if schema.kind == "tables":
+        write_table(path, table_of(rows, schema))
         return len(rows)
     shown = rows[:MOST_ON_A_SHEET]
     write_atomically(_png(sheet(pixels_of(shown, schema))), path)

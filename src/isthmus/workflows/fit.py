@@ -31,9 +31,10 @@ from isthmus.likelihoods.base import Likelihood
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import Factory, build
 from isthmus.model.start import can_start_at_pca, start_at_pca
-from isthmus.preprocessing import Scaling, infer_likelihood
+from isthmus.preprocessing import Preprocessing, Scaling, TableScaling, infer_likelihood
 from isthmus.preprocessing.classes import class_numbers, classes_of, labels_of
-from isthmus.sources import Source, check_alike
+from isthmus.shapes import n_values
+from isthmus.sources import Source, TableSource, check_alike, conform
 from isthmus.training.callbacks import Callback
 from isthmus.training.dead_units import check_can_revive
 from isthmus.training.loop import History, Trainer
@@ -44,6 +45,12 @@ from isthmus.workflows.row_order import Part, Weights, all_rows, split_rows
 from isthmus.workflows.sound_data import settled_sound
 
 BLOCK = 4096
+SETS_WEIGHTS = (
+    ("start", "pca", "auto"),
+    ("scheme", "layer_by_layer", "end_to_end"),
+    ("dead_units", "revived", "left"),
+)
+"""What sets weights by formulas of a plain network's inputs, and what to choose instead."""
 
 
 @dataclass(slots=True)
@@ -105,8 +112,10 @@ def prepare(
 ) -> Prepared:
     """Split, fit the preprocessing, replace every ``"auto"``, build and set the weights to begin with."""
     seed = secrets.randbits(32) if config.training.seed is None else config.training.seed
+    config = _with_missing(config, source)
     _check_condition(config)
     config = settled_sound(config, source.schema)
+    _check_gaps(config)
     training, held_out = _split(source, config, sample_weight, validation, seed, who)
     config = _within_support(config)
     scaling = fit_scaling(training, config)
@@ -126,6 +135,8 @@ def prepare(
         seed=seed,
         parts=parts,
         n_classes=0 if classes is None else len(classes),
+        layout=scaling.layout,
+        gaps=scaling.allows_gaps,
     )
     _check_support(module, scaling, training, held_out)
     baseline = fit_baseline(
@@ -139,7 +150,7 @@ def prepare(
         start = _start(module, baseline, config.training)
     config = _settled(config.with_training(start=start), module, facts)
     as_suggested = part_name(config.model.likelihood) == suggested.name
-    overcomplete = overcomplete_note(config, scaling.schema.n_values)
+    overcomplete = overcomplete_note(config, n_values(scaling.model_shape))
     notes = (
         *source.notes,
         *scaling.notes,
@@ -238,10 +249,18 @@ def train_further(
     wanted = model.config.training if training is None else training
     seed = wanted.seed if wanted.seed is not None else model.config.training.seed or 0
     labelled = model.classes is not None
-    part, validation = split_rows(source, sample_weight, wanted.validation_share, seed, labelled=labelled)
+    part, validation = split_rows(
+        source,
+        sample_weight,
+        wanted.validation_share,
+        seed,
+        labelled=labelled,
+        allows_gaps=model.scaling.allows_gaps,
+    )
     facts = Facts(source.schema.sample_shape, len(part.source), part_name(model.config.model.likelihood))
     start = model.config.training.start
     _check_condition(replace(model.config, training=wanted.replace(start="auto")))
+    _check_gaps(replace(model.config, training=wanted.replace(start="auto")))
     config = resolve(replace(model.config, training=wanted), facts)
     config = config.with_training(seed=seed, start=start, device=choose_device(wanted.device))
     _check_support(model.module, model.scaling, None, part, validation)
@@ -270,7 +289,12 @@ def one_pass(
     A pass that fails leaves the model and the trainer as they were.
     """
     _check_fits(model, source)
-    part = all_rows(source, sample_weight, labelled=model.classes is not None)
+    part = all_rows(
+        source,
+        sample_weight,
+        labelled=model.classes is not None,
+        allows_gaps=model.scaling.allows_gaps,
+    )
     _check_support(model.module, model.scaling, None, part)
     with _restored_on_failure(model, trainer):
         epoch = trainer.one_pass(_rows(model, part), _tensor(part.weights))
@@ -321,7 +345,7 @@ def _within_support(config: Config) -> Config:
     return config
 
 
-def _value_range(config: Config, scaling: Scaling, suggested: str) -> tuple[float, float] | None:
+def _value_range(config: Config, scaling: Preprocessing, suggested: str) -> tuple[float, float] | None:
     """Ends of the values in model units: a range becomes [0, 1], and log loss wants no others."""
     chosen = config.model.likelihood
     is_bernoulli = isinstance(chosen, Bernoulli) or (chosen == "auto" and suggested == "bernoulli")
@@ -329,7 +353,7 @@ def _value_range(config: Config, scaling: Scaling, suggested: str) -> tuple[floa
 
 
 def _check_support(
-    module: AutoencoderModule, scaling: Scaling, training: Part | None, *others: Part | None
+    module: AutoencoderModule, scaling: Preprocessing, training: Part | None, *others: Part | None
 ) -> None:
     """Refuse rows that the likelihood is not meant for.
 
@@ -349,7 +373,8 @@ def _check_support(
 
 def _check_block(likelihood: Likelihood, values: NDArray[np.float32], beyond: float) -> None:
     low, high = likelihood.support
-    lowest, highest = float(values.min()), float(values.max())
+    seen = values[~np.isnan(values)]
+    lowest, highest = float(seen.min(initial=low)), float(seen.max(initial=low))
     if lowest < low - beyond or highest > high + beyond:
         worst = lowest if lowest < low - beyond else highest
         raise DataError(
@@ -358,11 +383,14 @@ def _check_block(likelihood: Likelihood, values: NDArray[np.float32], beyond: fl
         )
 
 
-def fit_scaling(training: Part, config: Config) -> Scaling:
+def fit_scaling(training: Part, config: Config) -> Preprocessing:
     """The map to model units, fitted on training rows only."""
     method = "none" if config.data.scaling == "raw" else config.data.scaling
-    n = len(training.source)
-    return Scaling.fit(training.source, np.arange(n), training.weights, method=method)
+    rows = np.arange(len(training.source))
+    gaps = config.data.missing == "mask"
+    if method == "quantile" or gaps or training.source.schema.kind == "tables":
+        return TableScaling.fit(training.source, rows, training.weights, method=method, allows_gaps=gaps)
+    return Scaling.fit(training.source, rows, training.weights, method=method)
 
 
 def _split(
@@ -376,23 +404,29 @@ def _split(
     labelled = config.model.condition == "label"
     if labelled:
         labels_of(source, who)
+    split = partial(split_rows, labelled=labelled, allows_gaps=config.data.missing == "mask")
     if validation is None:
-        share = config.training.validation_share
-        return split_rows(source, sample_weight, share, seed, who, labelled=labelled)
+        return split(source, sample_weight, config.training.validation_share, seed, who)
+    if isinstance(validation, TableSource):
+        validation = conform(validation, source.schema)
     check_alike(validation.schema, source.schema, "validation")
-    training, _ = split_rows(source, sample_weight, 0.0, seed, who, labelled=labelled)
-    return training, all_rows(validation, who="validation", labelled=labelled)
+    training, _ = split(source, sample_weight, 0.0, seed, who)
+    every = partial(all_rows, labelled=labelled, allows_gaps=config.data.missing == "mask")
+    return training, every(validation, who="validation")
+
+
+def _with_missing(config: Config, source: Source) -> Config:
+    """What NaN is, decided: a gap in tables."""
+    if config.data.missing != "auto":
+        return config
+    return config.with_data(missing="mask" if source.schema.kind == "tables" else "refuse")
 
 
 def _check_condition(config: Config) -> None:
     """Refuse what sets a network's weights without knowing that labels enter it."""
     if config.model.condition == "none":
         return
-    for name, wanted, instead in (
-        ("start", "pca", "auto"),
-        ("scheme", "layer_by_layer", "end_to_end"),
-        ("dead_units", "revived", "left"),
-    ):
+    for name, wanted, instead in SETS_WEIGHTS:
         if getattr(config.training, name) == wanted:
             raise ParameterError(
                 f"training: {name} = {wanted!r} cannot go with a model of condition = 'label', whose network is told "
@@ -400,9 +434,23 @@ def _check_condition(config: Config) -> None:
             )
 
 
-def _reader(training: Part, scaling: Scaling) -> Callable[[slice], NDArray[np.float32]]:
+def _check_gaps(config: Config) -> None:
+    """Refuse what sets a network's weights without knowing that flags of gaps enter it."""
+    if config.data.missing != "mask":
+        return
+    for name, wanted, instead in SETS_WEIGHTS:
+        if getattr(config.training, name) == wanted:
+            raise ParameterError(
+                f"training: {name} = {wanted!r} cannot go with missing = 'mask', whose network is shown a flag for "
+                f"each column that may be missing. Set {name} = {instead!r}, or missing = 'refuse'."
+            )
+
+
+def _reader(training: Part, scaling: Preprocessing) -> Callable[[slice], NDArray[np.float32]]:
     def read(rows: slice) -> NDArray[np.float32]:
-        return scaling.to_model(training.source.read(rows))
+        x = scaling.to_model(training.source.read(rows))
+        # The mean of what is there is the mean with its gaps filled so: PCA then knows of no gaps.
+        return x if scaling.centre is None else np.where(np.isnan(x), scaling.centre.astype(np.float32), x)
 
     return read
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from isthmus.config import Data
 from isthmus.errors import DataError, ParameterError, SourceError
+from isthmus.schema import Schema
 from isthmus.shapes import shape_text
-from isthmus.sources import Source, bundled, open_source
+from isthmus.sources import Source, TableSource, bundled, conform, open_source
 from isthmus.sources.bundled import BUNDLED_NAMES
 from isthmus.sources.images import IMAGE_SUFFIXES
 from isthmus.sources.open import check_pictures, is_sound, is_there
@@ -20,7 +21,9 @@ _ROW = re.compile(r"(?P<place>.+):(?P<row>\d+)")
 _MODEL_NAME = "model.safetensors"
 
 
-def open_data(name: str, data: Data | None = None, *, labels: Path | None = None) -> Source:
+def open_data(
+    name: str, data: Data | None = None, *, labels: Path | None = None, schema: Schema | None = None
+) -> Source:
     """Open rows by their name, in the shape that ``data`` asks for.
 
     Parameters
@@ -32,6 +35,9 @@ def open_data(name: str, data: Data | None = None, *, labels: Path | None = None
         ``resize`` is for files of images alone; flat rows take ``sample_shape``, and arrays ``row_kind``.
     labels
         A file with one label a row.
+    schema
+        That of a model's rows, where the data are for a model: a table is read by its columns, see
+        :func:`isthmus.sources.conform`.
 
     Raises
     ------
@@ -51,7 +57,10 @@ def open_data(name: str, data: Data | None = None, *, labels: Path | None = None
     one = None if is_there(Path(name)) else _ROW.fullmatch(name)
     source = _opened(one["place"] if one else name, data, labels)
     _check_size(source, data, name)
-    return source if one is None else _row(source, int(one["row"]), name)
+    source = source if one is None else _row(source, int(one["row"]), name)
+    if schema is None or schema.kind != "tables" or not isinstance(source, TableSource):
+        return source
+    return conform(source, schema)
 
 
 def _opened(name: str, data: Data, labels: Path | None) -> Source:
@@ -63,7 +72,7 @@ def _opened(name: str, data: Data, labels: Path | None) -> Source:
         return bundled(name)
     if path.suffix == ".safetensors" or (path / _MODEL_NAME).is_file():
         raise SourceError(
-            f"{name}: expected data, got a model. Give rows: a folder of images or sounds, .npy, .npz or IDX."
+            f"{name}: expected data, got a model. Give rows: a folder of images or sounds, .npy, .npz, IDX or a table."
         )
     if not is_there(path):
         return open_source(path)  # its error lists what is near
@@ -92,4 +101,5 @@ def _check_size(source: Source, data: Data, name: str) -> None:
 def _row(source: Source, row: int, name: str) -> Source:
     if row >= len(source):
         raise DataError(f"{name}: expected a row below {len(source)}, got {row}; the first row is 0.")
-    return Subset(source, np.array([row], np.int64))
+    one = np.array([row], np.int64)
+    return source.take(one) if isinstance(source, TableSource) else Subset(source, one)

@@ -44,12 +44,16 @@ def split_rows(
     who: str = "fit",
     *,
     labelled: bool = False,
+    allows_gaps: bool = False,
 ) -> tuple[Part, Part | None]:
     """Training and validation rows of a source; the choice is a function of the rows and the seed.
 
     ``labelled`` rows are equal where their labels are too, and every label keeps a row to train on.
+    ``allows_gaps``: NaN is a gap, equal to any other; else it is refused.
     """
-    rows, weights, counts = weighted_set(source, sample_weight, who, labelled=labelled)
+    rows, weights, counts = weighted_set(
+        source, sample_weight, who, labelled=labelled, allows_gaps=allows_gaps
+    )
     if len(rows) < 2:
         raise DataError(
             f"fit: expected at least 2 different rows, got {len(rows)} (n_samples = {len(source)}). "
@@ -69,10 +73,15 @@ def split_rows(
 
 
 def weighted_set(
-    source: Source, sample_weight: NDArray[np.float64] | None, who: str = "fit", *, labelled: bool = False
+    source: Source,
+    sample_weight: NDArray[np.float64] | None,
+    who: str = "fit",
+    *,
+    labelled: bool = False,
+    allows_gaps: bool = False,
 ) -> tuple[Indices, NDArray[np.float64], Indices]:
     """Different rows of positive weight in canonical order: a position, total weight and count of each."""
-    digests = _digests(source, who, source.labels if labelled else None)
+    digests = _digests(source, who, source.labels if labelled else None, allows_gaps=allows_gaps)
     _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
     inverse = inverse.ravel()
     weights = np.bincount(inverse, weights=sample_weight, minlength=len(first)).astype(np.float64)
@@ -88,9 +97,12 @@ def all_rows(
     who: str = "fit",
     *,
     labelled: bool = False,
+    allows_gaps: bool = False,
 ) -> Part:
     """Every row of a source as one part, as the weighted set that it is."""
-    rows, weights, counts = weighted_set(source, sample_weight, who, labelled=labelled)
+    rows, weights, counts = weighted_set(
+        source, sample_weight, who, labelled=labelled, allows_gaps=allows_gaps
+    )
     return _part(source, rows, weights, counts, np.arange(len(rows)))
 
 
@@ -110,14 +122,18 @@ def _first_of_each_last(order: Indices, labels: NDArray[Any]) -> Indices:
     return np.concatenate([np.delete(order, first), order[first]])
 
 
-def _digests(source: Source, who: str, labels: NDArray[Any] | None) -> NDArray[np.void]:
-    """A digest of each row's bytes, and of its label if there are any, 16 bytes a row; every row is finite."""
+def _digests(source: Source, who: str, labels: NDArray[Any] | None, *, allows_gaps: bool) -> NDArray[np.void]:
+    """A digest of each row's bytes, and of its label if there are any, 16 bytes a row; every row is finite.
+
+    Where gaps are allowed a gap is a gap, whichever NaN it is.
+    """
     found = np.empty(len(source), "V16")
     for start in range(0, len(source), BLOCK):
         block: NDArray[Any] = np.ascontiguousarray(source.read(slice(start, start + BLOCK)))
-        check_rows(block, who, first_row=start)
+        check_rows(block, who, first_row=start, allows_gaps=allows_gaps)
         if block.dtype.kind == "f":
             block = block + 0.0  # -0.0 is 0.0
+            block[np.isnan(block)] = np.nan
         for row, values in enumerate(block):
             digest = hashlib.blake2b(values.data, digest_size=16)
             if labels is not None:

@@ -26,7 +26,9 @@ class Masking(Corruption):
     """Hide each value independently: ``x~_i = 0`` with probability ``hidden_share``.
 
     Hidden values become 0 in model units: black in pictures, the mean in standardised columns.
-    Kept values are not rescaled. Source: Vincent et al. (2010), JMLR 11, section 3.3.
+    Kept values are not rescaled. Of tables whole columns are hidden; where gaps are known
+    (``data.missing="mask"``) a hidden value is shown as a gap, so that a model learns to fill gaps: an
+    ``emphasis`` near 1 then serves. Source: Vincent et al. (2010), JMLR 11, section 3.3.
 
     Parameters
     ----------

@@ -75,3 +75,35 @@ class Gaussian(Likelihood):
         numpy_scalars,
         within("(0, inf)", "It is a standard deviation; try 1.0 or 'learned'."),
     ] = 1.0
+
+
+@description
+class Mixed(Likelihood):
+    """A loss for each column of a table, by its type; L is their sum.
+
+    A category: cross-entropy ``-sum_k x_k ln p_k``, ``p`` the softmax of the outputs of its block; a
+    boolean: log loss, as :class:`Bernoulli`; a number (continuous, count, date): squared error or a
+    normal density. A gap is left out. Rows that are no table are numbers alone.
+
+    In training each column's loss is divided by what the best constant loses on the training rows, a
+    variance or an entropy, so that no type of column drowns the others; errors, evidence and draws
+    know no such weights. With a Gaussian code the training objective then is a bound of no likelihood:
+    ``balanced=False`` trains the evidence lower bound itself.
+
+    Parameters
+    ----------
+    numbers
+        ``"squared_error"``: ``(x - g)^2``; ``"gaussian"``: ``(x - g)^2 / (2 s^2) + ln s + ln(2 pi) / 2``
+        with a scale s for each column, fitted with the weights and at least 0.01 in model units: then L
+        is a density, in nats. ``"auto"``: gaussian with a Gaussian code, else squared_error.
+    balanced
+        Whether training divides by the constant's loss.
+
+    Examples
+    --------
+    >>> Mixed("gaussian").to_dict()
+    {'numbers': 'gaussian', 'balanced': True}
+    """
+
+    numbers: Literal["auto", "squared_error", "gaussian"] = "auto"
+    balanced: bool = True

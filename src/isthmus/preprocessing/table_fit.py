@@ -1,0 +1,319 @@
+"""How the maps of a table's columns are found from training rows, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from isthmus.errors import DataError, ParameterError
+from isthmus.schema import Column, Schema
+from isthmus.shapes import Block, Layout
+from isthmus.sources.base import Indices, Source
+
+N_KNOTS = 256
+"""Knots of a quantile map, at most: half of them equally far apart in rank, half in normal score."""
+MOST_ROWS = 200_000
+"""Rows from which quantiles are found, at most, evenly spaced."""
+LARGEST = 1e150
+"""Magnitude whose square float64 still holds."""
+CONSTANT_BELOW = 1e-7
+"""A column whose standard deviation is no more than this share of its magnitude counts as constant."""
+SMALLEST_LOSS = 0.1
+"""Least loss that a constant predictor is said to have: a column that hardly varies is not blown up."""
+_BLOCK_VALUES = 1 << 20
+_NAMED_COLUMNS = 5
+
+Array = NDArray[np.float64]
+Known = Literal["quantile", "standardise", "range", "none"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Maps:
+    """What is known of each column; numbers by knots, or by a shift and a scale."""
+
+    method: Known
+    shift: Array
+    """``(columns,)``; 0 of categories and booleans, and of quantile maps."""
+    scale: Array
+    """``(columns,)``, above 0; 1 of categories and booleans, and of quantile maps."""
+    knots: tuple[Array, ...]
+    """Values in data units at the knots of each column, strictly rising; none where there is no quantile map."""
+    scores: tuple[Array, ...]
+    """Model units at the knots, strictly rising; float32 holds them, so that a knot comes back exactly."""
+    typical: Array
+    """Best constant in data units, ``(columns,)``: the median, or the place of the mode."""
+    centre: Array
+    """Mean of each feature in model units, ``(features,)``."""
+    constant_loss: Array
+    """Variance in model units, or entropy in nats, ``(columns,)``; at least :data:`SMALLEST_LOSS`."""
+
+    def forward(self, place: int, values: Array) -> Array:
+        """A column of numbers in model units; NaN stays."""
+        if len(self.knots[place]):
+            return np.interp(values, self.knots[place], self.scores[place])
+        return (values - self.shift[place]) / self.scale[place]
+
+    def backward(self, place: int, scores: Array) -> Array:
+        """A column of numbers in data units; NaN stays."""
+        if len(self.knots[place]):
+            return np.interp(scores, self.scores[place], self.knots[place])
+        return scores * self.scale[place] + self.shift[place]
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything but the method."""
+        return {
+            "shift": self.shift,
+            "scale": self.scale,
+            "knots": np.concatenate([*self.knots, np.empty(0)]),
+            "scores": np.concatenate([*self.scores, np.empty(0)]),
+            "n_knots": np.array([len(knots) for knots in self.knots], np.int64),
+            "typical": self.typical,
+            "centre": self.centre,
+            "constant_loss": self.constant_loss,
+        }
+
+    @classmethod
+    def from_arrays(
+        cls, method: Any, arrays: dict[str, NDArray[Any]], columns: tuple[Column, ...], sizes: list[int]
+    ) -> Maps:
+        """What :meth:`to_arrays` gave; ValueError or KeyError if it cannot be that."""
+        n = len(columns)
+        shapes = {name: (n,) for name in ("shift", "scale", "typical", "constant_loss")}
+        shapes["centre"] = (sum(sizes),)
+        for name, shape in shapes.items():
+            _check_array(name, arrays[name], shape)
+        if method not in get_args(Known):
+            raise ValueError(f"no method is {method!r}")
+        counts = arrays["n_knots"]
+        if counts.dtype != np.int64 or counts.shape != (n,) or bool((counts < 0).any()):
+            raise ValueError("n_knots is no list of counts")
+        total = int(counts.sum())
+        if total > N_KNOTS * n:
+            raise ValueError("there are too many knots")
+        knots, scores = (arrays[name] for name in ("knots", "scores"))
+        for name, array in (("knots", knots), ("scores", scores)):
+            _check_array(name, array, (total,))
+        ends = np.cumsum(counts)[:-1]
+        maps = cls(
+            cast("Known", method),
+            arrays["shift"],
+            arrays["scale"],
+            tuple(np.split(knots, ends)),
+            tuple(np.split(scores, ends)),
+            arrays["typical"],
+            arrays["centre"],
+            arrays["constant_loss"],
+        )
+        if bool((maps.scale <= 0).any()) or bool((maps.constant_loss < SMALLEST_LOSS).any()):
+            raise ValueError("a scale or a loss is too small")
+        if any((np.diff(one) <= 0).any() for one in (*maps.knots, *maps.scores)):
+            raise ValueError("knots do not rise")
+        wants = [method == "quantile" and column.categories is None for column in columns]
+        if [len(one) > 0 for one in maps.knots] != wants:
+            raise ValueError("knots are of the wrong columns")
+        return maps
+
+
+def columns_of(schema: Schema) -> tuple[Column, ...]:
+    """The columns of a table; every feature of vectors is a continuous one."""
+    if schema.table is not None:
+        return schema.table
+    names = schema.columns or tuple(str(place) for place in range(schema.n_values))
+    return tuple(Column(name, "continuous", "double") for name in names)
+
+
+def sizes_of(columns: Sequence[Column]) -> list[int]:
+    """Features of each column."""
+    return [len(c.categories) if c.type == "category" and c.categories else 1 for c in columns]
+
+
+def make_layout(columns: Sequence[Column], maps: Maps) -> Layout:
+    """The blocks of a row in model units."""
+    kinds: dict[str, Literal["category", "boolean"]] = {"category": "category", "boolean": "boolean"}
+    return tuple(
+        Block(kinds.get(column.type, "number"), size, float(loss))
+        for column, size, loss in zip(columns, sizes_of(columns), maps.constant_loss, strict=True)
+    )
+
+
+def check_values(values: Array, columns: Sequence[Column], *, allows_gaps: bool) -> None:
+    """Refuse infinity, what is no category and, unless they are allowed, gaps."""
+    _check_finite(values, columns, allows_gaps=allows_gaps)
+    for place, column in enumerate(columns):
+        if column.categories is None:
+            continue
+        given = values[:, place]
+        known = np.isnan(given) | (
+            (given >= 0) & (given < len(column.categories)) & (given == np.rint(given))
+        )
+        if not known.all():
+            raise DataError(
+                f"TableScaling: expected a place among the {len(column.categories)} categories of column "
+                f"{column.name!r}, got {given[~known][0]:g}; open the rows with the categories of the model."
+            )
+
+
+def _check_finite(values: Array, columns: Sequence[Column], *, allows_gaps: bool) -> None:
+    bad = ~np.isfinite(values) if not allows_gaps else np.isinf(values)
+    if not bad.any():
+        return
+    row, place = np.argwhere(bad)[0]
+    infinite = bool(np.isinf(values[row, place]))
+    what = "infinity" if infinite else "a gap"
+    then = "remove or clip such rows" if infinite else "set missing='mask', or fill the gaps first"
+    raise DataError(
+        f"TableScaling: expected finite values, got {what} in column {columns[int(place)].name!r} of row {int(row)} "
+        f"of a block; {then}."
+    )
+
+
+def fit_columns(
+    source: Source, rows: Indices, sample_weight: NDArray[Any] | None, method: Known, *, allows_gaps: bool
+) -> tuple[Maps, tuple[str, ...]]:
+    """The maps of all columns, and notes for people; see :class:`isthmus.preprocessing.table_scaling.TableScaling`."""
+    columns = columns_of(source.schema)
+    weights = np.ones(len(rows)) if sample_weight is None else sample_weight.astype(np.float64)
+    if weights.shape != rows.shape or not np.isfinite(weights).all() or bool((weights < 0).any()):
+        raise ParameterError(
+            f"TableScaling: sample_weight must be one finite number, 0 or more, for each of {len(rows)} rows, "
+            f"got {sample_weight!r}; leave it out for equal weights."
+        )
+    rows, weights = rows[weights > 0], weights[weights > 0]
+    if len(rows) < 2:
+        raise DataError(
+            f"TableScaling: at least 2 rows (of positive weight) are needed to fit, got {len(rows)}; give more rows."
+        )
+    if len(rows) > MOST_ROWS:
+        chosen = np.linspace(0, len(rows) - 1, MOST_ROWS).round().astype(np.int64)
+        rows, weights = rows[chosen], weights[chosen]
+    values = np.empty((len(rows), len(columns)))
+    step = max(1, _BLOCK_VALUES // len(columns))
+    for start in range(0, len(rows), step):
+        block = source.read(rows[start : start + step]).astype(np.float64)
+        check_values(block, columns, allows_gaps=allows_gaps)
+        values[start : start + step] = block
+    return _found(values, weights, columns, method, jointly=source.schema.kind == "vectors")
+
+
+def _found(
+    values: Array, weights: Array, columns: tuple[Column, ...], method: Known, *, jointly: bool
+) -> tuple[Maps, tuple[str, ...]]:
+    n = len(columns)
+    shift, scale, typical, losses = np.zeros(n), np.ones(n), np.zeros(n), np.ones(n)
+    knots, scores = [np.empty(0)] * n, [np.empty(0)] * n
+    centres: list[Array] = []
+    constant: list[str] = []
+    if method == "range" and jointly:
+        shift[:] = np.nanmin(values) if not np.isnan(values).all() else 0.0
+        scale[:] = (np.nanmax(values) - shift[0]) or 1.0 if not np.isnan(values).all() else 1.0
+    for place, column in enumerate(columns):
+        seen = ~np.isnan(values[:, place])
+        given, weight = values[seen, place], weights[seen]
+        if not len(given):
+            raise DataError(
+                f"TableScaling: expected a value in every column, got none but gaps in column {column.name!r} of the "
+                "training rows; leave the column out."
+            )
+        if np.abs(given).max() > LARGEST:
+            raise DataError(
+                f"TableScaling: values must stay below 1e150 in magnitude, got larger ones in column {column.name!r}; "
+                "give them in another unit."
+            )
+        found, inverse = np.unique(given, return_inverse=True)
+        counts = np.bincount(inverse.ravel(), weights=weight)
+        shares = counts / counts.sum()
+        if column.categories is not None:
+            likely = np.zeros(max(1, len(column.categories)))
+            likely[found.astype(np.int64)] = shares
+            typical[place] = float(likely.argmax())
+            losses[place] = _entropy(likely)
+            centres.append(
+                likely if column.type == "category" else likely[1:2] if len(likely) > 1 else np.zeros(1)
+            )
+            continue
+        typical[place] = found[min(int(np.searchsorted(np.cumsum(shares), 0.5)), len(found) - 1)]
+        if len(found) == 1:
+            constant.append(column.name)
+        if method == "quantile":
+            knots[place], scores[place] = quantile_knots(found, shares)
+            moved = np.interp(found, knots[place], scores[place])
+        else:
+            if method == "standardise":
+                shift[place], scale[place] = _moments(found, shares)
+            elif method == "range" and not jointly:
+                shift[place], scale[place] = found[0], (found[-1] - found[0]) or 1.0
+            moved = (found - shift[place]) / scale[place]
+        mean = float(shares @ moved)
+        losses[place] = float(shares @ np.square(moved - mean))
+        centres.append(np.array([mean]))
+    if not losses.any():
+        raise DataError(
+            f"TableScaling: expected columns that vary, got {len(values)} rows that are all alike; there is nothing "
+            "to learn from them, give other rows."
+        )
+    maps = Maps(
+        method,
+        shift,
+        scale,
+        tuple(knots),
+        tuple(scores),
+        typical,
+        np.concatenate(centres),
+        np.maximum(losses, SMALLEST_LOSS),
+    )
+    return maps, _notes(constant, n)
+
+
+def quantile_knots(values: Array, shares: Array) -> tuple[Array, Array]:
+    """Knots of the map to normal scores, from different values in order and the share of each.
+
+    The score of a value is the normal quantile of the share below it and half of its own; both ends are
+    knots. Returned are values and scores, both strictly rising.
+
+    Examples
+    --------
+    >>> values, scores = quantile_knots(np.array([0.0, 1.0]), np.array([0.5, 0.5]))
+    >>> values.tolist(), scores.round(3).tolist()
+    ([0.0, 1.0], [-0.674, 0.674])
+    """
+    middle = np.cumsum(shares) - shares / 2
+    exact = ndtri(np.clip(middle, 1e-15, 1 - 1e-15))
+    kept = np.arange(len(values))
+    if len(values) > N_KNOTS:
+        ranks = np.linspace(middle[0], middle[-1], N_KNOTS // 2)
+        heights = np.linspace(exact[0], exact[-1], N_KNOTS // 2)
+        places = [np.searchsorted(middle, ranks), np.searchsorted(exact, heights), [0, len(values) - 1]]
+        kept = np.unique(np.clip(np.concatenate(places), 0, len(values) - 1).astype(np.int64))
+        if len(kept) > N_KNOTS:  # both ends may come on top
+            kept = np.delete(kept, [1, 2][: len(kept) - N_KNOTS])
+    scores = exact[kept].astype(np.float32).astype(np.float64)
+    rises = np.concatenate([[True], np.diff(scores) > 0])
+    return values[kept][rises], scores[rises]
+
+
+def _moments(values: Array, shares: Array) -> tuple[float, float]:
+    mean = float(shares @ values)
+    std = float(np.sqrt(shares @ np.square(values - mean)))
+    return mean, 1.0 if std <= CONSTANT_BELOW * np.abs(values).max() else std
+
+
+def _entropy(shares: Array) -> float:
+    positive = shares[shares > 0]
+    return float(-(positive * np.log(positive)).sum())
+
+
+def _notes(constant: list[str], n: int) -> tuple[str, ...]:
+    if not constant:
+        return ()
+    named = ", ".join(constant[:_NAMED_COLUMNS]) + (", ..." if len(constant) > _NAMED_COLUMNS else "")
+    return (f"{len(constant)} of {n} columns are constant ({named}): they carry nothing.",)
+
+
+def _check_array(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
+    if array.dtype != np.float64 or array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"{name} is not finite float64 of {shape}")

@@ -1,0 +1,205 @@
+"""Tables of text: CSV, TSV and their kin, of any usual encoding, separator and decimal sign."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+from isthmus.errors import DataError, SourceError
+from isthmus.sources.arrow import pc
+
+GAPS = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "Null", "null", "?", "-", "--", ".")
+"""Cells that say that nothing is known."""
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_SNIFFED = 64
+"""Lines by which separator and decimal sign are told."""
+_COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
+_POINT_NUMBER = re.compile(r"[+-]?\d+\.\d+(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?")
+_WHOLE = re.compile(r"\d{1,6}")
+
+
+class Written(NamedTuple):
+    """A file of text as a table: every column is text, and gaps are null."""
+
+    table: Any
+    notes: tuple[str, ...]
+
+
+def read_delimited(path: Path) -> Written:
+    """A file of text as an Arrow table of text; gaps are null, and decimal commas are points.
+
+    Parameters
+    ----------
+    path
+        Text with the names of the columns in its first line: UTF-8 (with or without mark), UTF-16 or
+        Latin-1, separated by commas, semicolons, tabs or bars.
+
+    Raises
+    ------
+    SourceError
+        An empty file, one that is no text, or one of names alone.
+    DataError
+        A line of more or fewer fields than the first, or columns of the same name.
+    """
+    text, encoding = _decoded(path)
+    separator = separator_of(text)
+    lines = list(_records(text, separator, _SNIFFED))
+    if not lines:
+        raise SourceError(
+            f"{path}: expected a table, got an empty file; give one with a line of names and rows."
+        )
+    names = [cell.strip() for cell in lines[0]]
+    _check_names(path, names)
+    if len(lines) == 1:
+        raise SourceError(
+            f"{path}: expected rows below the names of the columns, got the names alone "
+            f"({len(names)} of them); add rows."
+        )
+    read = _parsed(path, text, separator, names)
+    comma = separator != "," and _has_decimal_commas(lines[1:])
+    columns, gaps = list[Any](), Counter[str]()
+    for position in range(len(names)):
+        cells = pc.utf8_trim_whitespace(read.column(position))
+        empty = pc.is_in(cells, value_set=pa.array(GAPS))
+        gaps.update(pc.drop_null(pc.if_else(empty, cells, None)).to_pylist())
+        cells = pc.if_else(empty, None, cells)
+        columns.append(_with_points(cells) if comma else cells)
+    notes = [] if encoding == "UTF-8" else [f"The file is read as {encoding}."]
+    if separator != ("\t" if path.suffix.lower() == ".tsv" else ","):
+        notes.append(f"Its columns are separated by a {SEPARATORS[separator]}.")
+    if comma:
+        notes.append("Decimal commas are read as points.")
+    words = [f"{word!r} ({n:,})" for word, n in gaps.most_common() if word]
+    if words:
+        notes.append(f"Read as gaps: {', '.join(words)}.")
+    return Written(pa.table(columns, names=names), tuple(notes))
+
+
+def separator_of(text: str) -> str:
+    r"""The sign that splits most of the first lines into as many fields as the very first.
+
+    >>> separator_of("a;b\n1,5;2\n"), separator_of("a\tb\n1\t2\n"), separator_of("one\n1\n")
+    (';', '\t', ',')
+    """
+
+    def score(separator: str) -> tuple[float, int]:
+        try:
+            lines = list(_records(text, separator, _SNIFFED))
+        except csv.Error:
+            return 0.0, 0
+        wide = len(lines[0]) if lines else 1
+        alike = sum(len(line) == wide for line in lines) / max(1, len(lines))
+        return (alike, wide) if wide > 1 else (0.0, 0)
+
+    best = max(SEPARATORS, key=score)
+    return best if score(best) > (0.0, 0) else ","
+
+
+def _decoded(path: Path) -> tuple[str, str]:
+    data = path.read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding, said = "utf-16", "UTF-16"
+    elif b"\0" in data[:4096]:
+        raise SourceError(f"{path}: expected a table as text, got bytes of another kind; "
+                          f"save it as CSV, Parquet or Arrow.")  # fmt: skip
+    else:
+        encoding, said = "utf-8-sig", "UTF-8"
+    try:
+        return data.decode(encoding), said
+    except UnicodeDecodeError as error:
+        if encoding == "utf-16":
+            raise SourceError(f"{path}: expected text in UTF-16, got bytes that are none ({error.reason}); "
+                              f"save it as UTF-8.") from None  # fmt: skip
+        return data.decode("latin-1"), "Latin-1"
+
+
+def _records(text: str, separator: str, most: int | None = None) -> Any:
+    """The lines of a table, empty ones left out unless they are gaps of the only column."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=False)
+    n = 0
+    for record in reader:
+        if record:
+            yield record
+            n += 1
+            if n == most:
+                return
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    if all(_NUMBER.fullmatch(name) for name in names) and not (
+        all(_WHOLE.fullmatch(name) for name in names) and len(set(names)) == len(names)
+    ):
+        raise DataError(
+            f"{path}: expected the names of the columns in the first line, got numbers ({', '.join(names[:5])}"
+            f"{', ...' if len(names) > 5 else ''}); add a line of names."
+        )
+    check_unique(names, str(path))
+
+
+def check_unique(names: list[str], who: str) -> None:
+    """Raise unless all columns have names of their own.
+
+    Raises
+    ------
+    DataError
+        With the names that occur more than once.
+    """
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    if twice:
+        raise DataError(
+            f"{who}: expected columns of different names, got {', '.join(map(repr, twice[:3]))} more than once; "
+            f"rename them."
+        )
+
+
+def _parsed(path: Path, text: str, separator: str, names: list[str]) -> Any:
+    unique = [f"c{position}" for position in range(len(names))]
+    try:
+        return arrow_csv.read_csv(
+            pa.BufferReader(text.encode()),
+            read_options=arrow_csv.ReadOptions(column_names=unique, skip_rows_after_names=1),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=separator,
+                newlines_in_values="\n" in text and '"' in text,
+                ignore_empty_lines=len(names) > 1,
+            ),
+            convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(unique, pa.string())),
+        )
+    except pa.ArrowInvalid as error:
+        raise _ragged(path, text, separator, len(names), str(error)) from None
+
+
+def _ragged(path: Path, text: str, separator: str, expected: int, reason: str) -> DataError:
+    """Which line has another number of fields: Arrow's parser tells no line of the file."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    for record in reader:
+        if record and len(record) != expected:
+            return DataError(
+                f"{path}: line {reader.line_num}: expected {expected} fields, as in the first line, got "
+                f"{len(record)}; mend the line, or put text with the separator in quotes."
+            )
+    return DataError(f"{path}: expected a table of {expected} columns, got what no parser reads ({reason}); "
+                     f"save it anew.")  # fmt: skip
+
+
+def _has_decimal_commas(lines: list[list[str]]) -> bool:
+    cells = [cell.strip() for line in lines for cell in line]
+    commas = sum(_COMMA_NUMBER.fullmatch(cell) is not None for cell in cells)
+    return commas > sum(_POINT_NUMBER.fullmatch(cell) is not None for cell in cells)
+
+
+def _with_points(cells: Any) -> Any:
+    """A column with points for decimal commas, where all of it is numbers; others stay as they are."""
+    there = cells.drop_null()
+    pattern = r"^[+-]?(?:\d+(?:,\d+)?|,\d+)(?:[eE][+-]?\d+)?$"
+    numbers = pc.all(pc.match_substring_regex(there, pattern), min_count=0).as_py()
+    return pc.replace_substring(cells, ",", ".") if numbers else cells

@@ -1,0 +1,125 @@
+"""Frames of any library: into Arrow, and out again as the library that they came from.
+
+None of these libraries is needed: frames tell Arrow themselves what they hold (the PyCapsule
+interface), and a frame goes out through the library of the frame that came in.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pyarrow as pa
+
+from isthmus.errors import DataError
+from isthmus.sources.delimited import check_unique
+
+
+def is_frame(data: object) -> bool:
+    """Whether something is a table of named columns: of pyarrow, pandas, polars or any that speaks Arrow.
+
+    >>> is_frame(pa.table({"a": [1]})), is_frame([[1.0]])
+    (True, False)
+    """
+    return isinstance(data, (pa.Table, pa.RecordBatch)) or (
+        hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns")
+    ) or hasattr(data, "__dataframe__")  # fmt: skip
+
+
+def table_from(frame: Any, who: str) -> Any:
+    """A frame as an Arrow table; the index of pandas is no column.
+
+    Raises
+    ------
+    DataError
+        No frame, columns of the same name, or a column that Arrow cannot hold.
+
+    Examples
+    --------
+    >>> table_from(pa.record_batch({"a": [1, 2]}), "frame").column_names
+    ['a']
+    """
+    if not is_frame(frame):
+        raise DataError(
+            f"{who}: expected a frame of pandas, polars or pyarrow, got {type(frame).__name__}; "
+            f"give one, or a file of rows."
+        )
+    try:
+        check_unique([str(name) for name in _names(frame)], who)
+        if isinstance(frame, (pa.Table, pa.RecordBatch)):
+            table = pa.Table.from_batches([frame]) if isinstance(frame, pa.RecordBatch) else frame
+        elif hasattr(frame, "__arrow_c_stream__"):
+            table = pa.table(frame)
+        else:
+            from pyarrow.interchange import from_dataframe
+
+            table = from_dataframe(frame)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"{who}: expected columns of one type each, got what Arrow cannot hold ({_reason(error)}); "
+            f"convert that column."
+        ) from None
+    if len(table) == 0:
+        raise DataError(f"{who}: expected rows, got a frame without any; give it some.")
+    return table.drop_columns(_index_columns(table)).replace_schema_metadata(None)
+
+
+def frame_like(table: Any, like: object) -> Any:
+    """An Arrow table as a frame of the library, the names and the column types of ``like``.
+
+    Parameters
+    ----------
+    table
+        What :func:`isthmus.sources.table_of` gave.
+    like
+        The frame that came in. Of pandas, its index comes along where there are as many rows. Anything
+        of no frame library that is known here gets the Arrow table.
+    """
+    library = type(like).__module__.partition(".")[0]
+    if library == "pandas":
+        return _pandas_like(table, like)
+    if library == "polars":
+        return _polars_like(table, like)
+    return table
+
+
+def _names(frame: Any) -> list[Any]:
+    if isinstance(frame, (pa.Table, pa.RecordBatch)):
+        return list(frame.schema.names)
+    return list(frame.columns if hasattr(frame, "columns") else frame.__dataframe__().column_names())
+
+
+def _index_columns(table: Any) -> list[str]:
+    told = (table.schema.metadata or {}).get(b"pandas")
+    index = json.loads(told)["index_columns"] if told else []
+    return [name for name in index if isinstance(name, str) and name in table.column_names]
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(part) for part in error.args).strip().rstrip(".") or type(error).__name__
+
+
+def _pandas_like(table: Any, like: Any) -> Any:
+    frame = table.to_pandas()
+    names = {str(name): name for name in like.columns}
+    for name in frame.columns:
+        wanted = like[names[name]].dtype if name in names else None
+        if wanted is None or wanted == frame[name].dtype:
+            continue
+        try:
+            frame[name] = frame[name].astype(wanted)
+        except (TypeError, ValueError):
+            continue  # gaps or a new category that the type cannot hold; Arrow's choice stays
+    frame.columns = [names.get(name, name) for name in frame.columns]
+    if len(frame) == len(like):
+        frame.index = like.index
+    return frame
+
+
+def _polars_like(table: Any, like: Any) -> Any:
+    frame = sys.modules["polars"].from_arrow(table)
+    wanted = {name: dtype for name, dtype in like.schema.items() if name in frame.columns}
+    return frame.cast(wanted, strict=False)

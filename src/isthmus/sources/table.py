@@ -1,0 +1,293 @@
+"""Tables as rows: columns of several types, with gaps, one float64 a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather as arrow_feather
+import pyarrow.parquet as arrow_parquet
+from numpy.typing import ArrayLike, NDArray
+
+from isthmus.errors import DataError, SourceError
+from isthmus.schema import Column, Constant, Schema
+from isthmus.sources.base import Indices, Rows, Source
+from isthmus.sources.delimited import check_unique, read_delimited
+from isthmus.sources.frames import table_from
+from isthmus.sources.labels import as_labels
+from isthmus.sources.table_types import Found, infer_columns
+from isthmus.sources.table_values import Values, values_of
+
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
+TABLE_SUFFIXES = (*TEXT_SUFFIXES, ".parquet", ".arrow", ".feather")
+"""Files that hold tables."""
+
+
+@final
+class TableSource(Source):
+    """The rows of a table: what :mod:`isthmus.sources.table_types` makes of its columns, as float64.
+
+    Columns are looked at when the schema or a row is first asked for, so that a table that is meant
+    for a fitted schema is never judged by itself: see :func:`conform`.
+
+    Parameters
+    ----------
+    frame
+        An Arrow table or a frame of pandas or polars.
+    types
+        Names of columns and what they are, whatever the rules say: ``"continuous"``, ``"count"``,
+        ``"category"``, ``"boolean"``, ``"date"``, or ``"ignore"`` to leave one out.
+    labels
+        One integer or string a row.
+    who
+        What messages begin with.
+    written
+        Whether the table is a file of text, in which numbers stand as text.
+    schema
+        The columns as they were fitted; None infers them.
+    told
+        Notes on how the table was read, to go before those on its columns.
+
+    Raises
+    ------
+    DataError
+        What is no frame, or one without rows; and when columns are looked at, values that no model
+        can learn from.
+
+    Examples
+    --------
+    >>> frame = pa.table({"age": [63.5, None, 41.0], "sex": ["male", "female", "male"]})
+    >>> people = TableSource(frame)
+    >>> people.schema.describe(), people.read(slice(0, 2)).tolist()
+    ('rows of 2 columns', [[63.5, 1.0], [nan, 0.0]])
+    """
+
+    def __init__(
+        self,
+        frame: Any,
+        types: Mapping[str, str] | None = None,
+        labels: ArrayLike | None = None,
+        *,
+        who: str = "TableSource",
+        written: bool = False,
+        schema: Schema | None = None,
+        told: tuple[str, ...] = (),
+    ) -> None:
+        self.name = who
+        self._table = table_from(frame, who)
+        self._types, self._written, self._given, self._told = types, written, schema, told
+        self._whole: TableSource | None = None
+        self.labels = None if labels is None else _labels(labels, len(self._table), who)
+
+    @cached_property
+    def schema(self) -> Schema:  # pyright: ignore[reportIncompatibleVariableOverride]  # seen when first asked for
+        """What a row is."""
+        if self._given is not None:
+            return self._given
+        found = self._found
+        names = tuple(column.name for column in found.columns)
+        return Schema(
+            "tables", (len(names),), "float64", columns=names, table=found.columns, constants=found.constants
+        )
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """What a user should know of how the table was read, a sentence each."""
+        first = (*self._told, *self._extra) if self._given is not None else (*self._told, *self._found.notes)
+        return (*first, *self._read[1])
+
+    @property
+    def column_names(self) -> list[str]:
+        """All columns of the table, with those that are no part of a row."""
+        return self._table.column_names
+
+    def numbers(self) -> Values:
+        """The whole table as ``(rows, columns)`` of float64, whatever the numbers mean; NaN for gaps.
+
+        Raises
+        ------
+        DataError
+            A column that holds something other than numbers.
+        """
+        columns = [Column(name, "continuous", "double") for name in self.column_names]
+        found = [values_of(self._table.column(each.name), each, self.name).values for each in columns]
+        return np.stack(found, axis=1)
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return len(self._table)
+
+    def read(self, rows: slice | Indices) -> Rows:
+        """The rows asked for, in the order asked, as ``(n, columns)`` of float64; NaN for gaps.
+
+        Raises
+        ------
+        DataError
+            A row number that the table does not have, or a value that its column cannot hold.
+        """
+        try:
+            return self._read[0][rows]
+        except IndexError as error:
+            raise DataError(
+                f"{self.name}: row numbers must be below {len(self)}, got {rows}; the first row is 0."
+            ) from error
+
+    def take(self, rows: Indices) -> TableSource:
+        """Some rows as a table of their own; what its columns are is still told from all rows.
+
+        >>> TableSource(pa.table({"a": [1.5, 2.5]})).take(np.array([1])).read(slice(None))
+        array([[2.5]])
+        """
+        part = TableSource(
+            self._table.take(pa.array(np.asarray(rows, np.int64))),
+            labels=None if self.labels is None else self.labels[rows],
+            who=self.name,
+            written=self._written,
+            told=self._told,
+        )
+        part._whole = self
+        return part
+
+    def conformed(self, schema: Schema) -> TableSource:
+        """The same table, read by the columns of a fitted schema."""
+        return TableSource(
+            self._table,
+            labels=self.labels,
+            who=self.name,
+            written=self._written,
+            schema=schema,
+            told=self._told,
+        )
+
+    @cached_property
+    def _found(self) -> Found:
+        if self._whole is not None:
+            return self._whole._found
+        return infer_columns(self._table, self.name, types=self._types, written=self._written)
+
+    @cached_property
+    def _extra(self) -> tuple[str, ...]:
+        """What is said of columns that a fitted schema does not know."""
+        constants = self.schema.constants
+        known = {column.name for column in self.schema.table or ()} | {one.column.name for one in constants}
+        extra = [name for name in self.column_names if name not in known]
+        said = (
+            [f"Left out, for the model does not know them: {', '.join(map(repr, extra))}."] if extra else []
+        )
+        for one in constants:
+            if one.column.name in self.column_names and not self._is_constant(one):
+                said.append(f"Column {one.column.name!r}: held one value alone when the model was fitted, "
+                            f"and that is what comes back; the values here are not looked at.")  # fmt: skip
+        return tuple(said)
+
+    def _is_constant(self, constant: Constant) -> bool:
+        try:
+            values = values_of(self._table.column(constant.column.name), constant.column, self.name).values
+        except DataError:
+            return False
+        return bool((values == constant.value).all())
+
+    @cached_property
+    def _read(self) -> tuple[Values, tuple[str, ...]]:
+        """All rows, and what is said of values that became gaps."""
+        columns = self.schema.table or ()
+        missing = [column.name for column in columns if column.name not in self.column_names]
+        if missing:
+            raise DataError(
+                f"{self.name}: expected the {len(columns)} columns that the model is fitted on, got none named "
+                f"{', '.join(map(repr, missing))}; add what is missing, empty where nothing is known."
+            )
+        rows, notes = np.empty((len(self._table), len(columns)), np.float64), list[str]()
+        for place, column in enumerate(columns):
+            reading = values_of(self._table.column(column.name), column, self.name)
+            rows[:, place] = reading.values
+            notes.extend(reading.notes)
+        rows.flags.writeable = False
+        return rows, tuple(notes)
+
+
+def conform(data: Any, schema: Schema, *, who: str = "rows") -> TableSource:
+    """New data in the columns of a fitted schema, put in order by their names.
+
+    Columns that the schema does not know are left out, categories that it has not seen become gaps,
+    and both are said in the result's ``notes``.
+
+    Parameters
+    ----------
+    data
+        A :class:`TableSource`, or a frame of pandas, polars or pyarrow.
+    schema
+        That of the table that a model is fitted on.
+    who
+        What messages begin with, where ``data`` is a frame.
+
+    Raises
+    ------
+    DataError
+        Columns that are missing, or values that their column cannot hold: text among numbers, infinity.
+
+    Examples
+    --------
+    >>> fitted = TableSource(pa.table({"age": [63.5, 41.0], "sex": ["male", "female"]})).schema
+    >>> new = conform(pa.table({"sex": ["other"], "age": [50.0], "city": ["Ulm"]}), fitted, who="new.csv")
+    >>> new.read(slice(None)), len(new.notes)
+    (array([[50., nan]]), 2)
+    """
+    if schema.kind != "tables":
+        raise DataError(
+            f"{who}: expected {schema.describe()}, got a table. Give rows of the kind that the model is fitted on."
+        )
+    if isinstance(data, Source) and not isinstance(data, TableSource):
+        raise DataError(
+            f"{data.name}: expected a table of {len(schema.table or ())} columns, got {data.schema.describe()}. "
+            "Give rows of the kind that the model is fitted on."
+        )
+    source = data if isinstance(data, TableSource) else TableSource(data, who=who)
+    found = source.conformed(schema)
+    found.read(slice(0, 1))
+    return found
+
+
+def open_table(path: Path, *, types: Mapping[str, str] | None = None) -> TableSource:
+    """Open a file that holds a table: CSV, TSV or other text, Parquet, Arrow or Feather.
+
+    Raises
+    ------
+    SourceError
+        A file that is empty, damaged or of another kind than its name says.
+    DataError
+        Lines of different numbers of fields, or columns of the same name.
+    """
+    suffix, who = path.suffix.lower(), str(path)
+    if suffix in TEXT_SUFFIXES:
+        found = read_delimited(path)
+        return TableSource(found.table, types, who=who, written=True, told=found.notes)
+    what = "Parquet" if suffix == ".parquet" else "Arrow"
+    try:
+        table = (
+            arrow_parquet.ParquetFile(path).read() if suffix == ".parquet" else arrow_feather.read_table(path)
+        )
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, PermissionError):
+            raise
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise SourceError(
+            f"{path}: expected a whole {what} file, got a damaged or truncated one ({reason}); "
+            f"take another copy of it."
+        ) from None
+    check_unique(table.column_names, who)
+    return TableSource(table, types, who=who)
+
+
+def _labels(labels: ArrayLike, n_rows: int, who: str) -> NDArray[Any]:
+    values: NDArray[Any] = np.asarray(labels)
+    if values.shape != (n_rows,):
+        raise DataError(
+            f"{who}: expected one label a row, {n_rows} in all, got labels of shape {values.shape}; "
+            f"give the labels of these rows."
+        )
+    return values if values.dtype.kind in "iuU" else as_labels([str(value) for value in values])

@@ -1,0 +1,91 @@
+"""Tables as files: CSV, TSV, Parquet and Arrow."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather as arrow_feather
+import pyarrow.parquet as arrow_parquet
+
+from isthmus.artifact.file import write_atomically
+from isthmus.errors import OutputError
+
+TABLE_OUTPUTS = (".csv", ".tsv", ".parquet", ".arrow", ".feather")
+"""Endings of the files that a table can be written to."""
+
+
+def write_table(path: Path, table: Any) -> None:
+    """Write an Arrow table, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        ``.csv`` and ``.tsv`` are UTF-8 text, gaps empty cells and dates as ISO 8601; ``.parquet``;
+        ``.arrow`` and ``.feather`` are Arrow's own file format.
+    table
+        Any Arrow table, for example from :func:`isthmus.sources.table_of`.
+
+    Raises
+    ------
+    OutputError
+        Another ending, a place that cannot be written, or a column that the format cannot hold.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in TABLE_OUTPUTS:
+        raise OutputError(
+            f"{path}: a table goes into {', '.join(TABLE_OUTPUTS)}, got {path.suffix or 'no ending'!r}. "
+            f"Try {path.with_suffix('.csv').name}."
+        )
+    buffer = io.BytesIO()
+    try:
+        if suffix in (".csv", ".tsv"):
+            buffer.write(_text(table, "," if suffix == ".csv" else "\t").encode())
+        elif suffix == ".parquet":
+            arrow_parquet.write_table(table, buffer)
+        else:
+            arrow_feather.write_feather(table, buffer, compression="uncompressed")
+    except pa.ArrowException as error:
+        raise OutputError(f"{path}: cannot be written: {error}. Choose another format.") from None
+    write_atomically(buffer.getvalue(), path)
+
+
+def _text(table: Any, separator: str) -> str:
+    lines = io.StringIO(newline="")
+    writer = csv.writer(lines, delimiter=separator, lineterminator="\n")
+    writer.writerow(table.column_names)
+    columns = [_cells(table.column(place)) for place in range(table.num_columns)]
+    if len(columns) == 1:  # a lone gap is an empty line, which csv would write as ""
+        writer.writerows([cell] if cell else [] for cell in columns[0])
+    else:
+        writer.writerows(zip(*columns, strict=True))
+    return lines.getvalue()
+
+
+def _cells(column: Any) -> list[str]:
+    """A column as text that reads back as the same values; gaps are empty."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_timestamp(column.type) or pa.types.is_date64(column.type):
+        column = _shortest(column)
+    if pa.types.is_floating(column.type):
+        kind = np.dtype(column.type.to_pandas_dtype()).type
+        return ["" if value is None else str(kind(value)) for value in column.to_pylist()]
+    if pa.types.is_temporal(column.type):
+        column = column.cast(pa.string())
+    return ["" if value is None else str(value) for value in column.to_pylist()]
+
+
+def _shortest(column: Any) -> Any:
+    """Timestamps in the coarsest unit that loses nothing, so that whole seconds have no fraction."""
+    zone = None if pa.types.is_date64(column.type) else column.type.tz
+    for unit in ("s", "ms", "us"):
+        try:
+            return column.cast(pa.timestamp(unit, zone))
+        except pa.ArrowInvalid:
+            continue
+    return column
