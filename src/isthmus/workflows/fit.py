@@ -148,7 +148,7 @@ def prepare(
     as_suggested = part_name(config.model.likelihood) == suggested.name
     overcomplete = overcomplete_note(config, n_values(scaling.model_shape))
     notes = (
-        *(training.source.notes if isinstance(training.source, TableSource) else ()),
+        *(source.notes if isinstance(source, TableSource) else ()),
         *scaling.notes,
         *([f"Likelihood: {suggested.reason}"] if as_suggested else []),
         *([] if overcomplete is None else [overcomplete]),
