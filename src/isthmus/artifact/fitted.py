@@ -137,7 +137,7 @@ class FittedModel:
                 best_epoch=document["best_epoch"],
                 notes=tuple(document["notes"]),
                 classes=classes,
-                usual=_usual(document, tensors, scaling.schema.n_values),
+                usual=_usual(document, tensors, n_values(scaling.model_shape)),
             )
         except ArtifactError:
             raise

@@ -143,7 +143,7 @@ class AnomalyScore:
 
     def _relative(self, x: Tensor, rebuilt: Tensor) -> Tensor:
         """Errors against what is usual where a value is looked for, of x's shape."""
-        errors = (x - rebuilt).square()
+        errors = _squares(x, rebuilt)
         if not self._are_pictures:
             return errors / self._scale_of_causes
         share = rebuilt.clamp(0.0, 1.0)
@@ -213,12 +213,17 @@ def _anomaly(module: AutoencoderModule, x: Tensor, scale: Tensor, measure: Measu
     if measure == "evidence":
         pre_code, _ = module.encoder(x)
         rates = module.code.rate_per_unit(pre_code)
-        loss = module.likelihood(module.decoder(module.code.mean(pre_code)), x)
+        loss = module.distortion(module.decoder(module.code.mean(pre_code)), x)
         return loss if rates is None else loss + rates.sum(dim=1)
-    errors = (x - module.reconstruct(x)).square()
+    errors = _squares(x, module.reconstruct(x))
     if measure == "relative_error":
         errors = torch.log1p(errors / scale)
     return errors.flatten(1).mean(dim=1)
+
+
+def _squares(x: Tensor, rebuilt: Tensor) -> Tensor:
+    """Squared errors; nothing is known of a gap, and it makes no row odd."""
+    return (x - rebuilt).square().masked_fill(x.isnan(), 0.0)
 
 
 def _parts(
@@ -249,19 +254,19 @@ def _parts(
 
 
 def _mean_errors(inference: Inference, source: Source, weights: NDArray[np.floating] | None) -> Array:
-    """Mean squared error of each value in model units, ``(n_values,)``, a block of rows at a time."""
+    """Mean squared error of each value that is there, ``(n_values,)``, a block of rows at a time."""
 
     def one(module: AutoencoderModule, x: Tensor) -> Tensor:
         return (x - module.reconstruct(x)).square()
 
     shape = inference.model.scaling.model_shape
-    total, counted = np.zeros(int(np.prod(shape))), 0.0
+    total, counted = np.zeros((2, int(np.prod(shape))))
     for rows in _blocks(len(source)):
         errors = inference.over(_rows(source, rows), one, shape).reshape(-1, total.size).astype(np.float64)
         counts = np.ones(len(errors)) if weights is None else weights[rows].astype(np.float64)
-        total += counts @ errors
-        counted += float(counts.sum())
-    return (total / counted).astype(np.float32)
+        total += counts @ np.nan_to_num(errors)
+        counted += counts @ ~np.isnan(errors)
+    return (total / np.maximum(counted, np.finfo(np.float64).tiny)).astype(np.float32)
 
 
 def _some(source: Source, weights: NDArray[np.floating] | None) -> tuple[Source, NDArray[np.floating] | None]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.preprocessing import Scaling
+from isthmus.preprocessing.base import Preprocessing
 from isthmus.schema import Schema
 
 PATCHES_A_SIDE, STRETCHES = 5, 32
@@ -48,14 +48,15 @@ class Regions:
         return min(self.n_regions, self.most)
 
 
-def regions_of(scaling: Scaling) -> Regions:
+def regions_of(scaling: Preprocessing) -> Regions:
     """The regions of rows that a model was fitted on."""
     schema = scaling.schema
     if schema.kind == "pictures":
         return _patches(*schema.sample_shape)
     if schema.kind == "sequences":
         return _stretches(*schema.sample_shape)
-    return Regions(np.arange(schema.n_values), _column_names(schema), MOST_COLUMNS)
+    sizes = 1 if scaling.layout is None else [block.size for block in scaling.layout]
+    return Regions(np.repeat(np.arange(schema.n_values), sizes), _column_names(schema), MOST_COLUMNS)
 
 
 def _column_names(schema: Schema) -> tuple[str, ...]:
