@@ -22,6 +22,7 @@ def test_samples_of_a_gaussian_code(place: Path, isthmus: Command) -> None:
     done = isthmus("sample", "gaussian.safetensors", "-n", "7", "--seed", "3", "-o", "new.npy", "--json")
     assert done.status == 0, done.err
     assert done.json == {
+        "notes": [],
         "output": "new.npy", "rows": 7, "dtype": "float64", "shape": [7, 5],
         "prior": "standard normal", "seed": 3,
     }  # fmt: skip
@@ -50,6 +51,7 @@ def test_interpolation_begins_and_ends_at_reconstructions(place: Path, isthmus: 
     )  # fmt: skip
     assert done.status == 0, done.err
     assert done.json == {
+        "notes": [],
         "output": "between.npy", "rows": 5, "dtype": "uint8", "shape": [5, 8, 8, 1], "path": path,
     }  # fmt: skip
     np.testing.assert_array_equal(np.load("between.npy")[[0, -1]], np.load("rebuilt.npy")[[2, 7]])

@@ -30,7 +30,7 @@ from isthmus.errors import ArtifactError
 from isthmus.estimators.recipes import Recipe
 
 X = load_iris().data
-KINDS = Recipe.__subclasses__()
+KINDS = [kind for kind in Recipe.__subclasses__() if kind.__module__ == Recipe.__module__]
 OWN = {
     SparseAutoencoder: {"weight": 0.3},
     DenoisingAutoencoder: {"corruption": GaussianNoise(0.2)},

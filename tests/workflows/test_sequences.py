@@ -101,7 +101,7 @@ def test_a_file_stays_a_map(tmp_path: Path) -> None:
     assert isinstance(source.read(slice(0, 3)).base, np.memmap | np.ndarray)
     assert source.schema == Schema("sequences", (11, 2), "float64")
     assert Schema.from_dict(source.schema.to_dict()) == source.schema
-    with pytest.raises(ArtifactError, match="sequences or pictures"):
+    with pytest.raises(ArtifactError, match="sequences, pictures or tables"):
         Schema.from_dict({**source.schema.to_dict(), "sample_shape": (11,)})
 
 
