@@ -6,7 +6,7 @@ import wave
 from typing import Any
 
 import numpy as np
-from flac import read_flac
+import soundfile
 from harness import Experiment, Finding, Lab, Outcome, start, train
 from matplotlib import pyplot as plt
 from scipy.signal import resample
@@ -52,7 +52,7 @@ def sounds(lab: Lab) -> dict[tuple[str, int], np.ndarray]:
     found = {}
     for path in sorted(lab.folder.rglob("*.flac")):
         name, pitch = path.stem.rsplit("_", 1)
-        found[name, int(pitch)] = read_flac(path)[1]
+        found[name, int(pitch)] = soundfile.read(path, dtype="float32")[0]
     return found
 
 
