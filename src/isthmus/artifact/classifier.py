@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isthmus.artifact.file import Tensors, from_bytes, read, to_bytes, write_atomically
+from isthmus.artifact.file import Tensors, from_bytes, read, to_bytes, told_as_mismatch, write_atomically
 from isthmus.artifact.fitted import FittedModel
 from isthmus.artifact.records import check_epochs
 from isthmus.errors import ArtifactError
@@ -82,7 +82,7 @@ class FittedClassifier:
                 f"{who}: expected a classifier, got an autoencoder. Open it with Autoencoder.open, and give it "
                 "to AutoencoderClassifier(autoencoder=...)."
             )
-        try:
+        with told_as_mismatch(who):
             model = FittedModel.from_bytes(tensors.pop("autoencoder").tobytes(), who, parts)
             classes = np.array(document["classes"], dtype=_class_type(document["classes_type"]))
             module = ClassifierModule(
@@ -106,14 +106,6 @@ class FittedClassifier:
                 int(document["best_epoch"]),
                 _columns(document["columns"], model),
             )
-        except ArtifactError:
-            raise
-        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            why = (str(error) or type(error).__name__).splitlines()[0].rstrip(".:")
-            raise ArtifactError(
-                f"{who}: its contents do not fit each other ({why}). "
-                "It was written by a program other than isthmus, or by an isthmus that had a bug."
-            ) from None
 
 
 def save_classifier(classifier: FittedClassifier, path: str | Path) -> None:

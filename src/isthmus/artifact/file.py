@@ -8,7 +8,8 @@ import os
 import secrets
 import stat
 import struct
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,21 @@ def from_bytes(data: bytes, who: str) -> tuple[dict[str, Any], Tensors]:
     if not isinstance(document, dict) or not _matches(envelope.get("digest"), document, tensors):
         raise _damaged(who, "its digest does not match its contents")
     return document, tensors
+
+
+@contextmanager
+def told_as_mismatch(who: str) -> Generator[None]:
+    """Whatever fails while an object is made of a sound file's contents, as one sentence about the file."""
+    try:
+        yield
+    except ArtifactError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        why = (str(error) or type(error).__name__).splitlines()[0].rstrip(".:")
+        raise ArtifactError(
+            f"{who}: its contents do not fit each other ({why}). "
+            "It was written by a program other than isthmus, or by an isthmus that had a bug."
+        ) from None
 
 
 def write_atomically(data: bytes, path: Path) -> None:

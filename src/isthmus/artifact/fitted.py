@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from isthmus.artifact.anomaly import Usual
 from isthmus.artifact.baseline import Baseline
-from isthmus.artifact.file import Tensors, from_bytes, read, to_bytes, write_atomically
+from isthmus.artifact.file import Tensors, from_bytes, read, to_bytes, told_as_mismatch, write_atomically
 from isthmus.artifact.records import check_epochs, check_metrics
 from isthmus.config import Config
 from isthmus.errors import ArtifactError
@@ -112,7 +112,7 @@ class FittedModel:
                 f"{who}: expected an autoencoder, got {held[kind]}. Open it with {opens}; "
                 "its autoencoder_ is the autoencoder."
             )
-        try:
+        with told_as_mismatch(who):
             _check_types(document)
             config = Config.from_dict(document["config"])
             scaling = from_state(document["scaling"], _under("scaling.", tensors))
@@ -139,14 +139,6 @@ class FittedModel:
                 classes=classes,
                 usual=_usual(document, tensors, n_values(scaling.model_shape)),
             )
-        except ArtifactError:
-            raise
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
-            why = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-            raise ArtifactError(
-                f"{who}: its contents do not fit each other ({why}). "
-                "It was written by a program other than isthmus, or by an isthmus that had a bug."
-            ) from None
 
 
 def save_model(model: FittedModel, path: str | Path) -> None:

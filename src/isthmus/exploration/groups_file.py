@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.artifact import FittedModel
-from isthmus.artifact.file import Tensors, from_bytes, read, to_bytes, write_atomically
+from isthmus.artifact.file import Tensors, from_bytes, read, to_bytes, told_as_mismatch, write_atomically
 from isthmus.errors import ArtifactError
 from isthmus.exploration.groups import Groups
 from isthmus.model.build import Factory
@@ -55,21 +55,13 @@ class GroupedModel:
                 f"{who}: expected a model with groups, got a {document.get('kind', 'model')} without. Open it with "
                 "Autoencoder.open, and give it to AutoencoderClusterer(autoencoder=...)."
             )
-        try:
+        with told_as_mismatch(who):
             model = FittedModel.from_bytes(tensors["autoencoder"].tobytes(), who, parts)
             weights, means, covariances = (np.array(tensors[f"groups.{name}"], np.float64) for name in ARRAYS)
             curve = {int(n): float(value) for n, value in document["curve"]}
             groups = Groups(weights, means, covariances, document["method"], document["criterion"], curve)
             members = np.array(tensors["members"], np.int64)
             _check(groups, members, model.module.code.size)
-        except ArtifactError:
-            raise
-        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            why = (str(error) or type(error).__name__).splitlines()[0].rstrip(".:")
-            raise ArtifactError(
-                f"{who}: its contents do not fit each other ({why}). "
-                "It was written by a program other than isthmus, or by an isthmus that had a bug."
-            ) from None
         return cls(model, groups, members)
 
 

@@ -37,7 +37,7 @@ def fit_affine(
     source: Source, rows: Indices, sample_weight: NDArray[Any] | None, method: Method, block: int
 ) -> Affine:
     """Decide the method and find shift and scale; see :class:`isthmus.preprocessing.scaling.Scaling`."""
-    used, weights = _used_rows(rows, sample_weight)
+    used, weights = used_rows(rows, sample_weight, "Scaling")
     step = max(1, min(block, _BLOCK_VALUES // source.schema.n_values))
     if source.schema.kind == "pictures" and method == "standardise":
         raise ParameterError(
@@ -69,20 +69,21 @@ def fit_affine(
     return _standardised(moments, len(used), source.schema.columns, "channels" if sequences else "columns")
 
 
-def _used_rows(rows: Indices, sample_weight: NDArray[Any] | None) -> tuple[Indices, NDArray[Any] | None]:
-    """The rows of positive weight, and their weights."""
+def used_rows(
+    rows: Indices, sample_weight: NDArray[Any] | None, who: str
+) -> tuple[Indices, NDArray[Any] | None]:
+    """The rows of positive weight, two of them at least, and their weights."""
     if sample_weight is not None:
         fits = sample_weight.shape == rows.shape and bool(np.isfinite(sample_weight).all())
         if not fits or bool((sample_weight < 0).any()):
             raise ParameterError(
-                f"Scaling: sample_weight must be one finite number, 0 or more, for each of {len(rows)} "
+                f"{who}: sample_weight must be one finite number, 0 or more, for each of {len(rows)} "
                 f"rows, got {sample_weight!r}; leave it out for equal weights."
             )
         rows, sample_weight = rows[sample_weight > 0], sample_weight[sample_weight > 0]
     if len(rows) < 2:
         raise DataError(
-            f"Scaling: at least 2 rows (of positive weight) are needed to fit, got {len(rows)}; "
-            f"give more rows."
+            f"{who}: at least 2 rows (of positive weight) are needed to fit, got {len(rows)}; give more rows."
         )
     return rows, sample_weight
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from isthmus.errors import DataError, ParameterError
+from isthmus.errors import DataError
+from isthmus.preprocessing.scaling_fit import used_rows
 from isthmus.schema import Column, Schema
 from isthmus.shapes import Block, Layout
 from isthmus.sources.base import Indices, Source
@@ -177,17 +178,8 @@ def fit_columns(
 ) -> tuple[Maps, tuple[str, ...]]:
     """The maps of all columns, and notes for people; see :class:`isthmus.preprocessing.table_scaling.TableScaling`."""
     columns = columns_of(source.schema)
-    weights = np.ones(len(rows)) if sample_weight is None else sample_weight.astype(np.float64)
-    if weights.shape != rows.shape or not np.isfinite(weights).all() or bool((weights < 0).any()):
-        raise ParameterError(
-            f"TableScaling: sample_weight must be one finite number, 0 or more, for each of {len(rows)} rows, "
-            f"got {sample_weight!r}; leave it out for equal weights."
-        )
-    rows, weights = rows[weights > 0], weights[weights > 0]
-    if len(rows) < 2:
-        raise DataError(
-            f"TableScaling: at least 2 rows (of positive weight) are needed to fit, got {len(rows)}; give more rows."
-        )
+    rows, given = used_rows(rows, sample_weight, "TableScaling")
+    weights = np.ones(len(rows)) if given is None else given.astype(np.float64)
     if len(rows) > MOST_ROWS:
         chosen = np.linspace(0, len(rows) - 1, MOST_ROWS).round().astype(np.int64)
         rows, weights = rows[chosen], weights[chosen]
