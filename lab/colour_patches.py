@@ -27,8 +27,10 @@ EXPERIMENT = Experiment(
 CODE_SIZE, SHOWN = 32, 10
 TEST_STEP = 16
 """Pixels between the patches that are measured, as in the benchmark of the defaults."""
+DEFAULTS, FEWER_SPLITS = "untouched defaults", 2
+"""What the floor is of, and the stripes that the other ways are measured on."""
 WAYS: dict[str, dict[str, Any]] = {
-    "untouched defaults": {
+    DEFAULTS: {
         "network": "dense", "step": 16, "mirrored": False, "training": {"start": "auto", "validation_share": 0.1},
     },
     "dense from PCA, more patches": {
@@ -85,7 +87,7 @@ def run(lab: Lab) -> Outcome:
     found = {
         name: [
             lab.once(f"{name}, stripe {fold}", lambda name=name, fold=fold: measured(lab, name, fold))
-            for fold in lab.seeds(N_SPLITS)
+            for fold in lab.seeds(N_SPLITS if name == DEFAULTS else FEWER_SPLITS)
         ]
         for name in lab.pick(list(WAYS), list(WAYS)[::2])
     }
@@ -98,8 +100,8 @@ def run(lab: Lab) -> Outcome:
                 f"squared error over PCA's, {name}",
                 f"{error / pca:.3f} (each stripe: {each})",
                 f"{error:.2f} over {pca:.2f}, {several[0]['rows']:,} training rows",
-                "1.00" if name == "untouched defaults" else "",
-                None if lab.quick or name != "untouched defaults" else round(error / pca, 2) <= 1,
+                "1.00" if name == DEFAULTS else "",
+                None if lab.quick or name != DEFAULTS else round(error / pca, 2) <= 1,
             )
         )
     lab.figure(strips({name: several[0] for name, several in found.items()}))
@@ -108,7 +110,7 @@ def run(lab: Lab) -> Outcome:
 
 TEXT = (
     "32 x 32 colour patches of scikit-learn's two photographs, one of five upright stripes held out in turn, code 32, "
-    "linear outputs. The first figure is of the mean error over the five stripes. PCA is fitted to the very rows that "
+    "linear outputs. The first figure is of the mean error over the five stripes, the others over two of them. PCA is fitted to the very rows that "
     "each network is given."
 )
 
