@@ -110,8 +110,8 @@ def run(lab: Lab) -> Outcome:
 
 TEXT = (
     "32 x 32 colour patches of scikit-learn's two photographs, one of five upright stripes held out in turn, code 32, "
-    "linear outputs. The first figure is of the mean error over the five stripes, the others over two of them. PCA is fitted to the very rows that "
-    "each network is given."
+    "linear outputs. The first figure is of the mean error over the five stripes, the others over two of them. "
+    "PCA is fitted to the very rows that each network is given."
 )
 
 

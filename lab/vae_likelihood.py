@@ -120,8 +120,8 @@ TEXT = (
     "Minus the log-likelihood of test rows, binarised once, by 5,000 importance samples; an upper bound of the truth "
     "in expectation. The three at equal epochs, on the first 2,000 rows, show the order: the differences are of the "
     "same rows, with their standard errors. The longer one is of all 10,000. Published are 3,280 epochs. A unit is "
-    "active whose mean varies by more than 0.01 over the test rows; the distance is Kolmogorov and Smirnov's, between one "
-    "draw of each test row's code and N(0, 1)."
+    "active whose mean varies by more than 0.01 over the test rows; the distance is Kolmogorov and Smirnov's, between "
+    "one draw of each test row's code and N(0, 1)."
 )
 
 
