@@ -28,7 +28,8 @@ def encode(
     ----------
     output
         NAME.npy: codes alone. NAME.npz: arrays codes, labels, scale, rows (names of files, where the
-        data has them). NAME.csv, NAME.parquet: columns row, code_0, ..., label.
+        data has them). NAME.csv, NAME.parquet: columns row, code_0, ..., label; of rows that came as
+        lists NAME.parquet holds a column of lists, code.
     scale
         Write the standard deviations of a Gaussian code too, into .npz, .csv or .parquet.
     """
@@ -56,7 +57,14 @@ def encode(
             )
     else:
         codes, scales = inference.encode(rows), None
-    write_codes(output, codes, labels=rows.labels, scale=scales, row_names=rows.row_names)
+    write_codes(
+        output,
+        codes,
+        labels=rows.labels,
+        scale=scales,
+        row_names=rows.row_names,
+        as_lists=bool(rows.schema.lists),
+    )
     if json:
         print_json(
             {

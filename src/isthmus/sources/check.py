@@ -37,6 +37,11 @@ def check_alike(got: Schema, expected: Schema, who: str) -> None:
         )
     if expected.kind == "tables" and got.table is not None:
         _check_columns(got.table, expected.table or (), who)
+    if got.lists and expected.lists and got.lists != expected.lists:
+        raise DataError(
+            f"{who}: expected lists of {_lists_words(expected)}, got lists of {_lists_words(got)}. "
+            "Rename the columns, or name them in data.array in the order of the model's."
+        )
     if got.sample_shape != expected.sample_shape or (got.kind == "tables") != (expected.kind == "tables"):
         raise DataError(
             f"{who}: expected {expected.describe()}, got {got.describe()}. "
@@ -46,6 +51,10 @@ def check_alike(got: Schema, expected: Schema, who: str) -> None:
         raise DataError(
             f"{who}: expected pictures in {_unit(expected)}, got {_unit(got)}. {_conversion(got, expected)}"
         )
+
+
+def _lists_words(schema: Schema) -> str:
+    return ", ".join(f"{name!r} ({length})" for name, length in schema.lists)
 
 
 def _sounds_alike(got: Audio, expected: Audio) -> bool:

@@ -51,6 +51,15 @@ LARGEST_COUNT = 1000
 _ID = re.compile(r"(?i:(?:^|[_\W])(?:id|ids|uuid|guid|nr|rowid|index)$|^$|^Unnamed: \d+$)|[a-z](?:Id|ID|Nr)$")
 
 
+_AS = {
+    "continuous": "continuous",
+    "count": "a count",
+    "category": "a category",
+    "boolean": "a boolean",
+    "date": "a date",
+}
+
+
 class Found(NamedTuple):
     """A table's columns as a model sees them."""
 
@@ -109,6 +118,9 @@ def infer_columns(
             constants.append(constant)
             notes.append(f"Column {name!r} is no part of the rows: it holds one value alone "
                          f"({_shown(array)}), which comes back as it is.")  # fmt: skip
+    said = [f"{name!r} ({type_})" for name, type_ in given.items() if type_ != "ignore"]
+    if said:
+        notes.append(f"Set by data.types: {', '.join(said)}.")
     if not columns:
         reasons = " ".join(notes)
         raise DataError(f"{who}: expected a column to learn from, got none. {reasons}")
@@ -121,10 +133,10 @@ def _checked_types(types: Mapping[str, str], names: list[str], who: str) -> dict
         if name not in names:
             near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
             advice = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {examples(names)}."
-            raise ParameterError(f"types: expected names of columns of {who}, got {name!r}; {advice}")
+            raise ParameterError(f"data.types: expected names of columns of {who}, got {name!r}; {advice}")
         if given not in known:
             raise ParameterError(
-                f"types: column {name!r} must be one of {', '.join(known)}, got {given!r}; choose one of them."
+                f"data.types: column {name!r} must be one of {', '.join(known)}, got {given!r}; choose one of them."
             )
     return cast("dict[str, GivenType]", dict(types))
 
@@ -134,12 +146,19 @@ def _column(
 ) -> tuple[Column, list[str]]:
     """What a column is, and what a user should know of it."""
     if given == "ignore":
-        raise _LeftOut("types says so")
+        raise _LeftOut("data.types says so")
     if array.null_count == len(array):
         raise _LeftOut("it holds no value")
     dtype, values = str(array.type), plain(array)
     if given is not None:
-        return _given_column(name, values, dtype, given, who, written), []
+        try:
+            return _given_column(name, values, dtype, given, who, written), []
+        except DataError as error:
+            reason = str(error).removeprefix(f"{who}: column {name!r}: ")
+            raise DataError(
+                f"{who}: column {name!r} cannot be {_AS[given]}, as data.types has it: {reason.rpartition(';')[0]}; "
+                f"choose another type, or mend the values."
+            ) from None
     if pa.types.is_boolean(values.type):
         return Column(name, "boolean", dtype, (False, True)), []
     if is_date(values.type):

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from isthmus.artifact.file import write_atomically
 from isthmus.errors import DataError, ParameterError, SourceError
 from isthmus.sources.files import read_npy
+from isthmus.sources.lists import list_names, values_of_lists
 from isthmus.sources.npz import open_npz
 
 CODE_SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
 ROW, LABEL = "row", "label"
 """Columns of the names of rows and of their labels."""
+CODE, SCALE = "code", "scale"
+"""What columns of codes and of their scales begin with, and what list columns of them are called."""
 
 
 def write_codes(
@@ -27,6 +30,7 @@ def write_codes(
     labels: NDArray[Any] | None = None,
     scale: NDArray[Any] | None = None,
     row_names: NDArray[Any] | None = None,
+    as_lists: bool = False,
 ) -> None:
     """Write codes, whole or not at all.
 
@@ -43,6 +47,8 @@ def write_codes(
         Standard deviations of a Gaussian code, ``(rows, code_size)``.
     row_names
         What each row is called where it comes from, ``(rows,)``.
+    as_lists
+        Whether ``.parquet`` holds the codes, and their scales, as list columns ``code`` and ``scale`` instead.
     """
     suffix = path.suffix.lower()
     if suffix == ".npy" and scale is not None:
@@ -53,7 +59,7 @@ def write_codes(
         write_atomically(_csv_bytes(codes, labels, scale, row_names), path)
         return
     if suffix == ".parquet":
-        write_atomically(_parquet_bytes(codes, labels, scale, row_names), path)
+        write_atomically(_parquet_bytes(codes, labels, scale, row_names, as_lists), path)
         return
     buffer = io.BytesIO()
     if suffix == ".npz":
@@ -150,10 +156,13 @@ def _parquet(path: Path) -> Any:
 
 def _read_parquet(path: Path) -> NDArray[Any]:
     table = _parquet(path)
+    if CODE in list_names(table.schema):
+        return values_of_lists(table[CODE], CODE, str(path))
     wanted = [name for name in table.column_names if name.startswith("code_")]
     if not wanted:
         raise SourceError(
-            f"{path}: expected columns code_0, code_1, ..., got none of them. Give what 'encode' wrote."
+            f"{path}: expected columns code_0, code_1, ..., or lists in a column code, got none of them. "
+            "Give what 'encode' wrote."
         )
     return np.stack([table[name].to_numpy() for name in wanted], axis=1)
 
@@ -166,18 +175,33 @@ def _columns(
 ) -> dict[str, NDArray[Any]]:
     """One array a column, in the order of a table."""
     found: dict[str, NDArray[Any]] = {} if row_names is None else {ROW: row_names}
-    for name, block in (("code", codes), ("scale", scale)):
+    for name, block in ((CODE, codes), (SCALE, scale)):
         if block is not None:
             found |= {f"{name}_{unit}": values for unit, values in enumerate(block.T)}
     return found if labels is None else {**found, LABEL: labels}
 
 
-def _parquet_bytes(*parts: Any) -> bytes:
+def _parquet_bytes(
+    codes: NDArray[Any],
+    labels: NDArray[Any] | None,
+    scale: NDArray[Any] | None,
+    row_names: NDArray[Any] | None,
+    as_lists: bool,
+) -> bytes:
     import pyarrow as pa
     from pyarrow import parquet
 
+    columns: dict[str, Any] = dict(_columns(codes, labels, scale, row_names))
+    if as_lists:
+        lists = {
+            name: pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), block.shape[1])
+            for name, block in ((CODE, codes), (SCALE, scale))
+            if block is not None
+        }
+        columns = {ROW: row_names, **lists, LABEL: labels}
     buffer = io.BytesIO()
-    parquet.write_table(pa.table(_columns(*parts)), buffer)  # pyright: ignore[reportUnknownMemberType]
+    table = pa.table({name: values for name, values in columns.items() if values is not None})
+    parquet.write_table(table, buffer)  # pyright: ignore[reportUnknownMemberType]
     return buffer.getvalue()
 
 
