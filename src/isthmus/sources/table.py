@@ -108,7 +108,8 @@ class TableSource(Source):
     def tell(self, note: str) -> None:
         """Add a sentence on how the table was read, to go before those on its columns."""
         self._told = (*self._told, note)
-        self.__dict__.pop("notes", None)
+        if "notes" in self.__dict__:
+            del self.notes
 
     @property
     def column_names(self) -> list[str]:

@@ -177,26 +177,27 @@ def _text_column(name: str, values: Any, dtype: str, who: str, written: bool) ->
     numbers = are_numbers(there)
     if numbers.all() and written:
         return _number_column(name, values, "int64" if are_whole(there) else "double", who)
-    words: list[str] = sorted(pc.unique(there).to_pylist())
-    truths = truth_words(words)
+    single = pc.unique(there)
+    n_words = len(single)
+    truths = truth_words(sorted(single.to_pylist())) if n_words == 2 else None
     if truths is not None:
         return Column(name, "boolean", dtype, truths), []
     if not numbers.any():
-        forms = date_forms(words)
+        forms = date_forms(single)
         if forms:
             others = " or ".join(forms[1:])
             note = f"Column {name!r}: dates are read as {forms[0]}; {others} would fit as well."
             return Column(name, "date", dtype, form=forms[0]), [note] if others else []
-    n, differ = len(there), len(words) == len(there)
+    n, differ = len(there), n_words == len(there)
     if differ and n > 2 and _is_id(name):
         raise _LeftOut("it is an identifier: it is named like one, and all its values differ")
-    if len(words) > FEW and numbers.mean() >= 0.5:
+    if n_words > FEW and numbers.mean() >= 0.5:
         raise _numbers_and_text(name, values, numbers, who)
-    if len(words) <= FEW or (len(words) <= MANY and 2 * len(words) <= n):
-        return Column(name, "category", dtype, tuple(words)), []
-    if differ and not any(" " in word for word in words):
+    if n_words <= FEW or (n_words <= MANY and 2 * n_words <= n):
+        return Column(name, "category", dtype, tuple(sorted(single.to_pylist()))), []
+    if differ and not pc.any(pc.match_substring(single, " ")).as_py():
         raise _LeftOut("it is an identifier: all its values differ")
-    raise _LeftOut(f"it is text of {len(words):,} different values in {n:,} rows, too many for categories")
+    raise _LeftOut(f"it is text of {n_words:,} different values in {n:,} rows, too many for categories")
 
 
 def _number_column(name: str, array: Any, dtype: str, who: str) -> tuple[Column, list[str]]:
@@ -231,7 +232,7 @@ def _given_column(name: str, values: Any, dtype: str, given: ColumnType, who: st
     if given == "date":
         if is_date(values.type):
             return Column(name, "date", dtype)
-        forms = date_forms(pc.unique(values.drop_null()).to_pylist()) if is_text(values.type) else []
+        forms = date_forms(pc.unique(values.drop_null())) if is_text(values.type) else []
         column = Column(name, "date", dtype, form=forms[0] if forms else None)
         values_of(values, column, who)
         return column
