@@ -168,8 +168,8 @@ def test_damaged_and_mixed_shards(tmp_path: Path) -> None:
 def test_a_folder_is_what_most_of_its_files_are(tmp_path: Path) -> None:
     folder = arrays(tmp_path / "x")
     Image.fromarray(np.zeros((2, 2), np.uint8)).save(folder / "a.png")
-    assert open_source(folder).notes[-1] == "Left out: 1 files of image in the folder."
-    with pytest.raises(SourceError, match=r"files of one kind, got 4 of other data beside 1 files of image"):
+    assert open_source(folder).notes[-1] == "Left out: 1 image file in the folder."
+    with pytest.raises(SourceError, match=r"files of one kind, got 4 data files beside 1 image file"):
         open_source(folder, strict=True)
 
 

@@ -170,7 +170,8 @@ remove such rows or fill their gaps first.
         else ("NaN", gaps, "remove such rows or fill their gaps")
     )
     raise DataError(
-        f"{who}: values must be finite, got {what} in row {first_row + int(bad[0])}; {advice} first."
+        f"{who}: values must be finite, got {what} in row {first_row + int(bad[0])}{_column_of(block[bad[0]])}; "
+        f"{advice} first."
     )
 
 
@@ -180,8 +181,20 @@ def _complaint(rows: NDArray[Any], who: str, first_row: int, step: int) -> DataE
     then = "these rows" if what == "infinity" else "these rows or fill their gaps"
     return DataError(
         f"{who}: values must be finite, got {what} in {len(bad)} of {len(rows)} rows, "
-        f"first in row {first_row + int(bad[0])}; {advice} {then} first."
+        f"first in row {first_row + int(bad[0])}{_column_of(rows[bad[0]])}; {advice} {then} first."
     )
+
+
+def _column_of(row: NDArray[Any]) -> str:
+    """Where the first value of a row of several columns is that is not finite, infinity before NaN.
+
+    >>> _column_of(np.array([1.0, np.nan, np.inf])), _column_of(np.array([np.nan]))
+    (', column 2', '')
+    """
+    if row.ndim != 1 or len(row) == 1:
+        return ""
+    infinite = np.isinf(row)
+    return f", column {int(np.flatnonzero(infinite if infinite.any() else np.isnan(row))[0])}"
 
 
 def _rows_with(rows: NDArray[Any], step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -22,6 +22,7 @@ from isthmus.sources.arrays import ArraySource
 from isthmus.sources.arrow import is_number, is_text, pc, plain
 from isthmus.sources.labels import as_labels
 from isthmus.sources.table import arrow_schema, read_arrow
+from isthmus.sources.table_types import setting_for
 
 LABEL_COLUMNS = ("label", "labels", "y")
 NAME_COLUMNS = ("row", "id", "name")
@@ -182,7 +183,7 @@ def values_of_lists(column: Any, name: str, who: str) -> NDArray[Any]:
             raise DataError(
                 f"{who}: column {name!r}: expected lists of one length, got {length} values in row 0 and "
                 f"{lengths[other[0]]} in row {first + int(other[0])}; mend that row, or leave the column out with "
-                f"types={{{name!r}: 'ignore'}} (--set data.types.{name}=ignore)."
+                f"{setting_for(name, 'ignore')}."
             )
         flat.append(chunk.flatten())
         first += len(chunk)

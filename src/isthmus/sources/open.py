@@ -24,6 +24,7 @@ from isthmus.sources.image_file import ResizeBy
 from isthmus.sources.images import IMAGE_SUFFIXES, image_names, open_images
 from isthmus.sources.labels import read_labels
 from isthmus.sources.lists import chosen_lists, list_names, open_lists
+from isthmus.sources.magic import check_named
 from isthmus.sources.shards import ShardedSource, check_one_kind, shard_names, shards_note
 from isthmus.sources.sparse import SparseSource
 from isthmus.sources.table import (
@@ -39,7 +40,7 @@ READABLE = (
     "a folder of images, sounds or shards, one image (.png, .jpg, .bmp, .gif, .tif, .webp), one sound (.wav, .flac, "
     ".ogg, .mp3), .npy, .npz, IDX (plain or .gz), or a table (.csv, .tsv, .txt, .parquet, .arrow, .feather)"
 )  # fmt: skip
-SHARD_SUFFIXES = (".npy", ".csv", ".tsv", *ARROW_SUFFIXES)
+SHARD_SUFFIXES = (".npy", ".csv", ".tsv", ".csv.gz", ".tsv.gz", *ARROW_SUFFIXES)
 """Files of which a folder may hold many as one source."""
 PathKind = Literal["images", "sounds", "rows"]
 
@@ -108,6 +109,8 @@ def open_source(
     kind = kind_of(place)
     rows = _Wanted(labels_path, sample_shape, row_kind, types, array)
     try:
+        if place.is_file():
+            check_named(place)
         if kind == "sounds":
             check_sound(place, row_kind, resize)
             source = open_audio(place, labels=labels_path, strict=strict, **(sound or {}))
@@ -197,13 +200,14 @@ def _with_others(source: Source, path: Path, kind: PathKind, strict: bool) -> So
     counts = _counts(path) if path.is_dir() else {}
     if "rows" in counts and kind != "rows":  # labels and the like lie beside images and sounds
         counts["rows"] = len(shard_names(path, (".npy", *ARROW_SUFFIXES)))
-    nouns = {"images": "image", "sounds": "sound", "rows": "other data"}
-    others = [f"{n:,} files of {nouns[each]}" for each, n in counts.items() if n and each != kind]
+    nouns = {"images": "image file", "sounds": "sound file", "rows": "data file"}
+    words = {each: f"{n:,} {nouns[each]}{'s' * (n != 1)}" for each, n in counts.items() if n}
+    others = [word for each, word in words.items() if each != kind]
     if not others:
         return source
     if strict:
         raise SourceError(
-            f"{path}: expected files of one kind, got {counts[kind]:,} of {nouns[kind]} beside {' and '.join(others)}; "
+            f"{path}: expected files of one kind, got {words[kind]} beside {' and '.join(others)}; "
             f"move them apart, or leave the others out with data.strict=false."
         )
     note = f"Left out: {' and '.join(others)} in the folder."

@@ -157,14 +157,14 @@ def natural(name: str) -> list[tuple[bool, int, str]]:
 
 
 def check_one_kind(folder: Path, names: Sequence[str]) -> str:
-    """The one ending of all shards of a folder.
+    """The one ending of all shards of a folder, that of gzip aside.
 
     Raises
     ------
     SourceError
         Files of several endings.
     """
-    endings = Counter(Path(name).suffix.lower() for name in names)
+    endings = Counter(Path(name.lower().removesuffix(".gz")).suffix for name in names)
     if len(endings) > 1:
         got = " and ".join(f"{n:,} {ending}" for ending, n in endings.most_common())
         raise SourceError(

@@ -24,7 +24,7 @@ from isthmus.sources.shards import shards_note
 from isthmus.sources.table_types import Found, infer_columns
 from isthmus.sources.table_values import Values, values_of
 
-TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 ARROW_SUFFIXES = (".parquet", ".arrow", ".feather")
 TABLE_SUFFIXES = (*TEXT_SUFFIXES, *ARROW_SUFFIXES)
 """Files that hold tables."""
@@ -273,7 +273,7 @@ def open_table(path: Path, *, types: Mapping[str, str] | None = None) -> TableSo
     DataError
         Lines of different numbers of fields, or columns of the same name.
     """
-    if path.suffix.lower() in TEXT_SUFFIXES:
+    if path.name.lower().endswith(TEXT_SUFFIXES):
         found = read_delimited(path)
         return TableSource(found.table, types, who=str(path), written=True, told=found.notes)
     return TableSource(read_arrow(path), types, who=str(path))
@@ -299,7 +299,7 @@ def open_tables(folder: Path, names: Sequence[str], *, types: Mapping[str, str] 
         A file of other columns than the first, or of columns of other types; the message names it.
     """
     tables, told = list[Any](), list[str]()
-    written = Path(names[0]).suffix.lower() in TEXT_SUFFIXES
+    written = names[0].lower().endswith(TEXT_SUFFIXES)
     for name in names:
         path = folder / name
         if written:

@@ -121,10 +121,26 @@ def infer_columns(
     said = [f"{name!r} ({type_})" for name, type_ in given.items() if type_ != "ignore"]
     if said:
         notes.append(f"Set by data.types: {', '.join(said)}.")
+    if not columns and constants and len(constants) == len(table.column_names):
+        names = ", ".join(repr(one.column.name) for one in constants)
+        raise DataError(
+            f"{who}: expected columns to learn from, got one value alone in each ({names}); give rows that differ."
+        )
     if not columns:
         reasons = " ".join(notes)
         raise DataError(f"{who}: expected a column to learn from, got none. {reasons}")
     return Found(tuple(columns), tuple(constants), tuple(notes))
+
+
+def setting_for(name: str, type_: str) -> str:
+    """How the type of a column is set at the command line.
+
+    >>> setting_for("age", "count"), setting_for("body.mass", "ignore")
+    ('data.types.age=count', 'data.types."body.mass"=ignore')
+    """
+    plain_name = not any(sign in name for sign in ".=\"'")
+    quoted = name if plain_name else f"'{name}'" if '"' in name else f'"{name}"'
+    return f"data.types.{quoted}={type_}"
 
 
 def _checked_types(types: Mapping[str, str], names: list[str], who: str) -> dict[str, GivenType]:
@@ -308,12 +324,12 @@ def _numbers_and_text(name: str, values: Any, numbers: Any, who: str) -> DataErr
     if numbers.all():
         return DataError(
             f"{who}: column {name!r}: expected numbers or categories, got numbers as text, first "
-            f"{values[int(places[0])].as_py()!r} in row {places[0]}; convert the column to numbers, or give "
-            f"types={{{name!r}: 'continuous'}}."
+            f"{values[int(places[0])].as_py()!r} in row {places[0]}; convert the column to numbers, or set "
+            f"{setting_for(name, 'continuous')}."
         )
     row = int(places[~numbers][0])
     return DataError(
         f"{who}: column {name!r}: expected numbers, got {values[row].as_py()!r} in row {row} "
-        f"({int((~numbers).sum()):,} such in all); mend or empty the cells, or give "
-        f"types={{{name!r}: 'category'}}."
+        f"({int((~numbers).sum()):,} such in all); mend or empty the cells, or set "
+        f"{setting_for(name, 'category')}."
     )
