@@ -52,7 +52,7 @@ def test_a_labels_file_is_no_data(tmp_path):
         open_source(tmp_path / "y")
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.md", b"PAR1"), ("b", b""), ("c.rst", b"hello")])
+@pytest.mark.parametrize(("name", "content"), [("a.md", b"PAR2"), ("b", b""), ("c.rst", b"hello")])
 def test_a_file_of_another_kind(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(
