@@ -128,6 +128,15 @@ class Reading:
         return self._model.scaling.schema
 
     @property
+    def _table_schema(self) -> Schema | None:
+        """The columns as those of a table, named vectors too; None of a model of arrays."""
+        schema, kinds = self._schema, getattr(self, "_kinds", None)
+        if schema.kind == "tables" or kinds is None:
+            return schema if schema.kind == "tables" else None
+        names = tuple(column.name for column in kinds)
+        return Schema("tables", (len(names),), "float64", columns=names, table=kinds)
+
+    @property
     def _names_in(self) -> list[str]:
         """Names of all columns of the fit."""
         names = getattr(self, "feature_names_in_", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -91,7 +92,9 @@ def gaps_of(table: Any, schema: Schema) -> dict[str, NDArray[np.bool_]]:
     return {name: gaps for name, gaps in found.items() if gaps.any()}
 
 
-def with_gaps_filled(table: Any, rows: ArrayLike, schema: Schema) -> Any:
+def with_gaps_filled(
+    table: Any, rows: ArrayLike, schema: Schema, gaps: Mapping[str, NDArray[np.bool_]] | None = None
+) -> Any:
     """A table with the gaps of its columns filled from rows; every other cell is what it was, bit for bit.
 
     Parameters
@@ -102,6 +105,8 @@ def with_gaps_filled(table: Any, rows: ArrayLike, schema: Schema) -> Any:
         ``(n, columns)`` as :class:`~isthmus.sources.TableSource` reads them, a row for each of the table's.
     schema
         That of the source that the columns come from.
+    gaps
+        Where there are gaps, by names of columns; None: wherever :func:`gaps_of` finds some.
 
     Returns
     -------
@@ -121,10 +126,10 @@ def with_gaps_filled(table: Any, rows: ArrayLike, schema: Schema) -> Any:
     filled = {column.name: (column, values[:, at]) for at, column in enumerate(schema.table or ())}
     for constant in schema.constants:
         filled[constant.column.name] = constant.column, np.full(len(values), constant.value)
-    for name, gaps in gaps_of(table, schema).items():
+    for name, mask in (gaps_of(table, schema) if gaps is None else gaps).items():
         column, found = filled[name]
         place = table.column_names.index(name)
-        table = table.set_column(place, name, _filled(table.column(name), gaps, column, found))
+        table = table.set_column(place, name, _filled(table.column(name), mask, column, found))
     return table
 
 
