@@ -106,6 +106,11 @@ class TableSource(Source):
         return self._table
 
     @property
+    def written(self) -> bool:
+        """Whether the table is a file of text, in which numbers stand as text."""
+        return self._written
+
+    @property
     def column_names(self) -> list[str]:
         """All columns of the table, with those that are no part of a row."""
         return self._table.column_names
