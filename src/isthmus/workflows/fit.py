@@ -129,7 +129,7 @@ def prepare(
 ) -> Prepared:
     """Split, fit the preprocessing, replace every ``"auto"``, build and set the weights to begin with."""
     seed = secrets.randbits(32) if config.training.seed is None else config.training.seed
-    config = _with_missing(config, source)
+    config = config.with_data(missing="mask" if masks_gaps(config, source) else "refuse")
     _check_condition(config)
     config = settled_sound(config, source.schema)
     _check_gaps(config)
@@ -485,11 +485,10 @@ def _streaming_notes(
     return notes
 
 
-def _with_missing(config: Config, source: Source) -> Config:
-    """What NaN is, decided: a gap in tables."""
-    if config.data.missing != "auto":
-        return config
-    return config.with_data(missing="mask" if source.schema.kind == "tables" else "refuse")
+def masks_gaps(config: Config, source: Source) -> bool:
+    """Whether NaN is a gap to a fit: of tables, unless something else is asked for."""
+    missing = config.data.missing
+    return source.schema.kind == "tables" if missing == "auto" else missing == "mask"
 
 
 def _check_condition(config: Config) -> None:
