@@ -13,7 +13,7 @@ SMALLEST = 10**6
 """Bytes of the smallest budget: blocks of fewer would be read one by one."""
 SHARE_OF_FREE = 0.5
 """Of the memory that is free, what rows may take where nothing else is said."""
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}  # fmt: skip
+UNITS = {"": 1} | {f"{k}{i}": b**n for n, k in enumerate("KMGT", 1) for i, b in (("", 1000), ("I", 1024))}
 _SIZE = re.compile(r"(?P<number>\d+(\.\d+)?|\.\d+)\s*(?P<unit>[KMGT]?I?)B?", re.IGNORECASE)
 _CGROUP = Path("/sys/fs/cgroup")
 _LIMITS = (

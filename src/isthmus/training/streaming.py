@@ -128,7 +128,7 @@ class StreamedRows(Rows[Tensor]):
                 del places, held  # before the next mixture but one is read
 
     def _batch(self, parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        indices, rows = (torch.cat(each) if len(each) > 1 else each[0] for each in zip(*parts, strict=True))
+        indices, rows = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
         return indices, self._packed.unpacked(rows)
 
     def _mixtures(self, chance: Randomness, stop: Event) -> Generator[tuple[Tensor, Tensor]]:
