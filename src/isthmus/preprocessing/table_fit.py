@@ -275,11 +275,15 @@ def _found(
             f"TableScaling: expected columns that vary, got {len(values)} rows that are all alike; there is nothing "
             "to learn from them, give other rows."
         )
+    knots, scores, low, high = (tuple(each) for each in zip(*found_knots, strict=True))
     maps = Maps(
         method,
         shift,
         scale,
-        *(tuple(each) for each in zip(*found_knots, strict=True)),
+        knots,
+        scores,
+        low,
+        high,
         typical,
         np.concatenate(centres),
         np.maximum(losses, SMALLEST_LOSS),
