@@ -28,6 +28,7 @@ RENAMED = (
     ("Model: code_size", "Autoencoder: n_components"),
     ("Training: epochs", "Autoencoder: max_epochs"),
     ("Training: seed", "Autoencoder: random_state"),
+    ("data.memory", "Autoencoder: memory"),
 )
 """What a config calls otherwise than an estimator."""
 
@@ -64,7 +65,10 @@ def _to_config(params: Mapping[str, Any], seed: int | None) -> tuple[Config, dic
     )
     config = Config(
         data=Data(
-            scaling=params["scaling"], sample_shape=params["sample_shape"], row_kind=params["row_kind"]
+            scaling=params["scaling"],
+            sample_shape=params["sample_shape"],
+            row_kind=params["row_kind"],
+            memory=params["memory"],
         ),
         model=Model(
             kind=params.get("kind", "basic"),
@@ -82,7 +86,7 @@ def _to_config(params: Mapping[str, Any], seed: int | None) -> tuple[Config, dic
 def from_config(config: Config, own: Mapping[str, Factory]) -> dict[str, Any]:
     """An estimator's parameters that spell out a config; the user's own parts from their factories.
 
-    Where a model was trained binds nobody who opens it: its device is "auto" again.
+    Where a model was trained binds nobody who opens it: its device and its memory are "auto" again.
     """
     model, training = config.model, config.training
 
@@ -101,6 +105,7 @@ def from_config(config: Config, own: Mapping[str, Factory]) -> dict[str, Any]:
         "scaling": config.data.scaling,
         "sample_shape": config.data.sample_shape,
         "row_kind": config.data.row_kind,
+        "memory": "auto",
     }
 
 
