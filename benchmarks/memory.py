@@ -123,7 +123,9 @@ def measure(path: Path, memory: str, epochs: int, hidden: int) -> dict[str, floa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", default="1GB", help="of the file")
     parser.add_argument("--memory", default="250MB", help="budget of the rows that are read by block")
     parser.add_argument("--width", type=int, default=64, help="values of a row")
@@ -143,7 +145,9 @@ def main() -> None:
         path = Path(folder) / "rows.npy"
         n_rows = make(path, parse_bytes(asked.size), asked.width, asked.dtype)
         print(f"{n_rows:,} rows of {asked.width} {asked.dtype}, {bytes_text(path.stat().st_size)}")
-        print(f"{'rows':>12} {'peak':>9} {'prepare':>9} {'fit':>9} {'rows/s':>10} {'encoded/s':>10} {'error':>8}")
+        print(
+            f"{'rows':>12} {'peak':>9} {'prepare':>9} {'fit':>9} {'rows/s':>10} {'encoded/s':>10} {'error':>8}"
+        )
         pairs = []
         for _ in range(asked.rounds):
             found = []
@@ -163,7 +167,9 @@ def main() -> None:
             return
         for name, words in (("rows_a_second", "training"), ("encoded_a_second", "encoding")):
             ratios = sorted(a[name] / b[name] for a, b in pairs)
-            print(f"{words}: {statistics.median(ratios):.3f} of in memory ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+            print(
+                f"{words}: {statistics.median(ratios):.3f} of in memory ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            )
 
 
 if __name__ == "__main__":
