@@ -39,6 +39,9 @@ class TableScaling(Preprocessing):
 
     The way back takes the most probable category, booleans from 1/2 on, and rounds what was whole.
     With ``"quantile"`` values beyond the training rows' come back as the nearest of them.
+    A value that 2 % of the rows share, and 5 rows, comes back from all scores between the normal quantiles
+    of the share of rows below it and of that with its own: the column's quantile function, whose steps
+    are flat there.
 
     Parameters
     ----------

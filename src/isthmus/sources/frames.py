@@ -86,6 +86,69 @@ def frame_like(table: Any, like: object) -> Any:
     return table
 
 
+def empty_like(frame: Any) -> Any:
+    """A frame without its rows: its library, its columns and their types.
+
+    >>> empty_like(pa.table({"a": [1]})).num_rows
+    0
+    """
+    library = type(frame).__module__.partition(".")[0]
+    if library == "pandas":
+        return frame.iloc[:0].copy()
+    if library == "polars":
+        return frame.clear()
+    table = table_from(frame, "frame")
+    return table.slice(0, 0)
+
+
+def stacked(first: Any, second: Any, who: str) -> Any:
+    """The rows of two frames, one frame like the first: its library, its columns.
+
+    Raises
+    ------
+    DataError
+        Something that is no frame, or a column of the first that the second does not have.
+
+    Examples
+    --------
+    >>> stacked(pa.table({"a": [1]}), pa.table({"b": [0], "a": [2]}), "rows").to_pydict()
+    {'a': [1, 2]}
+    """
+    top, below = table_from(first, who), table_from(second, who)
+    missing = [name for name in top.column_names if name not in below.column_names]
+    if missing:
+        raise DataError(
+            f"{who}: expected {len(top.column_names)} columns in both frames, got none named "
+            f"{', '.join(map(repr, missing))} in the second; add what is missing, empty where nothing is known."
+        )
+    rows = pa.concat_tables([top, below.select(top.column_names)], promote_options="permissive")
+    return frame_like(rows, first)
+
+
+def with_columns(frame: Any, columns: Any) -> Any:
+    """A frame with some of its columns exchanged, everything else as it is, the very types if they can hold it.
+
+    Parameters
+    ----------
+    frame
+        Of pandas, polars or pyarrow; it stays as it is.
+    columns
+        An Arrow table of columns that the frame has, with as many rows.
+    """
+    library = type(frame).__module__.partition(".")[0]
+    if library == "pandas":
+        changed, new = frame.copy(), _pandas_like(columns, frame)
+        for name in new.columns:
+            changed[name] = new[name]
+        return changed
+    if library == "polars":
+        return frame.with_columns(_polars_like(columns, frame))
+    table = table_from(frame, "frame")
+    for name in columns.column_names:
+        table = table.set_column(table.column_names.index(name), name, columns.column(name))
+    return table
+
+
 def _names(frame: Any) -> list[Any]:
     if isinstance(frame, (pa.Table, pa.RecordBatch)):
         return list(frame.schema.names)

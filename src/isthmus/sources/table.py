@@ -101,6 +101,11 @@ class TableSource(Source):
         return (*first, *self._read[1])
 
     @property
+    def table(self) -> Any:
+        """The Arrow table as it came: all columns, with those that are no part of a row."""
+        return self._table
+
+    @property
     def column_names(self) -> list[str]:
         """All columns of the table, with those that are no part of a row."""
         return self._table.column_names
