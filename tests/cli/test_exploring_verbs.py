@@ -24,7 +24,7 @@ def test_samples_of_a_gaussian_code(place: Path, isthmus: Command) -> None:
     assert done.json == {
         "notes": [],
         "output": "new.npy", "rows": 7, "dtype": "float64", "shape": [7, 5],
-        "prior": "standard normal", "seed": 3,
+        "prior": "standard normal", "seed": 3, "noise": False,
     }  # fmt: skip
     fitted = open_model("gaussian.safetensors")
     expected = fitted.scaling.to_data(sample(Inference(fitted), 7, StandardNormal(3), seed=3))

@@ -275,5 +275,7 @@ def test_a_row_that_is_not_finite_is_named_by_its_source_and_its_own_number(valu
     told = inference(rows)
     rows[BATCH + 104, 2] = value
     for source in (ArraySource(rows, who="x.npy"), Subset(ArraySource(rows, who="x.npy"), np.arange(ROWS))):
-        with pytest.raises(DataError, match=rf"^x\.npy: .* got {what} in row {BATCH + 104}, column 2; remove"):
+        with pytest.raises(
+            DataError, match=rf"^x\.npy: .* got {what} in row {BATCH + 104}, column 2; remove"
+        ):
             told.encode(source)

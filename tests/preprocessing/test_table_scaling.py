@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.stats import ks_2samp, norm
 
 from isthmus.errors import ArtifactError, DataError, ParameterError
 from isthmus.preprocessing import Scaling, TableScaling, from_state
@@ -88,6 +88,32 @@ def test_quantiles_become_normal_scores() -> None:
     for place in (0, 6):
         ranks = (values[:, 0 if place == 0 else 4].argsort().argsort() + 0.5) / len(values)
         np.testing.assert_allclose(model[:, place], norm.ppf(ranks), atol=0.05)
+
+
+@pytest.mark.parametrize("n", [300, 4000])
+def test_scores_drawn_at_random_are_a_heap_as_often_as_rows_are(n: int) -> None:
+    """Quantile maps turn normal numbers into the column's own distribution, what many rows share included."""
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random(n) < 0.3, 0.0, rng.normal(size=n))
+    values[rng.random(n) < 0.1] = 1.0
+    values[rng.random(n) < 0.1] = values.max()
+    scaling = TableScaling.fit(ArraySource(values[:, None]), np.arange(n), method="quantile")
+    even = norm.ppf((np.arange(100_000) + 0.5) / 100_000)[:, None]
+    drawn = scaling.to_data(even)[:, 0]
+    for heap in (0.0, 1.0, values.max()):
+        assert np.mean(drawn == heap) == pytest.approx(np.mean(values == heap), abs=1e-3)
+    assert ks_2samp(drawn, values).statistic < 0.01
+    # Values of a few rows are no heap: numbers between them can come, too.
+    assert len(np.unique(drawn)) > n
+
+
+def test_a_scaling_from_before_heaps_opens() -> None:
+    scaling = fitted()
+    described, arrays_ = scaling.to_state()
+    del arrays_["low"], arrays_["high"]
+    opened = from_state(described, arrays_)
+    rows = scaling.to_model(table())
+    assert np.array_equal(opened.to_data(rows), scaling.to_data(rows), equal_nan=True)
 
 
 @given(
@@ -209,6 +235,9 @@ def test_a_state_without_a_type_is_a_plain_scaling() -> None:
         lambda d, a: a.update(scale=0 * a["scale"]),
         lambda d, a: a.update(knots=a["knots"][::-1].copy()),
         lambda d, a: a.update(scores=a["scores"].astype(np.float32)),
+        lambda d, a: a.update(low=a["low"] + 1),
+        lambda d, a: a.update(high=a["high"][1:]),
+        lambda d, a: a.update(high=a["high"] + 10),
         lambda d, a: a.update(n_knots=a["n_knots"][::-1].copy()),
         lambda d, a: a.update(n_knots=-a["n_knots"]),
         lambda d, a: a.update(centre=a["centre"][1:]),

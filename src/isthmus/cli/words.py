@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from isthmus.artifact import FittedModel
     from isthmus.config import Config
@@ -133,8 +133,53 @@ def rows_words(output: str, n_written: int, rows: Any, schema: Schema | None = N
     if schema is not None and schema.audio is not None and not output.lower().endswith(".npy"):
         each = "" if n_written == 1 else "each "
         return f"{output}: {many(n_written, 'sound')}, {each}{schema.audio.describe()}"
-    some = "" if n_written == len(rows) else f" (the first of {len(rows):,})"
+    some = "" if n_written == rows.shape[0] else f" (the first of {rows.shape[0]:,})"
     each = "value" if schema is not None and schema.kind == "vectors" else "column"
     if output.lower().endswith((".csv", ".tsv", ".parquet", ".arrow", ".feather")):
         return f"{output}: {many(n_written, 'row')} of {many(rows.shape[-1], each)}"
     return f"{output}: {n_written:,} of shape {' x '.join(map(str, rows.shape[1:]))}, {rows.dtype}{some}"
+
+
+def quality_lines(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was measured of made rows, as ``docs/metrics.md`` has it, in a few lines.
+
+    >>> near = {"copies": 0, "closest_training_median": 0.12, "nearer_training_share": None}
+    >>> quality_lines({"fidelity": {"training": None}, "usefulness": None, "privacy": near})
+    [('copies', 'none of a training row'), ('closest', 'a training row at 0.12 in the median')]
+    """
+    from isthmus.cli.output import number
+
+    fidelity, useful, near = (quality[key] for key in ("fidelity", "usefulness", "privacy"))
+    lines: list[tuple[str, str]] = []
+    for about, key in (("shapes", "column_shapes"), ("trends", "pair_trends")):
+        likeness = {name: None if each is None else each[key] for name, each in fidelity.items()}
+        if likeness["training"] is None:
+            continue
+        said = f"{likeness['training']:.3f} like the training rows (1 is alike)"
+        if likeness.get("held_out") is not None and likeness.get("real") is not None:
+            said += (
+                f"; {likeness['held_out']:.3f} like held-out rows, real training rows {likeness['real']:.3f}"
+            )
+        lines.append((about, said))
+    if useful is not None:
+        said = f"{useful['measure']} {useful['made']:.3f} of {useful['target']!r} learned from them"
+        lines.append(
+            ("use", f"{said}, {useful['real']:.3f} from as many real rows ({useful['rows']:,} rows)")
+        )
+    copies = near["copies"]
+    said = (
+        f"{copies:,} of {many(quality['rows'], 'row')} equal a training row"
+        if copies
+        else "none of a training row"
+    )
+    if copies and near["held_out_copies"] is not None:
+        said += f" ({near['held_out_copies']:,} of {quality['held_out_rows']:,} held-out rows do)"
+    lines.append(("copies", said))
+    said = f"a training row at {number(near['closest_training_median'])} in the median"
+    if near["nearer_training_share"] is not None:
+        said += (
+            f", for held-out rows at {number(near['held_out_closest_training_median'])}; "
+            f"{near['nearer_training_share']:.2f} are nearer to training than to held-out rows (0.50 is ideal)"
+        )
+    lines.append(("closest", said))
+    return lines

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from isthmus.config.description import Description, description, numpy_scalars, within
 from isthmus.errors import ParameterError
+from isthmus.memory import parse_bytes
 
 Side = Annotated[int, numpy_scalars, within("[1, inf)", "It is a side in pixels or a count.")]
 
@@ -43,6 +44,15 @@ def _as_types(value: Any) -> Any:
 
 
 Types = Annotated[dict[str, ColumnChoice], BeforeValidator(_as_types)]
+
+
+def _checked_size(value: int | str) -> int | str:
+    if value != "auto":
+        parse_bytes(value, "data.memory")
+    return value
+
+
+Size = Annotated[int | str, numpy_scalars, AfterValidator(_checked_size)]
 
 
 @description
@@ -85,6 +95,11 @@ class Data(Description):
     strict
         Whether a file that cannot be read among others is refused. Otherwise it is left out, and a
         note names it.
+    memory
+        What rows may take of the memory: ``"2GB"``, ``"500MB"``, ``"1.5GiB"`` or a number of bytes. Rows that fit
+        are held; others are read by block, in every pass anew, and their order in the file then matters:
+        see :class:`isthmus.training.streaming.StreamedRows`. ``"auto"``: half of what is free, rounded down to a
+        power of two; where that decides, it is written down as the bytes that it was.
     sound_rate
         Hz that sounds are brought to; None for the most common rate of the files. This and all below is for
         sounds alone; see :func:`isthmus.sources.audio.open_audio`.
@@ -123,6 +138,7 @@ date, ignore, got 'catgory'; choose one of them.
     resize: tuple[Side, Side] | None = None
     resize_by: Literal["stretch", "crop", "pad"] = "stretch"
     strict: bool = False
+    memory: Size = "auto"
     sound_rate: Rate | None = None
     channels: Literal["auto", "mono", "all"] = "auto"
     window_seconds: Seconds | None = None

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from isthmus.errors import DataError
-from isthmus.preprocessing.scaling_fit import used_rows
+from isthmus.preprocessing.scaling_fit import n_used, used_rows
 from isthmus.schema import Column, Schema
 from isthmus.shapes import Block, Layout
 from isthmus.sources.base import Indices, Source
 
 N_KNOTS = 256
 """Knots of a quantile map, at most: half of them equally far apart in rank, half in normal score."""
+HEAP_SHARE, HEAP_ROWS = 0.02, 5
+"""Share of the rows, and rows, from which on a value is a heap: as zero of what is mostly nothing, or round numbers."""
 MOST_ROWS = 200_000
 """Rows from which quantiles are found, at most, evenly spaced."""
 LARGEST = 1e150
@@ -46,6 +48,10 @@ class Maps:
     """Values in data units at the knots of each column, strictly rising; none where there is no quantile map."""
     scores: tuple[Array, ...]
     """Model units at the knots, strictly rising; float32 holds them, so that a knot comes back exactly."""
+    low: tuple[Array, ...]
+    """Lowest model units that come back as the value of the knot; the score itself but of heaps."""
+    high: tuple[Array, ...]
+    """Highest ones; the intervals of two knots have no more than an end in common."""
     typical: Array
     """Best constant in data units, ``(columns,)``: the median, or the place of the mode."""
     centre: Array
@@ -62,7 +68,8 @@ class Maps:
     def backward(self, place: int, scores: Array) -> Array:
         """A column of numbers in data units; NaN stays."""
         if len(self.knots[place]):
-            return np.interp(scores, self.scores[place], self.knots[place])
+            ends = np.stack([self.low[place], self.high[place]], axis=1).ravel()
+            return np.interp(scores, ends, np.repeat(self.knots[place], 2))
         return scores * self.scale[place] + self.shift[place]
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -72,6 +79,8 @@ class Maps:
             "scale": self.scale,
             "knots": np.concatenate([*self.knots, np.empty(0)]),
             "scores": np.concatenate([*self.scores, np.empty(0)]),
+            "low": np.concatenate([*self.low, np.empty(0)]),
+            "high": np.concatenate([*self.high, np.empty(0)]),
             "n_knots": np.array([len(knots) for knots in self.knots], np.int64),
             "typical": self.typical,
             "centre": self.centre,
@@ -96,16 +105,22 @@ class Maps:
         total = int(counts.sum())
         if total > N_KNOTS * n:
             raise ValueError("there are too many knots")
-        knots, scores = (arrays[name] for name in ("knots", "scores"))
-        for name, array in (("knots", knots), ("scores", scores)):
+        names = ("knots", "scores", "low", "high")
+        # Models from before heaps were told have scores alone.
+        listed = {name: arrays[name] for name in names[:2]}
+        listed |= {name: arrays.get(name, arrays["scores"]) for name in names[2:]}
+        for name, array in listed.items():
             _check_array(name, array, (total,))
         ends = np.cumsum(counts)[:-1]
+        knots, scores, low, high = (tuple(np.split(listed[name], ends)) for name in names)
         maps = cls(
             cast("Known", method),
             arrays["shift"],
             arrays["scale"],
-            tuple(np.split(knots, ends)),
-            tuple(np.split(scores, ends)),
+            knots,
+            scores,
+            low,
+            high,
             arrays["typical"],
             arrays["centre"],
             arrays["constant_loss"],
@@ -114,6 +129,9 @@ class Maps:
             raise ValueError("a scale or a loss is too small")
         if any((np.diff(one) <= 0).any() for one in (*maps.knots, *maps.scores)):
             raise ValueError("knots do not rise")
+        for one, first, last in zip(maps.scores, maps.low, maps.high, strict=True):
+            if (first > one).any() or (one > last).any() or (last[:-1] > first[1:]).any():
+                raise ValueError("heaps overlap")
         wants = [method == "quantile" and column.categories is None for column in columns]
         if [len(one) > 0 for one in maps.knots] != wants:
             raise ValueError("knots are of the wrong columns")
@@ -174,21 +192,29 @@ def _check_finite(values: Array, columns: Sequence[Column], *, allows_gaps: bool
 
 
 def fit_columns(
-    source: Source, rows: Indices, sample_weight: NDArray[Any] | None, method: Known, *, allows_gaps: bool
+    source: Source,
+    rows: Indices | None,
+    sample_weight: NDArray[Any] | None,
+    method: Known,
+    *,
+    allows_gaps: bool,
 ) -> tuple[Maps, tuple[str, ...]]:
     """The maps of all columns, and notes for people; see :class:`isthmus.preprocessing.table_scaling.TableScaling`."""
     columns = columns_of(source.schema)
-    rows, given = used_rows(rows, sample_weight, "TableScaling")
-    weights = np.ones(len(rows)) if given is None else given.astype(np.float64)
-    if len(rows) > MOST_ROWS:
-        chosen = np.linspace(0, len(rows) - 1, MOST_ROWS).round().astype(np.int64)
-        rows, weights = rows[chosen], weights[chosen]
-    values = np.empty((len(rows), len(columns)))
+    rows, given = used_rows(source, rows, sample_weight, "TableScaling")
+    n_rows = n_used(source, rows)
+    if n_rows > MOST_ROWS:
+        chosen = np.linspace(0, n_rows - 1, MOST_ROWS).round().astype(np.int64)
+        rows, given = chosen if rows is None else rows[chosen], None if given is None else given[chosen]
+        n_rows = MOST_ROWS
+    weights = np.ones(n_rows) if given is None else given.astype(np.float64)
+    values = np.empty((n_rows, len(columns)))
     step = max(1, _BLOCK_VALUES // len(columns))
-    for start in range(0, len(rows), step):
-        block = source.read(rows[start : start + step]).astype(np.float64)
+    for start in range(0, n_rows, step):
+        part = slice(start, min(start + step, n_rows))
+        block = source.read(part if rows is None else rows[part]).astype(np.float64)
         check_values(block, columns, allows_gaps=allows_gaps)
-        values[start : start + step] = block
+        values[part] = block
     return _found(values, weights, columns, method, jointly=source.schema.kind == "vectors")
 
 
@@ -197,7 +223,8 @@ def _found(
 ) -> tuple[Maps, tuple[str, ...]]:
     n = len(columns)
     shift, scale, typical, losses = np.zeros(n), np.ones(n), np.zeros(n), np.ones(n)
-    knots, scores = [np.empty(0)] * n, [np.empty(0)] * n
+    none = np.empty(0)
+    found_knots: list[tuple[Array, Array, Array, Array]] = [(none, none, none, none)] * n
     centres: list[Array] = []
     constant: list[str] = []
     if method == "range" and jointly:
@@ -232,8 +259,8 @@ def _found(
         if len(found) == 1:
             constant.append(column.name)
         if method == "quantile":
-            knots[place], scores[place] = quantile_knots(found, shares)
-            moved = np.interp(found, knots[place], scores[place])
+            found_knots[place] = quantile_knots(found, shares, (shares >= HEAP_SHARE) & (counts >= HEAP_ROWS))
+            moved = np.interp(found, *found_knots[place][:2])
         else:
             if method == "standardise":
                 shift[place], scale[place] = _moments(found, shares)
@@ -248,12 +275,15 @@ def _found(
             f"TableScaling: expected columns that vary, got {len(values)} rows that are all alike; there is nothing "
             "to learn from them, give other rows."
         )
+    knots, scores, low, high = (tuple(each) for each in zip(*found_knots, strict=True))
     maps = Maps(
         method,
         shift,
         scale,
-        tuple(knots),
-        tuple(scores),
+        knots,
+        scores,
+        low,
+        high,
         typical,
         np.concatenate(centres),
         np.maximum(losses, SMALLEST_LOSS),
@@ -261,31 +291,48 @@ def _found(
     return maps, _notes(constant, n)
 
 
-def quantile_knots(values: Array, shares: Array) -> tuple[Array, Array]:
+def quantile_knots(
+    values: Array, shares: Array, is_heap: NDArray[np.bool_]
+) -> tuple[Array, Array, Array, Array]:
     """Knots of the map to normal scores, from different values in order and the share of each.
 
     The score of a value is the normal quantile of the share below it and half of its own; both ends are
-    knots. Returned are values and scores, both strictly rising.
+    knots, and heaps are. Returned are values and scores, both strictly rising, and the lowest and the
+    highest score that stand for the value: of a heap the quantiles of the share below it, and of that with
+    its own, so that a number drawn at random is it as often as rows are; of others the score.
 
     Examples
     --------
-    >>> values, scores = quantile_knots(np.array([0.0, 1.0]), np.array([0.5, 0.5]))
-    >>> values.tolist(), scores.round(3).tolist()
-    ([0.0, 1.0], [-0.674, 0.674])
+    >>> values, scores, low, high = quantile_knots(
+    ...     np.array([0.0, 1.0, 2.0]), np.array([0.5, 0.25, 0.25]), np.array([True, False, False])
+    ... )
+    >>> values.tolist(), scores.round(3).tolist(), high.round(3).tolist()
+    ([0.0, 1.0, 2.0], [-0.674, 0.319, 1.15], [0.0, 0.319, 1.15])
     """
-    middle = np.cumsum(shares) - shares / 2
-    exact = ndtri(np.clip(middle, 1e-15, 1 - 1e-15))
+    upto = np.cumsum(shares)
+    middle = upto - shares / 2
+    exact, low, high = (ndtri(np.clip(each, 1e-15, 1 - 1e-15)) for each in (middle, upto - shares, upto))
     kept = np.arange(len(values))
     if len(values) > N_KNOTS:
-        ranks = np.linspace(middle[0], middle[-1], N_KNOTS // 2)
-        heights = np.linspace(exact[0], exact[-1], N_KNOTS // 2)
-        places = [np.searchsorted(middle, ranks), np.searchsorted(exact, heights), [0, len(values) - 1]]
-        kept = np.unique(np.clip(np.concatenate(places), 0, len(values) - 1).astype(np.int64))
-        if len(kept) > N_KNOTS:  # both ends may come on top
-            kept = np.delete(kept, [1, 2][: len(kept) - N_KNOTS])
+        heaps = np.flatnonzero(is_heap)
+        n = (N_KNOTS - len(heaps)) // 2
+        ranks = np.linspace(middle[0], middle[-1], n)
+        heights = np.linspace(exact[0], exact[-1], n)
+        places = [np.searchsorted(middle, ranks), np.searchsorted(exact, heights)]
+        chosen = np.unique(np.clip(np.concatenate(places), 0, len(values) - 1).astype(np.int64))
+        ends = np.array([0, len(values) - 1])
+        # Both ends, and all heaps, may come on top.
+        others = np.setdiff1d(chosen, np.concatenate([ends, heaps]))[: N_KNOTS - 2 - len(heaps)]
+        kept = np.unique(np.concatenate([ends, heaps, others]))
     scores = exact[kept].astype(np.float32).astype(np.float64)
     rises = np.concatenate([[True], np.diff(scores) > 0])
-    return values[kept][rises], scores[rises]
+    kept, scores = kept[rises], scores[rises]
+    low = np.where(is_heap[kept], np.minimum(low[kept], scores), scores)
+    high = np.where(is_heap[kept], np.maximum(high[kept], scores), scores)
+    # Beyond the ends every score stands for the end.
+    low[0], high[-1] = scores[0], scores[-1]
+    low[1:] = np.maximum(low[1:], high[:-1])
+    return values[kept], scores, low, high
 
 
 def _moments(values: Array, shares: Array) -> tuple[float, float]:

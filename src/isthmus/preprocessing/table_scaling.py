@@ -39,6 +39,9 @@ class TableScaling(Preprocessing):
 
     The way back takes the most probable category, booleans from 1/2 on, and rounds what was whole.
     With ``"quantile"`` values beyond the training rows' come back as the nearest of them.
+    A value that 2 % of the rows share, and 5 rows, comes back from all scores between the normal quantiles
+    of the share of rows below it and of that with its own: the column's quantile function, whose steps
+    are flat there.
 
     Parameters
     ----------
@@ -88,7 +91,7 @@ class TableScaling(Preprocessing):
     def fit(
         cls,
         source: Source,
-        rows: Indices,
+        rows: Indices | None = None,
         sample_weight: NDArray[Any] | None = None,
         *,
         method: Method = "auto",
@@ -101,7 +104,7 @@ class TableScaling(Preprocessing):
         source
             A table, or vectors.
         rows
-            Indices of the training rows.
+            Indices of the training rows; None are all rows.
         sample_weight
             One number a row, 0 or larger; k is k repetitions of the row.
         method
