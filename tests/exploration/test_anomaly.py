@@ -123,7 +123,7 @@ def test_a_column_that_was_always_the_same_counts_but_does_not_outweigh() -> Non
         ((28, 28, 1), "pictures", 25, "rows 0-5, columns 0-5", "rows 24-27, columns 24-27"),
         ((9, 5, 3), "pictures", 15, "rows 0-1, columns 0-1", "rows 8, columns 4"),
         ((100, 2), "sequences", 25, "steps 0-3", "steps 96-99"),
-        ((10, 1), "sequences", 10, "steps 0", "steps 9"),
+        ((10, 1), "sequences", 10, "step 0", "step 9"),
         ((6,), "vectors", 6, "column 0", "column 5"),
     ],
 )

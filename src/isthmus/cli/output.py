@@ -127,10 +127,22 @@ def _print_columns(columns: Sequence[Mapping[str, Any]]) -> None:
     rows: list[list[str]] = []
     for each in columns[:MOST_COLUMNS]:
         found = [each["error"], each["constant"], *([each.get("hidden")] if hidden else [])]
-        rows.append([cut(each["name"], 26), *(number(value) for value in found)])
+        said = map(_days if each["type"] == "date" else number, found)
+        rows.append([cut(each["name"], 26), *said])
     if len(columns) > MOST_COLUMNS:
         rows.append([f"... {len(columns) - MOST_COLUMNS} more", *[""] * (len(header) - 1)])
     print_table(header, rows)
+
+
+def _days(seconds: float | None) -> str:
+    """How far dates are apart, in words: days, or seconds below an hour.
+
+    >>> _days(129600.0), _days(30.0), _days(None)
+    ('1.5 days', '30 s', '-')
+    """
+    if seconds is None:
+        return "-"
+    return f"{number(seconds / 86400)} days" if seconds >= 3600 else f"{number(seconds)} s"
 
 
 def sound_words(metrics: Mapping[str, Any]) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.utils.validation import (
     _check_sample_weight,  # pyright: ignore[reportPrivateUsage]
     validate_data,
@@ -19,7 +20,7 @@ from isthmus.artifact import FittedModel
 from isthmus.errors import DataError, DataWarning, ParameterError
 from isthmus.schema import Column, Kind, Schema
 from isthmus.shapes import n_values, shape_text
-from isthmus.sources import ArraySource, Source, TableSource, conform, table_of
+from isthmus.sources import ArraySource, Source, SparseSource, TableSource, conform, table_of
 from isthmus.sources.arrow import is_number, pc
 from isthmus.sources.frames import empty_like, frame_like, is_frame, joined, table_from
 from isthmus.sources.table_out import array_of
@@ -32,8 +33,8 @@ NAMED = ("pandas", "polars")
 class Reading:
     """Rows in and out of an estimator: arrays as they are, frames as frames again.
 
-    A frame is a table, whose columns are of several types, where a column holds something other than
-    numbers, or a gap, or where ``missing="mask"``; otherwise its rows are vectors with names. Columns are
+    A sparse matrix is vectors. A frame is a table, whose columns are of several types, where a column holds
+    something other than numbers, or a gap, or where ``missing="mask"``; otherwise its rows are vectors with names. Columns are
     put in order by their names.
     """
 
@@ -47,6 +48,8 @@ class Reading:
         self, X: Any, *, reset: bool, row_kind: RowKind = "auto", labels: ArrayLike | None = None
     ) -> Source:
         """Rows as a source, checked as scikit-learn asks; of the kind of the last fit unless ``reset``."""
+        if sparse.issparse(X) and (self._schema.kind if not reset else row_kind) in ("auto", "vectors"):
+            return self._sparse_source(X, reset=reset, labels=labels)
         frame = table_from(X, "Autoencoder") if is_frame(X) else None
         if reset:
             self._like = None if frame is None else empty_like(X)
@@ -59,6 +62,19 @@ class Reading:
             return self._conformed(X, frame, self._labels(labels, len(X)))
         ordered = X if reset or frame is None else self._in_order(X, frame)
         return self._array_source(ordered, reset=reset, row_kind=row_kind, labels=labels)
+
+    def _sparse_source(self, X: Any, *, reset: bool, labels: ArrayLike | None) -> SparseSource:
+        """Rows of a sparse matrix, made dense a block at a time."""
+        if reset:
+            self._like = self._kinds = None
+        rows: Any = validate_data(self, X, reset=reset, dtype="numeric", accept_sparse="csr")  # pyright: ignore[reportArgumentType]
+        if reset and self.sample_shape is not None:
+            raise ParameterError(
+                f"Autoencoder: a sparse matrix holds vectors, got sample_shape={self.sample_shape}. Leave it out, or "
+                "give a dense array."
+            )
+        own = labels if reset else self._labels(labels, rows.shape[0])
+        return SparseSource(rows, labels=own, who="Autoencoder")
 
     def _array_source(
         self, X: Any, *, reset: bool, row_kind: RowKind, labels: ArrayLike | None

@@ -79,7 +79,8 @@ def _patches(height: int, width: int, channels: int) -> Regions:
 
 def _stretches(steps: int, channels: int) -> Regions:
     length = math.ceil(steps / STRETCHES)
-    names = tuple(f"steps {_range(number, length, steps)}" for number in range(math.ceil(steps / length)))
+    ranges = [_range(number, length, steps) for number in range(math.ceil(steps / length))]
+    names = tuple(f"step{'s' * ('-' in each)} {each}" for each in ranges)
     return Regions(np.tile(np.arange(steps) // length, channels), names, MOST_PLACES)
 
 

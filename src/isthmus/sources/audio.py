@@ -6,6 +6,7 @@ import os
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -116,6 +117,13 @@ class AudioSource(Source):
             piece = self._samples(int(self._file_of[numbers[at]]))[start : start + audio.window]
             result[at, : len(piece)] = piece
         return result
+
+    @cached_property
+    def row_names(self) -> NDArray[Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The file and the second at which each window begins: ``"a.wav@0.500s"``."""
+        names = [self._files[int(file)].name for file in self._file_of]
+        starts = self._start / self._audio.rate
+        return np.array([f"{name}@{start:.3f}s" for name, start in zip(names, starts, strict=True)])
 
     def _numbers(self, rows: slice | Indices) -> Indices:
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import final
+from functools import cached_property
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +34,14 @@ class Subset(Source):
     def __init__(self, source: Source, rows: Indices) -> None:
         self.name, self.schema = source.name, source.schema
         self.labels = None if source.labels is None else source.labels[rows]
-        self.row_names = None if source.row_names is None else source.row_names[rows]
         self.notes = source.notes
         self._source, self._rows = source, rows
+
+    @cached_property
+    def row_names(self) -> NDArray[Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """What each row is called where it comes from; looked up when first asked for."""
+        names = self._source.row_names
+        return None if names is None else names[self._rows]
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -12,16 +12,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.feather as arrow_feather
 import pyarrow.parquet as arrow_parquet
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from isthmus.errors import DataError, SourceError
 from isthmus.schema import Column, Constant, Schema
+from isthmus.sources.arrow import is_text, pc, plain
 from isthmus.sources.base import Indices, Rows, Source
 from isthmus.sources.delimited import check_unique, read_delimited
 from isthmus.sources.frames import table_from
 from isthmus.sources.labels import labels_of
 from isthmus.sources.shards import shards_note
-from isthmus.sources.table_types import Found, infer_columns
+from isthmus.sources.table_types import Found, infer_columns, is_id
 from isthmus.sources.table_values import Values, values_of
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
@@ -125,6 +126,26 @@ class TableSource(Source):
     def column_names(self) -> list[str]:
         """All columns of the table, with those that are no part of a row."""
         return self._table.column_names
+
+    @cached_property
+    def row_names(self) -> NDArray[Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """What an identifier calls each row, or None where the table has none.
+
+        It is the first column that is no part of the rows, is named like an identifier and differs in every row.
+
+        >>> TableSource(
+        ...     pa.table({"customer_id": ["c7", "c3", "c5"], "age": [1.5, 2.5, 3.5]})
+        ... ).row_names.tolist()
+        ['c7', 'c3', 'c5']
+        """
+        for name in self.column_names:
+            if name in (self.schema.columns or ()) or not is_id(name):
+                continue
+            values = plain(self._table.column(name))
+            named = is_text(values.type) or pa.types.is_integer(values.type)
+            if named and not values.null_count and pc.count_distinct(values).as_py() == len(values):
+                return values.cast(pa.string()).to_numpy(zero_copy_only=False).astype(str)
+        return None
 
     def numbers(self) -> Values:
         """The whole table as ``(rows, columns)`` of float64, whatever the numbers mean; NaN for gaps.

@@ -205,7 +205,7 @@ def _text_column(name: str, values: Any, dtype: str, who: str, written: bool) ->
             note = f"Column {name!r}: dates are read as {forms[0]}; {others} would fit as well."
             return Column(name, "date", dtype, form=forms[0]), [note] if others else []
     n, differ = len(there), n_words == len(there)
-    if differ and n > 2 and _is_id(name):
+    if differ and n > 2 and is_id(name):
         raise _LeftOut("it is an identifier: it is named like one, and all its values differ")
     if n_words > FEW and numbers.mean() >= 0.5:
         raise _numbers_and_text(name, values, numbers, who)
@@ -226,7 +226,7 @@ def _number_column(name: str, array: Any, dtype: str, who: str) -> tuple[Column,
     whole = bool((there == np.rint(there)).all())
     if np.array_equal(single, [0.0, 1.0]):
         return Column(name, "boolean", dtype, _as_written(single, dtype)), []
-    if whole and len(single) == len(values) > 2 and _is_id(name):
+    if whole and len(single) == len(values) > 2 and is_id(name):
         raise _LeftOut("it is an identifier: it is named like one, and all its values differ")
     if whole and _is_run(single) and how_many.min() >= EACH:
         return Column(name, "category", dtype, _as_written(single, dtype)), []
@@ -292,10 +292,10 @@ def _as_written(values: Values, dtype: str) -> tuple[int | float, ...]:
     return tuple(int(value) if whole else float(value) for value in values)
 
 
-def _is_id(name: str) -> bool:
+def is_id(name: str) -> bool:
     """Whether a name says that its column tells rows apart.
 
-    >>> _is_id("customer_id"), _is_id("PassengerId"), _is_id(""), _is_id("humid")
+    >>> is_id("customer_id"), is_id("PassengerId"), is_id(""), is_id("humid")
     (True, True, True, False)
     """
     return _ID.search(name) is not None
