@@ -80,7 +80,7 @@ def default_budget() -> int:
     True
     """
     free = free_memory()
-    half = int(SHARE_OF_FREE * free) if free is not None else 2**31
+    half = 2**31 if free is None else max(SMALLEST, int(SHARE_OF_FREE * free))
     return max(SMALLEST, 1 << (half.bit_length() - 1))
 
 

@@ -106,9 +106,12 @@ class Autoencoder(
     row_kind
         ``"vectors"``, ``"sequences"``, ``"pictures"``, or ``"auto"``: sequences where the network is
         ``conv1d``, else by the number of axes, and ``(rows, height, width)`` are pictures.
+    memory
+        What rows may take of it beside ``X`` itself, such as ``"2GB"``: those that need more, of a memory map
+        for example, are read by block, see :class:`isthmus.Data`. ``"auto"`` is half of what is free.
     random_state
-        Seed; the same seed and rows give the same model, whatever the order of the rows. None
-        draws one and keeps it as ``seed_``.
+        Seed; the same seed and rows give the same model, whatever the order of the rows, as long as ``memory``
+        holds them. None draws one and keeps it as ``seed_``.
     device, threads
         Where and on how many CPU threads to train.
     warm_start
@@ -172,6 +175,7 @@ class Autoencoder(
         missing: str = "auto",
         sample_shape: tuple[int, ...] | None = None,
         row_kind: str = "auto",
+        memory: int | str = "auto",
         random_state: Any = None,
         device: str = "auto",
         threads: int | str = "auto",
@@ -204,6 +208,7 @@ class Autoencoder(
         self.missing = missing
         self.sample_shape = sample_shape
         self.row_kind = row_kind
+        self.memory = memory
         self.random_state = random_state
         self.device = device
         self.threads = threads
@@ -482,7 +487,10 @@ class Autoencoder(
     def _check_same_model(self, config: Config) -> None:
         """Refuse to go on with other parts than those of the last fit."""
         asked = getattr(self, "_asked", None)
-        if asked is not None and (asked.model, asked.data) != (config.model, config.data):
+        if asked is None:
+            return
+        data = [each.data.replace(memory="auto") for each in (asked, config)]
+        if (asked.model, data[0]) != (config.model, data[1]):
             raise ParameterError(
                 "Autoencoder: warm_start goes on with the model of the last fit, but its parts or its "
                 "preprocessing were changed since. Set warm_start=False to begin anew."

@@ -23,13 +23,14 @@ TRAINING = (
     "pretraining_share", "device", "threads",
 )  # fmt: skip
 """Parameters of the same name in the estimator and in ``Training``."""
-DATA = ("scaling", "missing", "sample_shape", "row_kind")
+DATA = ("scaling", "missing", "sample_shape", "row_kind", "memory")
 """Parameters of the same name in the estimator and in ``Data``."""
 FAMILIES = ("network", "code", "likelihood", "corruption")
 RENAMED = (
     ("Model: code_size", "Autoencoder: n_components"),
     ("Training: epochs", "Autoencoder: max_epochs"),
     ("Training: seed", "Autoencoder: random_state"),
+    ("data.memory", "Autoencoder: memory"),
 )
 """What a config calls otherwise than an estimator."""
 
@@ -82,7 +83,7 @@ def _to_config(params: Mapping[str, Any], seed: int | None) -> tuple[Config, dic
 def from_config(config: Config, own: Mapping[str, Factory]) -> dict[str, Any]:
     """An estimator's parameters that spell out a config; the user's own parts from their factories.
 
-    Where a model was trained binds nobody who opens it: its device is "auto" again.
+    Where a model was trained binds nobody who opens it: its device and its memory are "auto" again.
     """
     model, training = config.model, config.training
 
@@ -99,6 +100,7 @@ def from_config(config: Config, own: Mapping[str, Factory]) -> dict[str, Any]:
         **{name: getattr(training, name) for name in TRAINING},
         "device": "auto",
         **{name: getattr(config.data, name) for name in DATA},
+        "memory": "auto",
     }
 
 

@@ -19,7 +19,7 @@ CONSTANT_BELOW = 1e-7
 """A column whose standard deviation is no more than this share of its magnitude counts as constant."""
 LARGEST = 1e150
 """Magnitude whose square float64 still holds."""
-_BLOCK_VALUES = 1 << 22
+_BLOCK_VALUES = 1 << 20
 _NAMED_COLUMNS = 5
 
 

@@ -18,7 +18,7 @@ from isthmus.shapes import to_channels_first
 from isthmus.sources import Source
 
 BLOCK = 4096
-BLOCK_VALUES = 1 << 20
+BLOCK_VALUES = 1 << 17
 """Values that are brought to model units at a time, as far as a block may be smaller."""
 MOST_HELD_BYTES = 2**30
 """What is computed of rows is held up to this size, unless they say otherwise."""

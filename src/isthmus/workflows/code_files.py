@@ -240,7 +240,7 @@ def _write_parquet(file: IO[bytes], tables: Iterable[dict[str, NDArray[Any]]]) -
     for columns in tables:
         table = pa.table(columns)
         writer = writer or parquet.ParquetWriter(file, table.schema)
-        writer.write_table(table, row_group_size=ROWS_A_GROUP)
+        writer.write_table(table, row_group_size=len(table))
     if writer is not None:
         writer.close()
 

@@ -33,6 +33,7 @@ from isthmus.model.build import Factory, build
 from isthmus.model.start import can_start_at_pca, start_at_pca
 from isthmus.preprocessing import Preprocessing, Scaling, TableScaling, infer_likelihood
 from isthmus.preprocessing.classes import class_numbers, classes_of, labels_of
+from isthmus.preprocessing.table_fit import MOST_ROWS as MOST_FOR_QUANTILES
 from isthmus.shapes import n_values
 from isthmus.sources import Source, TableSource, check_alike, conform
 from isthmus.training.callbacks import Callback
@@ -48,6 +49,7 @@ from isthmus.workflows.streamed_rows import (
     SHARE_HELD_OUT,
     as_many_as_fit,
     budget_if_streamed,
+    held_out_at_most,
     held_out_of,
     row_bytes,
     split_streamed,
@@ -403,10 +405,12 @@ def _check_block(likelihood: Likelihood, values: NDArray[np.float32], beyond: fl
 def fit_scaling(training: Part, config: Config) -> Preprocessing:
     """The map to model units, fitted on training rows only."""
     method = "none" if config.data.scaling == "raw" else config.data.scaling
-    gaps = config.data.missing == "mask"
-    if method == "quantile" or gaps or training.source.schema.kind == "tables":
-        return TableScaling.fit(training.source, None, training.weights, method=method, allows_gaps=gaps)
-    return Scaling.fit(training.source, None, training.weights, method=method)
+    gaps, source = config.data.missing == "mask", training.source
+    if method == "quantile" or gaps or source.schema.kind == "tables":
+        looked_at = as_many_as_fit(training, 32 * source.schema.n_values, MOST_FOR_QUANTILES)
+        return TableScaling.fit(looked_at.source, None, looked_at.weights, method=method, allows_gaps=gaps)
+    block = BLOCK if training.room is None else held_out_at_most(training.room, 8 * source.schema.n_values)
+    return Scaling.fit(source, None, training.weights, method=method, block=min(BLOCK, block))
 
 
 def _split(

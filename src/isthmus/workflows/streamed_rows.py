@@ -121,11 +121,11 @@ def held_out_of(validation: Source, room: int, bytes_a_row: int, *, allows_gaps:
     return evenly_spaced(Part(rows, None, len(rows)), held_out_at_most(room, bytes_a_row))
 
 
-def as_many_as_fit(part: Part, bytes_a_row: int) -> Part:
+def as_many_as_fit(part: Part, bytes_a_row: int, most: int = MOST_LOOKED_AT) -> Part:
     """Rows of a part to look at more closely, evenly spaced: all that are held, or as many as there is room for."""
     if part.room is None:
         return part
-    return evenly_spaced(part, max(2, min(MOST_LOOKED_AT, part.room // SHARE_HELD_OUT // bytes_a_row)))
+    return evenly_spaced(part, max(2, min(most, part.room // SHARE_HELD_OUT // bytes_a_row)))
 
 
 def evenly_spaced(part: Part, n_rows: int) -> Part:
