@@ -59,6 +59,10 @@ class OvercompleteWarning(IsthmusWarning):
     """A code with room for the whole input, and nothing that keeps the model from copying it."""
 
 
+class DataWarning(IsthmusWarning):
+    """Rows were read otherwise than they were given: columns left out, categories that became gaps."""
+
+
 def unknown_name(who: str, what: str, got: str, known: Iterable[str]) -> UnknownNameError:
     """Build the error for a name that is not in ``known``, with its nearest neighbours.
 

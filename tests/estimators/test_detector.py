@@ -76,7 +76,7 @@ def test_contamination_is_the_share_of_the_rows_of_the_fit(share: float) -> None
 
 def test_without_it_few_usual_rows_are_anomalies(fitted: AnomalyDetector) -> None:
     found = (fitted.predict(factors(4000, 3)) == -1).mean()
-    assert 0.002 < found < 0.06
+    assert 0 < found < 0.06  # a quantile of 50 rows: their largest
     assert fitted._model.usual is not None
     assert fitted._model.usual.rule == "the 0.99-quantile of held-out rows"
     assert quick(validation_share=0.0).fit(IRIS)._model.usual.rule == "the 0.99-quantile of training rows"

@@ -78,9 +78,9 @@ def test_filters_tell_signs_apart_and_stand_zeros() -> None:
 
 
 def test_a_miss_is_drawn_in_standard_deviations() -> None:
-    assert _at(0.0, 3.0) == 50
-    assert _at(WIDEST_MISS * 3.0, 3.0) == 96
-    assert _at(-100.0, 3.0) == 4
+    assert _at(0.0) == 50
+    assert _at(WIDEST_MISS) == 96
+    assert _at(-100.0) == 4
 
 
 def test_principal_plane_agrees_with_singular_values() -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from isthmus import Autoencoder
 from isthmus.artifact import FittedModel
-from isthmus.config import Config, Model
+from isthmus.config import Config, Data, Model
 from isthmus.config.parts.networks import Dense
 from isthmus.exploration.anomaly import FLOOR_SHARE, N_FILLS, AnomalyScore, fit_usual
 from isthmus.exploration.regions import regions_of
 from isthmus.inference import Inference
 from isthmus.preprocessing import Scaling
 from isthmus.sources import ArraySource
+from isthmus.workflows.fit import fit
+from isthmus.workflows.open_data import open_data
 
 torch.set_num_threads(1)
 
@@ -46,6 +50,21 @@ def test_the_anomaly_is_what_its_equation_says(model: FittedModel) -> None:
     squared = fit_usual(Inference(model), ArraySource(ROWS), measure="squared_error")
     found = AnomalyScore(Inference(model), squared).score(ArraySource(ROWS))
     np.testing.assert_allclose(found, errors.mean(axis=1), rtol=1e-4)
+
+
+def test_a_category_counts_as_much_as_a_number(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    words = chance.choice(["oak", "elm", "ash", "fir"], 60)
+    lines = [f"{number:.4f},{word}" for number, word in zip(chance.normal(size=60), words, strict=True)]
+    (tmp_path / "trees.csv").write_text("\n".join(["height,kind", *lines]))
+    source = open_data(str(tmp_path / "trees.csv"), Data())
+    model, _ = fit(source, Config.from_dict({"training": {"epochs": 2, "seed": 0, "threads": 1}}))
+    errors = errors_of(model, model.scaling.to_model(source.read(slice(0, 60))))
+    by_column = np.stack([errors[:, 0], errors[:, 1:].sum(axis=1)], axis=1)
+    assert errors.shape == (60, 5)
+    usual = fit_usual(Inference(model), source)
+    found = AnomalyScore(Inference(model), usual).score(source)
+    np.testing.assert_allclose(found, np.log1p(by_column / by_column.mean(axis=0)).mean(axis=1), rtol=1e-4)
 
 
 def test_a_weight_is_so_many_rows(model: FittedModel) -> None:

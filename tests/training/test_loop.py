@@ -105,7 +105,9 @@ def test_the_order_is_a_function_of_seed_and_epoch() -> None:
 
 @given(n=st.integers(2, 40), batch=st.integers(1, 50))
 def test_each_row_once_an_epoch_in_batches_of_nearly_one_size(n: int, batch: int) -> None:
-    batches = [list(map(int, part)) for part in Trainer(made(), plan(batch_size=batch))._batches(n, 1)]
+    n_batches = Trainer(made(), plan(batch_size=batch))._n_batches(n)
+    in_order = TensorRows(torch.zeros(n, 1)).in_order(Randomness(7, "order", 1), n_batches)
+    batches = [indices.tolist() for indices, _ in in_order]
     sizes = [len(part) for part in batches]
     assert sorted(itertools.chain(*batches)) == list(range(n))
     assert len(batches) == math.ceil(n / batch)

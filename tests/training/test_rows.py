@@ -9,6 +9,7 @@ import torch
 from isthmus.preprocessing import Scaling
 from isthmus.sources import ArraySource
 from isthmus.training.rows import SourceRows, TensorRows
+from isthmus.training.streaming import StreamedRows
 
 BYTES = np.random.default_rng(0).integers(0, 256, (12, 4, 3, 2), np.uint8)
 INDICES = torch.tensor([5, 0, 11, 5])
@@ -34,26 +35,26 @@ def test_bytes_equal_the_same_values_as_floats() -> None:
 
 @pytest.mark.parametrize("shape", [(12, 4, 3, 2), (12, 5)])
 @pytest.mark.parametrize("method", ["auto", "range"])
-@pytest.mark.parametrize("most_bytes", [0, 2**20])
+@pytest.mark.parametrize("block", [3, 2**20])
 def test_bytes_are_gathered_as_scaling_would_bring_them_to_model_units(
-    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], method: str, most_bytes: int
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], method: str, block: int
 ) -> None:
     """Bit for bit, held as one tensor of bytes or read from the source by batch."""
-    monkeypatch.setattr("isthmus.training.rows.MOST_HELD_BYTES", most_bytes)
+    monkeypatch.setattr("isthmus.training.rows.BLOCK", block)
+    monkeypatch.setattr("isthmus.training.rows.BLOCK_VALUES", block)
     source = ArraySource(np.random.default_rng(2).integers(3, 250, shape, np.uint8))
     for kind in {method, "standardise" if len(shape) == 2 else method}:
         scaling = Scaling.fit(source, np.arange(len(source)), method=kind)
         expected = torch.from_numpy(scaling.to_model(source.read(INDICES.numpy())))
         assert torch.equal(SourceRows(source, scaling).gather(INDICES), expected)
+        assert torch.equal(StreamedRows(source, scaling, 10**6).gather(INDICES), expected)
 
 
 def test_bytes_stay_bytes_until_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     source = ArraySource(BYTES)
     scaling = Scaling.fit(source, np.arange(len(source)))
     monkeypatch.delattr(Scaling, "to_model")
-    held = SourceRows(source, scaling)._bytes
-    assert held is not None
-    assert held.dtype == torch.uint8
+    assert SourceRows(source, scaling)._held.dtype == torch.uint8
 
 
 def test_floats_are_scaled_once(monkeypatch: pytest.MonkeyPatch) -> None:

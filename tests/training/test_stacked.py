@@ -190,14 +190,20 @@ def test_activations_too_large_to_hold_are_made_by_batch(monkeypatch: pytest.Mon
     level = levels_of(made())[0]
     monkeypatch.setattr(rows_module, "BLOCK", 40)
     held = ActivationRows(TensorRows(X), level.activations, level.width, torch.device("cpu"))
-    monkeypatch.setattr(rows_module, "MOST_HELD_BYTES", 10)
-    made_anew = ActivationRows(TensorRows(X), level.activations, level.width, torch.device("cpu"))
+    rows = TensorRows(X)
+    rows.room = 10
+    made_anew = ActivationRows(rows, level.activations, level.width, torch.device("cpu"))
     indices = torch.tensor([95, 0, 41])
     assert made_anew._held is None
     assert len(held) == len(made_anew) == N
     torch.testing.assert_close(held.gather(indices), made_anew.gather(indices))
     torch.testing.assert_close(held.gather(indices), level.module.encode(X[indices]))
     assert not held.gather(indices).requires_grad
+    order = Randomness(1)
+    pairs = zip(held.in_order(order, 7), made_anew.in_order(order, 7), strict=True)
+    for (indices, found), (same, again) in pairs:
+        assert torch.equal(indices, same)
+        torch.testing.assert_close(found, again)
 
 
 def test_the_watch_hands_steps_on() -> None:

@@ -1,13 +1,14 @@
 from contextlib import nullcontext
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.decomposition import PCA
 
 from isthmus.config import Config
 from isthmus.errors import DataError, ParameterError
-from isthmus.sources import ArraySource
+from isthmus.sources import ArraySource, TableSource
 from isthmus.training.callbacks import Callback
 from isthmus.workflows.compare import KINDS, Compared, candidates, compare, recommendation
 
@@ -53,6 +54,17 @@ def test_all_on_the_same_rows_that_none_has_seen():
     assert all(0 <= one.label_accuracy <= 1 for one in found.results[1:])
 
 
+def test_a_table_with_gaps():
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=80)
+    height = np.where(rng.random(80) < 0.1, np.nan, hidden)
+    frame = pd.DataFrame({"height": height, "kind": np.where(hidden > 0, "oak", "elm"), "age": hidden**2})
+    source = TableSource(frame, labels=(hidden > 0).astype(int))
+    _, _, found = compared(source, {"basic": config(code_size=2)})
+    assert all(np.isfinite(one.errors).all() and one.sse >= 0 for one in found.results)
+    assert all(one.label_accuracy > 0.6 for one in found.results[1:])
+
+
 def test_pca_is_the_pca_of_the_training_rows():
     planned, test, found = compared(rows(), {"basic": config(code_size=2)})
     prepared = planned[0].prepared
@@ -83,6 +95,13 @@ def test_the_simpler_of_two_that_chance_may_order():
     assert "can also make new rows" in words
     assert recommendation([*results[:2], Compared("basic", base + 2.5)])[0] == "PCA"
     assert recommendation([*results[:2], Compared("sparse", base)])[1].endswith("the lowest of all.")
+
+
+def test_pca_where_no_network_is_better():
+    pca, worse = (Compared(name, np.full(3, error, np.float32)) for name, error in (("PCA", 1), ("basic", 2)))
+    assert recommendation([pca, worse])[1].startswith(
+        "Take PCA: no network has a lower squared error than its 1 a"
+    )
 
 
 def test_too_few_rows_and_labels_told():

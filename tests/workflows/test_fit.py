@@ -134,7 +134,7 @@ def test_no_auto_is_left_in_the_config() -> None:
         found = prepare(ArraySource(rows), Config(model=Model(network=network))).model.config
         plain = found.to_dict()
         # How these were decided stands in the preprocessing and its schema, or they are for sounds alone.
-        for key in ("scaling", "row_kind", "channels", "representation"):
+        for key in ("scaling", "row_kind", "memory", "channels", "representation"):
             del plain["data"][key]
         assert "auto" not in str(plain)
         assert isinstance(found.training.seed, int)

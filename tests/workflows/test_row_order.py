@@ -99,7 +99,7 @@ def test_the_set_is_that_of_a_dictionary(rows: np.ndarray, data: st.DataObject) 
 
 def test_rows_beyond_a_block_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, total, _ = weighted_set(source(np.tile(X, (3, 1))), None)
-    monkeypatch.setattr("isthmus.workflows.row_order.BLOCK", 7)
+    monkeypatch.setattr("isthmus.sources.digests.BLOCK", 7)
     again, same, _ = weighted_set(source(np.tile(X, (3, 1))), None)
     assert again.tolist() == rows.tolist()
     assert total.tolist() == same.tolist() == [3.0] * 20

@@ -20,6 +20,7 @@ from isthmus.errors import DataError, ParameterError
 from isthmus.evaluation.evaluate import report_data
 from isthmus.evaluation.evidence import evidence
 from isthmus.evaluation.metrics import measure
+from isthmus.evaluation.report import render_report
 from isthmus.inference import Inference
 from isthmus.schema import Column, Schema
 from isthmus.sources.arrays import ArraySource
@@ -201,6 +202,10 @@ def test_a_report_and_evidence_go_with_gaps(fitted: FittedModel, variational: Fi
     for model in (fitted, variational):
         found = report_data(model, source, title="animals")
         assert np.isfinite([number for number, _ in found.numbers.values()]).all()
+        page = render_report(found)
+        assert "kind: middle" in page  # a row of the weights
+        assert ">middle</td>" in page  # a cell of an example
+        assert ">2001-0" in page
         if found.denoising is not None:
             assert np.isfinite(found.denoising.damaged_errors).all()
             assert np.isfinite(found.denoising.rebuilt_errors).all()

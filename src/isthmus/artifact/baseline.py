@@ -25,13 +25,13 @@ class Baseline:
     mean: Array
     components: Array
 
-    def reconstruct(self, x: Array) -> Array:
-        """PCA's reconstruction of ``(rows, *sample_shape)`` in model units, of the same shape.
+    def scores(self, x: Array) -> Array:
+        """Principal components of ``(rows, *sample_shape)`` in model units, ``(rows, k)``; a gap, NaN, is the mean."""
+        return _without_gaps(x.reshape(len(x), -1) - self.mean) @ self.components.T
 
-        A gap, NaN, is filled by the mean.
-        """
-        centred = _without_gaps(x.reshape(len(x), -1) - self.mean)
-        rebuilt = (self.mean + (centred @ self.components.T) @ self.components).astype(np.float32, copy=False)
+    def reconstruct(self, x: Array) -> Array:
+        """PCA's reconstruction of ``(rows, *sample_shape)`` in model units, of the same shape, without gaps."""
+        rebuilt = (self.mean + self.scores(x) @ self.components).astype(np.float32, copy=False)
         return rebuilt.reshape(x.shape)
 
     def squared_errors(self, x: Array) -> tuple[Array, Array]:

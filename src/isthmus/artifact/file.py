@@ -11,14 +11,14 @@ import struct
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from isthmus.errors import ArtifactError, OutputError
+from isthmus.errors import ArtifactError, IsthmusError, OutputError
 
 FORMAT = 1
 KEY = "isthmus"
@@ -79,11 +79,18 @@ def told_as_mismatch(who: str) -> Generator[None]:
 
 def write_atomically(data: bytes, path: Path) -> None:
     """Put ``data`` at ``path`` whole or not at all: a new file beside it, synced, then renamed."""
+    with atomically(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def atomically(path: Path) -> Generator[IO[bytes]]:
+    """A file to write to that becomes ``path`` once all is written, and else was never there."""
     beside = path.parent / f".isthmus-{secrets.token_hex(8)}.tmp"
     try:
         try:
             with beside.open("xb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)
@@ -91,6 +98,8 @@ def write_atomically(data: bytes, path: Path) -> None:
             with suppress(OSError, ValueError):
                 beside.unlink(missing_ok=True)
             raise
+    except IsthmusError:  # of what is being written
+        raise
     except (OSError, ValueError) as error:
         raise OutputError(
             f"{path}: cannot be written: {_reason(error)}. Nothing was changed; choose another place."

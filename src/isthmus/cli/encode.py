@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Labels, Model, Source
+from isthmus.cli.options import Force, Json, Labels, Memory, Model, Source
 from isthmus.cli.output import note_lines, print_json, print_lines
+
+if TYPE_CHECKING:
+    from isthmus.workflows.code_files import Block
 
 
 def encode(
@@ -19,6 +23,7 @@ def encode(
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     scale: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     labels: Labels = None,
+    memory: Memory = "auto",
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -36,9 +41,9 @@ def encode(
     from isthmus.cli.words import many
     from isthmus.errors import ParameterError
     from isthmus.inference import Inference
-    from isthmus.workflows.code_files import CODE_SUFFIXES, write_codes
-    from isthmus.workflows.open_data import open_data
-    from isthmus.workflows.outputs import check_file
+    from isthmus.workflows.code_files import CODE_SUFFIXES, write_code_blocks
+    from isthmus.workflows.open_data import open_data, with_memory
+    from isthmus.workflows.outputs import check_file, check_room
 
     check_file(output, force=force, suffixes=CODE_SUFFIXES)
     if scale and output.suffix.lower() == ".npy":
@@ -46,26 +51,31 @@ def encode(
             f"{output}: a .npy file holds codes alone, not their scale. Write .npz, .csv or .parquet."
         )
     fitted = open_model(model)
-    rows = open_data(source, fitted.config.data, labels=labels, schema=fitted.scaling.schema)
+    data = with_memory(fitted.config.data, memory)
+    rows = open_data(source, data, labels=labels, schema=fitted.scaling.schema)
     inference = Inference(fitted)
-    if scale:
-        codes, scales = inference.code_distribution(rows)
-        if scales is None:
-            raise ParameterError(
-                "--scale: this model's code has no scale, only Gaussian codes do. Leave it out."
-            )
-    else:
-        codes, scales = inference.encode(rows), None
-    write_codes(output, codes, labels=rows.labels, scale=scales, row_names=rows.row_names)
+    n_rows, size = len(rows), inference.code_size
+    if output.suffix.lower() == ".npz":
+        check_room(output, n_rows * size * 4 * (2 if scale else 1), data, "Write .npy, .csv or .parquet")
+
+    def blocks() -> Iterator[Block]:
+        for codes, scales in inference.codes_in_blocks(rows, scale=scale):
+            if scale and scales is None:
+                raise ParameterError(
+                    "--scale: this model's code has no scale, only Gaussian codes do. Leave it out."
+                )
+            yield codes, scales
+
+    write_code_blocks(output, blocks(), (n_rows, size), labels=rows.labels, row_names=rows.row_names)
     if json:
         print_json(
             {
                 "output": str(output),
-                "rows": len(codes),
-                "code": {"size": codes.shape[1]},
+                "rows": n_rows,
+                "code": {"size": size},
                 "notes": list(rows.notes),
             }
         )
     else:
-        said = f"{output}: {many(len(codes), 'row')} of {many(codes.shape[1], 'unit')}"
+        said = f"{output}: {many(n_rows, 'row')} of {many(size, 'unit')}"
         print_lines([("codes", said), *note_lines(rows.notes)])

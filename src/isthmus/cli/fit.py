@@ -33,6 +33,7 @@ def fit(
     validation_labels: Path | None = None,
     run: Path | None = None,
     device: str | None = None,
+    memory: str | None = None,
     force: Force = False,
     json: Json = False,
 ) -> int:
@@ -67,6 +68,9 @@ def fit(
         The run folder to write.
     device
         cpu, cuda, mps or auto.
+    memory
+        What rows may take of it: 2GB, 500MB, 1.5GiB; auto: half of what is free. Rows that need more are read
+        by block, in every pass anew.
     """
     from isthmus.cli.settings import read_config
 
@@ -77,6 +81,7 @@ def fit(
         epochs=epochs,
         seed=seed,
         device=device,
+        memory=memory,
         settings=settings or (),
     )
     from isthmus.errors import ParameterError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from isthmus.cli.options import Json
-from isthmus.cli.output import number, print_errors, print_json, print_lines, print_table, visible
+from isthmus.cli.output import cut, number, print_errors, print_json, print_lines, print_table
 
 if TYPE_CHECKING:
     from isthmus.artifact import FittedModel
@@ -196,7 +196,7 @@ def _print_columns(name: str, found: dict[str, Any], facts: list[ColumnFacts]) -
     print_lines(lines)
     print()
     rows = [
-        (_cut(each.name, 32), _type(each), _share(each.n_gaps, n_rows), _cut(_holds(each), 58))
+        (cut(each.name, 32), _type(each), _share(each.n_gaps, n_rows), cut(_holds(each), 58))
         for each in facts
     ]
     print_table(["column", "type", "gaps", "holds"], rows, left=(0, 1, 3))
@@ -223,16 +223,6 @@ def _holds(facts: ColumnFacts) -> str:
 
 def _figure(value: float | str | None) -> float | None:
     return None if isinstance(value, str) else value
-
-
-def _cut(text: str, most: int) -> str:
-    """A text of one line and no more letters than that.
-
-    >>> _cut("abcdef", 4), _cut("abcd", 4)
-    ('a...', 'abcd')
-    """
-    line = visible(text)
-    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def _share(n: int, of: int) -> str:

@@ -32,6 +32,13 @@ Source = Annotated[
         ".arrow); mnist-train and mnist-test ship with isthmus. SOURCE:ROW is one row, counted from 0."
     ),
 ]
+Memory = Annotated[
+    str,
+    Parameter(
+        help="What rows may take of the memory: 2GB, 500MB, 1.5GiB; auto: half of what is free. Data that need more "
+        "are read by block, and files are written as they come."
+    ),
+]
 RowsOutput = Annotated[
     str,
     Parameter(

@@ -48,6 +48,16 @@ def visible(text: str) -> str:
     )
 
 
+def cut(text: str, most: int) -> str:
+    """A text of one line and no more letters than that.
+
+    >>> cut("abcdef", 4), cut("abcd", 4)
+    ('a...', 'abcd')
+    """
+    line = visible(text)
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
 def print_table(
     header: Sequence[str], rows: Iterable[Sequence[str]], *, left: Collection[int] = (0,)
 ) -> None:
@@ -117,7 +127,7 @@ def _print_columns(columns: Sequence[Mapping[str, Any]]) -> None:
     rows: list[list[str]] = []
     for each in columns[:MOST_COLUMNS]:
         found = [each["error"], each["constant"], *([each.get("hidden")] if hidden else [])]
-        rows.append([visible(each["name"])[:24], *(number(value) for value in found)])
+        rows.append([cut(each["name"], 26), *(number(value) for value in found)])
     if len(columns) > MOST_COLUMNS:
         rows.append([f"... {len(columns) - MOST_COLUMNS} more", *[""] * (len(header) - 1)])
     print_table(header, rows)

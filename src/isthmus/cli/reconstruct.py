@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from isthmus.cli.options import Force, Json, Labels, Model, RowsOutput, Source
+from isthmus.cli.options import Force, Json, Labels, Memory, Model, RowsOutput, Source
 from isthmus.cli.output import note_lines, print_errors, print_json, print_lines
 
 
@@ -15,6 +15,7 @@ def reconstruct(
     *,
     output: RowsOutput,
     labels: Labels = None,
+    memory: Memory = "auto",
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -23,20 +24,23 @@ def reconstruct(
     from isthmus.cli.words import noun, rows_words
     from isthmus.evaluation.metrics import measure
     from isthmus.inference import Inference
-    from isthmus.workflows.data_files import check_rows_output, means_folder, recording_length, write_rows
-    from isthmus.workflows.open_data import open_data
+    from isthmus.workflows.data_files import check_rows_output, means_folder, recording_length
+    from isthmus.workflows.open_data import open_data, with_memory
+    from isthmus.workflows.reconstruct import measured_within, write_reconstructions
 
     fitted = open_model(model)
     schema, path, folder = fitted.scaling.schema, Path(output), means_folder(output)
     check_rows_output(path, folder=folder, schema=schema, force=force)
-    rows = open_data(source, fitted.config.data, labels=labels, schema=fitted.scaling.schema)
+    data = with_memory(fitted.config.data, memory)
+    rows = open_data(source, data, labels=labels, schema=fitted.scaling.schema)
     inference = Inference(fitted)
-    rebuilt = inference.reconstruct(rows)
-    metrics = measure(inference, rows, clean=False).to_dict()
     notes = list(rows.notes)
-    n_written = write_rows(
-        path, rebuilt, schema, folder=folder, recording=recording_length(rows), notes=notes
+    rebuilt = write_reconstructions(
+        path, inference, rows, data, folder=folder, recording=recording_length(rows), notes=notes
     )
+    measured_on = measured_within(inference, rows, data, notes)
+    metrics = measure(inference, measured_on, clean=False).to_dict()
+    n_written = rebuilt.n_written
     if json:
         shape = list(rebuilt.shape)
         print_json(

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Labels, Model, Source
+from isthmus.cli.options import Force, Json, Labels, Memory, Model, Source
 from isthmus.cli.output import number, print_json, print_lines, print_table
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from isthmus.artifact.anomaly import Usual
 
 SHOWN = 10
+BYTES_A_ROW = 400
+"""What the names of three causes take where those of all rows are held."""
 
 
 def score(
@@ -28,6 +33,7 @@ def score(
     causes: Literal["all", "anomalies", "none"] = "all",
     reference: str | None = None,
     labels: Labels = None,
+    memory: Memory = "auto",
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -50,6 +56,8 @@ def score(
         Rows that say what is usual, instead of the model's training rows; needed for a model of an
         earlier isthmus.
     """
+    from collections.abc import Iterator
+
     import numpy as np
 
     from isthmus.artifact import open_model
@@ -57,33 +65,36 @@ def score(
     from isthmus.inference import Inference
     from isthmus.sources.subset import Subset
     from isthmus.workflows.fit import usual_rows
-    from isthmus.workflows.open_data import open_data
-    from isthmus.workflows.outputs import check_file
+    from isthmus.workflows.open_data import open_data, with_memory
+    from isthmus.workflows.outputs import check_file, check_room
     from isthmus.workflows.score_files import N_CAUSES, SCORE_SUFFIXES, row_names, write_scores
 
     asked = {"threshold": threshold, "contamination": contamination, "quantile": quantile}
     _check_one(asked)
     check_file(output, force=force, suffixes=SCORE_SUFFIXES)
     fitted = open_model(model)
+    data = with_memory(fitted.config.data, memory)
     if reference is not None:
-        fitted.usual = usual_rows(
-            fitted, open_data(reference, fitted.config.data, schema=fitted.scaling.schema)
-        )
+        fitted.usual = usual_rows(fitted, open_data(reference, data, schema=fitted.scaling.schema))
     found = AnomalyScore(Inference(fitted))
     limit, rule = _limit(found.usual, asked)
-    rows = open_data(source, fitted.config.data, labels=labels, schema=fitted.scaling.schema)
-    anomaly = found.score(rows)
-    is_anomaly = anomaly > limit
-    named: list[list[str]] = [[] for _ in anomaly]
-    looked_at = {
-        "all": np.arange(len(anomaly)),
-        "anomalies": np.flatnonzero(is_anomaly),
-        "none": np.arange(0),
-    }[causes]
-    for row, names in zip(looked_at, found.names_of_causes(Subset(rows, looked_at), N_CAUSES), strict=True):
-        named[row] = names
-    write_scores(output, anomaly, is_anomaly, named, rows)
-    called = row_names(rows)
+    rows = open_data(source, data, labels=labels, schema=fitted.scaling.schema)
+    if output.suffix.lower() == ".npz":
+        check_room(output, len(rows) * BYTES_A_ROW, data, "Write .npy or .csv")
+    anomaly = found.score_as_computed(rows)
+    is_anomaly = anomaly > np.float64(limit)  # not rounded to the precision of the anomaly
+    looked_at = None if causes == "all" else np.flatnonzero(is_anomaly & (causes == "anomalies"))
+
+    def each_names() -> Iterator[list[str]]:
+        chosen = rows if looked_at is None else Subset(rows, looked_at)
+        names = found.each_names_of_causes(chosen, N_CAUSES)
+        for odd in is_anomaly:
+            yield next(names) if looked_at is None or (odd and len(looked_at)) else []
+
+    write_scores(output, anomaly, is_anomaly, each_names(), rows)
+    called, oddest = row_names(rows), _oddest(anomaly, SHOWN)
+    of_oddest = iter(found.names_of_causes(Subset(rows, oddest), N_CAUSES) if causes != "none" else [])
+    why = {row: next(of_oddest, []) for row in oddest}
     document: dict[str, Any] = {
         "output": str(output),
         "rows": len(anomaly),
@@ -91,17 +102,39 @@ def score(
         "threshold": limit,
         "rule": rule,
         "measure": found.usual.measure,
-        "median": float(np.median(anomaly)),
+        "median": _median(anomaly),
         "highest": float(anomaly.max()),
         "oddest": [
-            {"row": str(called[row]), "anomaly": float(anomaly[row]), "causes": named[row]}
-            for row in np.argsort(-anomaly, kind="stable")[:SHOWN]
+            {
+                "row": str(called[row]),
+                "anomaly": float(anomaly[row]),
+                "causes": why[row] if causes == "all" or is_anomaly[row] else [],
+            }
+            for row in oddest
         ],
     }
     if json:
         print_json(document)
     else:
         _print(document)
+
+
+def _median(values: NDArray[np.float32]) -> float:
+    """In the precision of Python's numbers, without a second array in it."""
+    import numpy as np
+
+    ends = [(len(values) - 1) // 2, len(values) // 2]
+    return float(np.partition(values, ends)[ends].astype(float).mean())
+
+
+def _oddest(values: NDArray[np.float32], n: int) -> NDArray[np.int64]:
+    """Places of the n largest, the largest first; of equal ones the first."""
+    import numpy as np
+
+    n = min(n, len(values))
+    least = np.partition(values, len(values) - n)[len(values) - n]
+    near = np.flatnonzero(values >= least)
+    return near[np.argsort(-values[near], kind="stable")[:n]]
 
 
 def _check_one(asked: dict[str, float | None]) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isthmus.memory import parse_bytes
+
 if TYPE_CHECKING:
     from isthmus.config import Config
 
@@ -21,6 +23,7 @@ def read_config(
     epochs: int | None = None,
     seed: int | None = None,
     device: str | None = None,
+    memory: str | None = None,
     settings: Sequence[str] = (),
 ) -> Config:
     """The config that a file and flags describe together.
@@ -45,6 +48,9 @@ def read_config(
     flags = {"epochs": epochs, "seed": seed, "device": device}
     training.update({name: value for name, value in flags.items() if value is not None})
     values = {**values, "model": model, "training": training}
+    if memory is not None:
+        size = memory if memory == "auto" else parse_bytes(memory, "--memory")
+        values["data"] = {**values.get("data", {}), "memory": size}
     others = [text for text in settings if _key(text) != "model.kind"]
     return Config.from_dict(apply_settings(values, others))
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator
+
 from isthmus.config.description import Description, description, numpy_scalars, within
+from isthmus.memory import parse_bytes
 
 Side = Annotated[int, numpy_scalars, within("[1, inf)", "It is a side in pixels or a count.")]
 
@@ -14,6 +17,15 @@ Seconds = Annotated[float, numpy_scalars, within("(0, 86400]", "It is a time in 
 Even = Annotated[int, numpy_scalars, within("[4, 1048576]", "It is a count of samples, 1024 for example.")]
 Step = Annotated[int, numpy_scalars, within("[1, 524288]", "It is a count of samples, 256 for example.")]
 Floor = Annotated[float, numpy_scalars, within("[-300, 0)", "It is a loudness in dB, -80 for example.")]
+
+
+def _checked_size(value: int | str) -> int | str:
+    if value != "auto":
+        parse_bytes(value, "data.memory")
+    return value
+
+
+Size = Annotated[int | str, numpy_scalars, AfterValidator(_checked_size)]
 
 
 @description
@@ -50,6 +62,11 @@ class Data(Description):
     strict
         Whether a file that cannot be read among others is refused. Otherwise it is left out, and a
         note names it.
+    memory
+        What rows may take of the memory: ``"2GB"``, ``"500MB"``, ``"1.5GiB"`` or a number of bytes. Rows that fit
+        are held; others are read by block, in every pass anew, and their order in the file then matters:
+        see :class:`isthmus.training.streaming.StreamedRows`. ``"auto"``: half of what is free, rounded down to a
+        power of two; where that decides, it is written down as the bytes that it was.
     sound_rate
         Hz that sounds are brought to; None for the most common rate of the files. This and all below is for
         sounds alone; see :func:`isthmus.sources.audio.open_audio`.
@@ -81,6 +98,7 @@ class Data(Description):
     resize: tuple[Side, Side] | None = None
     resize_by: Literal["stretch", "crop", "pad"] = "stretch"
     strict: bool = False
+    memory: Size = "auto"
     sound_rate: Rate | None = None
     channels: Literal["auto", "mono", "all"] = "auto"
     window_seconds: Seconds | None = None

@@ -69,7 +69,8 @@ def resolve(config: Config, facts: Facts) -> Config:
     if model.likelihood == "auto":
         model = model.replace(likelihood=facts.likelihood)
     if isinstance(model.likelihood, Mixed) and model.likelihood.numbers == "auto":
-        numbers = "gaussian" if isinstance(model.code, GaussianCode) else "squared_error"
+        # A density, so that rows and fillings can be drawn from it.
+        numbers = "gaussian" if filling or isinstance(model.code, GaussianCode) else "squared_error"
         model = model.replace(likelihood=model.likelihood.replace(numbers=numbers))
     if isinstance(model.corruption, SaltAndPepper) and model.corruption.low == "auto":
         model = model.replace(corruption=_with_ends(model.corruption, facts.value_range))

@@ -4,6 +4,7 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.classifier import AutoencoderClassifier
 from isthmus.estimators.clusterer import AutoencoderClusterer
 from isthmus.estimators.detector import AnomalyDetector
+from isthmus.estimators.imputer import AutoencoderImputer
 from isthmus.estimators.recipes import (
     ContractiveAutoencoder,
     ConvolutionalAutoencoder,
@@ -17,6 +18,7 @@ __all__ = [
     "Autoencoder",
     "AutoencoderClassifier",
     "AutoencoderClusterer",
+    "AutoencoderImputer",
     "ContractiveAutoencoder",
     "ConvolutionalAutoencoder",
     "DenoisingAutoencoder",

@@ -3,44 +3,38 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array
-from sklearn.utils.validation import (
-    _check_sample_weight,  # pyright: ignore[reportPrivateUsage]
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils import Tags, check_array
+from sklearn.utils.validation import check_is_fitted
 
 from isthmus.artifact import FittedModel, open_model, save_model
 from isthmus.artifact.fitted import Factory
 from isthmus.config import Config
 from isthmus.config.catalogue import part_from
 from isthmus.config.overcomplete import overcomplete_note
-from isthmus.errors import DataError, OutputError, OvercompleteWarning, ParameterError
+from isthmus.errors import OutputError, OvercompleteWarning, ParameterError
 from isthmus.estimators.denoising import Denoising
 from isthmus.estimators.exploring import Exploring
 from isthmus.estimators.parameters import FAMILIES, Copies, from_config, penalty_names, seed_from, to_config
-from isthmus.evaluation.metrics import squared_errors
+from isthmus.estimators.reading import Reading, columns_known, names_known
+from isthmus.evaluation.metrics import squared_errors, values_seen
 from isthmus.inference import Inference
 from isthmus.model.autoencoder import AutoencoderModule
-from isthmus.schema import Kind
-from isthmus.shapes import n_values, shape_text
-from isthmus.sources import ArraySource
+from isthmus.sources import Source
 from isthmus.training.callbacks import Callback
 from isthmus.training.loop import History, Trainer
 from isthmus.workflows.fit import fit, further_trainer, one_pass, prepare, train_further
 
-RowKind = Kind | Literal["auto"]
 
-
-class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class Autoencoder(
+    Reading, Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Squeeze rows through a narrow code and rebuild them.
 
     Minimises, over encoder f and decoder g, the mean over rows of ``L(x, g(h)) + sum_j weight_j
@@ -51,6 +45,12 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
     Rows are 2-D, ``(rows, features)``; pictures are flat rows with ``sample_shape``, or arrays
     ``(rows, height, width)`` or ``(rows, height, width, channels)``; sequences are ``(rows, steps)``,
     ``(rows, steps, channels)`` or flat rows with ``sample_shape``, under ``row_kind="sequences"``.
+
+    Frames of pandas, polars and pyarrow come as they are: one of numbers alone is vectors with names; one
+    with words, booleans, dates or gaps, and any under ``missing="mask"``, is a table, whose columns are
+    found out by the rules of ``docs/tables.md``. New frames are put in order by their columns' names. Rows
+    come back as frames of the same library, columns, order and types. What was left out of new rows, and
+    categories that the fit has not seen, are told by a :class:`isthmus.errors.DataWarning`.
 
     Parameters
     ----------
@@ -96,16 +96,22 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         ``"end_to_end"``, or ``"layer_by_layer"`` for that share of the epochs and then end to end:
         see :class:`isthmus.Training`. Dense networks; ``partial_fit`` knows only the first.
     scaling
-        ``"auto"``, ``"standardise"``, ``"range"`` or ``"raw"``: how columns become model units.
+        ``"auto"``, ``"standardise"``, ``"range"``, ``"quantile"`` or ``"raw"``: how columns become model units.
+    missing
+        What NaN is: ``"mask"``: a gap, of which the encoder is told and no loss knows; ``"refuse"``: an
+        error; ``"auto"``: mask for frames that are tables, else refuse.
     sample_shape
         ``(height, width)`` or ``(height, width, channels)`` where flat rows are pictures, ``(steps,)``
         or ``(steps, channels)`` where they are sequences.
     row_kind
         ``"vectors"``, ``"sequences"``, ``"pictures"``, or ``"auto"``: sequences where the network is
         ``conv1d``, else by the number of axes, and ``(rows, height, width)`` are pictures.
+    memory
+        What rows may take of it beside ``X`` itself, such as ``"2GB"``: those that need more, of a memory map
+        for example, are read by block, see :class:`isthmus.Data`. ``"auto"`` is half of what is free.
     random_state
-        Seed; the same seed and rows give the same model, whatever the order of the rows. None
-        draws one and keeps it as ``seed_``.
+        Seed; the same seed and rows give the same model, whatever the order of the rows, as long as ``memory``
+        holds them. None draws one and keeps it as ``seed_``.
     device, threads
         Where and on how many CPU threads to train.
     warm_start
@@ -126,6 +132,8 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         The torch module, in model units.
     classes_
         Labels that it was fitted on, in order, under ``condition="label"``.
+    notes_
+        What was found or decided that people should know of, a sentence each.
     n_components_, n_features_in_, feature_names_in_, seed_
         As their names say.
 
@@ -164,8 +172,10 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         scheme: str = "end_to_end",
         pretraining_share: float = 0.5,
         scaling: str = "auto",
+        missing: str = "auto",
         sample_shape: tuple[int, ...] | None = None,
         row_kind: str = "auto",
+        memory: int | str = "auto",
         random_state: Any = None,
         device: str = "auto",
         threads: int | str = "auto",
@@ -195,8 +205,10 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         self.scheme = scheme
         self.pretraining_share = pretraining_share
         self.scaling = scaling
+        self.missing = missing
         self.sample_shape = sample_shape
         self.row_kind = row_kind
+        self.memory = memory
         self.random_state = random_state
         self.device = device
         self.threads = threads
@@ -211,7 +223,8 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         Parameters
         ----------
         X
-            ``(rows, features)``, or pictures ``(rows, height, width[, channels])``; finite numbers.
+            ``(rows, features)``, pictures ``(rows, height, width[, channels])``, or a frame; finite
+            numbers, and NaN where ``missing`` allows it.
         y
             ``(rows,)``, integers or strings: the label of each row under ``condition="label"``, else ignored.
         sample_weight
@@ -234,10 +247,13 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
     def _fit(self, X: ArrayLike, y: Any, sample_weight: ArrayLike | None) -> History:
         config, own = to_config(self._choices(), self._draw_seed())
         labels = y if config.model.condition == "label" else None
-        source = self._source(X, reset=True, row_kind=config.data.row_kind, labels=labels)
+        goes_on = self.warm_start and hasattr(self, "_model")
+        # The columns of a table are those of the first fit: other rows might make others of them.
+        known = goes_on and self._schema.kind == "tables"
+        source = self._source(X, reset=not known, row_kind=config.data.row_kind, labels=labels)
         weights = self._weights(sample_weight, source)
         callbacks = tuple(self.callbacks or ())
-        if self.warm_start and hasattr(self, "_model"):
+        if goes_on:
             self._check_same_model(config)
             history = train_further(
                 self._model,
@@ -323,33 +339,35 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         check_is_fitted(self)
         return Inference(self._model).code_distribution(self._source(X, reset=False, labels=labels))
 
-    def inverse_transform(self, X: ArrayLike, labels: ArrayLike | None = None) -> NDArray[Any]:
+    def inverse_transform(self, X: ArrayLike, labels: ArrayLike | None = None) -> Any:
         """What codes ``(rows, n_components)`` decode to, ``(rows, features)`` in data units.
 
-        Bytes leave as bytes, floats in their own type, other integers as float64. ``labels``, ``(rows,)``,
-        are what a model with a condition decodes them as.
+        Of a model of frames a frame, each column of its own type. In arrays bytes leave as bytes, floats in
+        their own type, other integers as float64. ``labels``, ``(rows,)``, are what a model with a
+        condition decodes them as.
         """
         check_is_fitted(self)
         codes = check_array(X, dtype=[np.float64, np.float32])  # pyright: ignore[reportArgumentType]
         told = self._labels(labels, len(codes))
-        return self._to_data(Inference(self._model).decode_model_units(codes, labels=told))
+        return self._to_data(Inference(self._model).decode_model_units(codes, labels=told), X)
 
-    def reconstruct(self, X: ArrayLike, labels: ArrayLike | None = None) -> NDArray[Any]:
-        """``inverse_transform(transform(X))``, ``(rows, features)`` in data units."""
+    def reconstruct(self, X: ArrayLike, labels: ArrayLike | None = None) -> Any:
+        """``inverse_transform(transform(X))``, ``(rows, features)`` in data units; a frame of a model of frames."""
         check_is_fitted(self)
         source = self._source(X, reset=False, labels=labels)
-        return self._to_data(Inference(self._model).reconstruct_model_units(source))
+        return self._to_data(Inference(self._model).reconstruct_model_units(source), X)
 
     def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Minus the mean squared error a value, in model units: larger is better, 0 is perfect.
 
-        ``y`` are the rows' labels under ``condition="label"``, else ignored.
+        Gaps are no values. ``y`` are the rows' labels under ``condition="label"``, else ignored.
         """
         check_is_fitted(self)
         source = self._source(X, reset=False, labels=None if self._model.classes is None else y)
-        errors = squared_errors(Inference(self._model), source).astype(np.float64)
+        inference = Inference(self._model)
+        errors = squared_errors(inference, source).astype(np.float64)
         weights = self._weights(sample_weight, source)
-        return -float(np.average(errors, weights=weights)) / source.schema.n_values
+        return -float(np.average(errors, weights=weights)) / values_seen(inference, source, weights)
 
     # Keeping
 
@@ -380,10 +398,11 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         estimator._model = model
         estimator._own = {name: Copies(factory()) for name, factory in parts.items()}
         estimator._asked, _ = to_config(estimator._choices(), model.config.training.seed)
-        estimator.n_features_in_ = model.scaling.schema.n_values  # pyright: ignore[reportAttributeAccessIssue]
-        if model.scaling.schema.columns is not None:
-            names = np.array(model.scaling.schema.columns, dtype=object)
-            estimator.feature_names_in_ = names  # pyright: ignore[reportAttributeAccessIssue]
+        schema = model.scaling.schema
+        names, estimator._like, estimator._kinds = names_known(schema), None, columns_known(schema)
+        estimator.n_features_in_ = schema.n_values if names is None else len(names)  # pyright: ignore[reportAttributeAccessIssue]
+        if names is not None:
+            estimator.feature_names_in_ = np.array(names, dtype=object)  # pyright: ignore[reportAttributeAccessIssue]
         estimator._keep()
         return estimator
 
@@ -443,6 +462,12 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         super().set_params(**rest)
         return self
 
+    def __sklearn_tags__(self) -> Tags:
+        """What scikit-learn asks: NaN is allowed where it is a gap."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "mask"
+        return tags
+
     @property
     def _n_features_out(self) -> int:
         return self._model.module.code.size
@@ -462,7 +487,10 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
     def _check_same_model(self, config: Config) -> None:
         """Refuse to go on with other parts than those of the last fit."""
         asked = getattr(self, "_asked", None)
-        if asked is not None and (asked.model, asked.data) != (config.model, config.data):
+        if asked is None:
+            return
+        data = [each.data.replace(memory="auto") for each in (asked, config)]
+        if (asked.model, data[0]) != (config.model, data[1]):
             raise ParameterError(
                 "Autoencoder: warm_start goes on with the model of the last fit, but its parts or its "
                 "preprocessing were changed since. Set warm_start=False to begin anew."
@@ -474,92 +502,13 @@ class Autoencoder(Exploring, Denoising, ClassNamePrefixFeaturesOutMixin, Transfo
         self.config_ = model.config
         self.history_ = model.epochs
         self.metrics_ = model.metrics
+        self.notes_ = model.notes
         self.n_components_ = model.module.code.size
         self.seed_ = model.config.training.seed
         self.module_: AutoencoderModule = model.module
         if model.classes is not None:
             self.classes_ = model.classes
 
-    def _source(
-        self, X: Any, *, reset: bool, row_kind: RowKind = "auto", labels: ArrayLike | None = None
-    ) -> ArraySource:
-        """Rows as a source, checked as scikit-learn asks; of the kind of the last fit unless ``reset``."""
-        shape, flat = self.sample_shape, X
-        if not reset:
-            shape, row_kind = self._model.scaling.schema.sample_shape, self._model.scaling.schema.kind
-            _check_shape(X, shape)
-        elif row_kind == "vectors":
-            shape = None
-        elif getattr(X, "ndim", 2) > 2:
-            shape = tuple(X.shape[1:])
-        if getattr(X, "ndim", 2) > 2:
-            flat = np.reshape(X, (len(X), n_values(tuple(X.shape[1:]))))
-        rows = validate_data(self, flat, reset=reset, dtype="numeric")  # pyright: ignore[reportArgumentType]
-        names = getattr(self, "feature_names_in_", None)
-        has_axes = shape is not None and (len(shape) > 1 or row_kind == "sequences")
-        plain = not has_axes and row_kind != "sequences"
-        columns = [str(name) for name in names] if names is not None and plain else None
-        return ArraySource(
-            rows,
-            labels=labels if reset else self._labels(labels, len(rows)),
-            columns=columns,
-            sample_shape=shape if has_axes else None,
-            row_kind=row_kind,
-            who="Autoencoder",
-        )
 
-    @contextmanager
-    def _schema_kept_on_failure(self) -> Generator[None]:
-        """Whatever ends a fit early, the estimator stays as usable as it was."""
-        names = ("n_features_in_", "feature_names_in_")
-        before = {name: getattr(self, name) for name in names if hasattr(self, name)}
-        try:
-            yield
-        except BaseException:
-            for name in names:
-                if hasattr(self, name):
-                    delattr(self, name)
-            for name, value in before.items():
-                setattr(self, name, value)
-            raise
-
-    def _weights(self, sample_weight: ArrayLike | None, source: ArraySource) -> NDArray[np.float64] | None:
-        if sample_weight is None:
-            return None
-        return _check_sample_weight(
-            sample_weight, np.empty((len(source), 0)), dtype=np.float64, ensure_non_negative=True
-        )
-
-    def _labels(self, labels: ArrayLike | None, n_rows: int) -> NDArray[Any] | None:
-        """One label a row, of one label for all of them where it is alone; none for a model that asks for none."""
-        if labels is None:
-            return None
-        if self._model.classes is None:
-            raise ParameterError(
-                "Autoencoder: labels are for a model that is conditional on them, got some for one that is not. "
-                "Leave them out, or fit with condition='label'."
-            )
-        values: NDArray[Any] = np.asarray(labels)
-        values = np.full(n_rows, values[()]) if values.ndim == 0 else values
-        return ArraySource(np.zeros((n_rows, 1)), values, who="Autoencoder").labels
-
-    def _to_data(self, model_units: NDArray[np.float32]) -> NDArray[Any]:
-        schema = self._model.scaling.schema
-        kind = np.dtype(schema.dtype)
-        wanted = kind if kind.kind == "f" or kind == np.uint8 else np.dtype(np.float64)
-        return self._model.scaling.to_data(model_units, dtype=wanted).reshape(len(model_units), -1)
-
-
-def _check_shape(X: Any, shape: tuple[int, ...]) -> None:
-    """Rows that have axes must have those of the fit; a single channel may be left out."""
-    axes: Any = getattr(X, "shape", ())
-    got = tuple(int(side) for side in axes)[1:]
-    if len(got) > 1 and shape not in (got, (*got, 1)):
-        raise DataError(
-            f"Autoencoder: expected rows of shape {shape_text(shape)}, got {shape_text(got)}. "
-            "Give them as they were given to fit, or flat."
-        )
-
-
-def _float_type(source: ArraySource) -> np.dtype[Any]:
+def _float_type(source: Source) -> np.dtype[Any]:
     return np.dtype(np.float64 if source.schema.dtype == "float64" else np.float32)

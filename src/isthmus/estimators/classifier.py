@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils import Tags, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -23,7 +24,8 @@ from isthmus.estimators.parameters import seed_from
 from isthmus.model.build import Factory
 from isthmus.model.classifier import ClassifierModule
 from isthmus.shapes import n_values
-from isthmus.sources import ArraySource
+from isthmus.sources import Source
+from isthmus.sources.frames import is_frame, stacked
 from isthmus.training.callbacks import Callback
 from isthmus.workflows.classify import class_logits, fit_classifier
 
@@ -112,7 +114,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X
-            Labelled rows, ``(rows, features)``, or pictures as for :class:`Autoencoder`.
+            Labelled rows, ``(rows, features)``, pictures or a frame as for :class:`Autoencoder`.
         y
             ``(rows,)``, one label a row: numbers, booleans or words.
         unlabelled
@@ -125,18 +127,14 @@ class AutoencoderClassifier(ClassifierMixin, BaseEstimator):
             Itself. After Ctrl-C the weights of lowest validation loss are kept before KeyboardInterrupt
             goes on.
         """
-        checked = validate_data(self, _flat(X), y, dtype="numeric")  # pyright: ignore[reportArgumentType]
-        rows, labels = cast(Any, checked)
+        rows, labels = self._rows_and_labels(X, y)
         check_classification_targets(labels)
         classes, numbers = np.unique(labels, return_inverse=True)
         _check_labels(classes)
         drawn = seed_from(self.random_state)
         seed = secrets.randbits(32) if drawn is None else drawn
         plan = self._plan(seed)
-        given = (
-            self.autoencoder.estimator if isinstance(self.autoencoder, FrozenEstimator) else self.autoencoder
-        )
-        autoencoder = self._fitted(given, _shaped(rows, X), X, unlabelled, seed)
+        autoencoder = self._fitted(self._given(), _shaped(rows, X), X, unlabelled, seed)
         classifier, history = fit_classifier(
             autoencoder._model,  # pyright: ignore[reportPrivateUsage]
             self._source(autoencoder, X, rows),
@@ -178,8 +176,9 @@ class AutoencoderClassifier(ClassifierMixin, BaseEstimator):
         autoencoder = Autoencoder._of(opened.model, parts or {})  # pyright: ignore[reportPrivateUsage]
         estimator = cls(autoencoder, frozen=module.frozen, random_state=module.seed)
         estimator._classifier, estimator.autoencoder_, estimator.seed_ = opened, autoencoder, module.seed
-        estimator.n_features_in_ = opened.model.scaling.schema.n_values  # pyright: ignore[reportAttributeAccessIssue]
+        estimator.n_features_in_ = autoencoder.n_features_in_  # pyright: ignore[reportAttributeAccessIssue]
         if opened.columns is not None:
+            estimator.n_features_in_ = len(opened.columns)  # pyright: ignore[reportAttributeAccessIssue]
             names = np.array(opened.columns, dtype=object)
             estimator.feature_names_in_ = names  # pyright: ignore[reportAttributeAccessIssue]
         estimator._keep()
@@ -248,14 +247,15 @@ class AutoencoderClassifier(ClassifierMixin, BaseEstimator):
         autoencoder = Autoencoder() if given is None else cast(Autoencoder, clone(given))
         if autoencoder.random_state is None:
             autoencoder.set_params(random_state=seed)
-        if unlabelled is not None:
-            more = self._checked(unlabelled)
-            rows = np.concatenate([rows, _shaped(more, X)])
-        return autoencoder.fit(rows)
+        if unlabelled is None:
+            return autoencoder.fit(rows)
+        if is_frame(X) or is_frame(unlabelled):
+            return autoencoder.fit(stacked(X, unlabelled, "AutoencoderClassifier"))
+        return autoencoder.fit(np.concatenate([rows, _shaped(self._checked(unlabelled), X)]))
 
-    def _source(self, autoencoder: Autoencoder, X: Any, rows: NDArray[Any]) -> ArraySource:
+    def _source(self, autoencoder: Autoencoder, X: Any, rows: Any) -> Source:
         """Validated rows as the autoencoder takes them: frames where it was fitted on frames."""
-        named = hasattr(autoencoder, "feature_names_in_") and hasattr(X, "columns")
+        named = hasattr(autoencoder, "feature_names_in_") and is_frame(X)
         return autoencoder._source(X if named else _shaped(rows, X), reset=False)  # pyright: ignore[reportPrivateUsage]
 
     def _logits(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -263,9 +263,35 @@ class AutoencoderClassifier(ClassifierMixin, BaseEstimator):
         source = self._source(self.autoencoder_, X, self._checked(X))
         return class_logits(self._classifier, source).astype(np.float64)
 
-    def _checked(self, X: ArrayLike) -> NDArray[Any]:
-        """Rows like those of the fit, flat."""
-        return cast(Any, validate_data(self, _flat(X), reset=False, dtype="numeric"))  # pyright: ignore[reportArgumentType]
+    def _rows_and_labels(self, X: Any, y: Any) -> tuple[Any, NDArray[Any]]:
+        """Rows and labels of a fit, checked; what a frame holds is the autoencoder's to check."""
+        if is_frame(X):
+            validate_data(self, X, y, skip_check_array=True)
+            labels = column_or_1d(y, warn=True)
+            check_consistent_length(X, labels)
+            return X, labels
+        finite = "allow-nan" if self._allows_gaps() else True
+        return cast(Any, validate_data(self, _flat(X), y, dtype="numeric", ensure_all_finite=finite))  # pyright: ignore[reportArgumentType]
+
+    def _checked(self, X: Any) -> Any:
+        """Rows like those of the fit: arrays flat, frames as they are."""
+        if is_frame(X) and hasattr(self.autoencoder_, "feature_names_in_"):
+            return X
+        finite = "allow-nan" if self._allows_gaps() else True
+        return validate_data(self, _flat(X), reset=False, dtype="numeric", ensure_all_finite=finite)  # pyright: ignore[reportArgumentType]
+
+    def _given(self) -> Any:
+        frozen = isinstance(self.autoencoder, FrozenEstimator)
+        return self.autoencoder.estimator if frozen else self.autoencoder
+
+    def _allows_gaps(self) -> bool:
+        return getattr(self._given(), "missing", "auto") == "mask"
+
+    def __sklearn_tags__(self) -> Tags:
+        """What scikit-learn asks: NaN is allowed where the autoencoder takes it for a gap."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._allows_gaps()
+        return tags
 
     def _classifier_classes(self) -> NDArray[Any]:
         check_is_fitted(self)

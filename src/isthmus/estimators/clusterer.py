@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus.errors import OutputError, ParameterError
@@ -54,7 +55,7 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Transf
     labels_
         The group of each row of the fit, ``(rows,)``, from 0.
     cluster_centers_
-        Decoded means of the groups, ``(n_clusters_, features)`` in data units.
+        Decoded means of the groups, ``(n_clusters_, features)`` in data units; a frame where the fit was on one.
     n_clusters_
         How many groups there are.
     criterion_
@@ -100,7 +101,7 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Transf
         Parameters
         ----------
         X
-            ``(rows, features)``, or pictures as for :class:`Autoencoder`.
+            ``(rows, features)``, pictures or a frame as for :class:`Autoencoder`.
         y
             Ignored: groups are found without labels.
         """
@@ -158,14 +159,23 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Transf
         estimator._keep(autoencoder, groups, opened.members, int(seed or 0))
         return estimator
 
+    def __sklearn_tags__(self) -> Tags:
+        """What scikit-learn asks: NaN is allowed where the autoencoder takes it for a gap."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = getattr(self._given(), "missing", "auto") == "mask"
+        return tags
+
     @property
     def _n_features_out(self) -> int:
         return self.groups_.size
 
+    def _given(self) -> Any:
+        frozen = isinstance(self.autoencoder, FrozenEstimator)
+        return self.autoencoder.estimator if frozen else self.autoencoder
+
     def _fitted(self, X: ArrayLike, seed: int) -> Autoencoder:
         """The autoencoder, fitted here unless it was before."""
-        frozen = isinstance(self.autoencoder, FrozenEstimator)
-        given: Any = self.autoencoder.estimator if frozen else self.autoencoder
+        given = self._given()
         if given is not None and not isinstance(given, Autoencoder):
             raise ParameterError(
                 f"AutoencoderClusterer: autoencoder must be an Autoencoder or None, got {given!r}. "

@@ -15,7 +15,7 @@ from isthmus.estimators.parameters import seed_from
 from isthmus.exploration.chain import chain_rows
 from isthmus.exploration.score import score_rows
 from isthmus.inference import Inference
-from isthmus.sources import ArraySource
+from isthmus.sources import Source
 
 
 class Denoising(ABC):
@@ -24,10 +24,10 @@ class Denoising(ABC):
     _model: FittedModel
 
     @abstractmethod
-    def _source(self, X: Any, *, reset: bool, labels: ArrayLike | None = None) -> ArraySource: ...
+    def _source(self, X: Any, *, reset: bool, labels: ArrayLike | None = None) -> Source: ...
 
     @abstractmethod
-    def _to_data(self, model_units: NDArray[np.float32]) -> NDArray[Any]: ...
+    def _to_data_blocks(self, model_units: NDArray[np.float32]) -> Any: ...
 
     def log_density_gradient(self, X: ArrayLike, labels: ArrayLike | None = None) -> NDArray[np.float32]:
         """Slope of the data's log density at rows: ``(r(x) - x) / scale^2``, ``(rows, features)``.
@@ -56,7 +56,7 @@ class Denoising(ABC):
 
     def sample_chain(
         self, X: ArrayLike, n_steps: int = 10, random_state: Any = None, *, labels: ArrayLike | None = None
-    ) -> NDArray[Any]:
+    ) -> Any:
         """Samples by corrupting, denoising and drawing, again and again (Bengio et al. 2013).
 
         Parameters
@@ -73,7 +73,7 @@ class Denoising(ABC):
         Returns
         -------
         array
-            ``(n_steps, rows, features)`` in data units.
+            ``(n_steps, rows, features)`` in data units; of a model of frames a list of frames.
 
         Raises
         ------
@@ -97,5 +97,4 @@ class Denoising(ABC):
         seed = secrets.randbits(31) if seed is None else seed
         source = self._source(X, reset=False, labels=labels)
         found = chain_rows(Inference(self._model), source, int(n_steps), seed=seed)
-        rows = self._to_data(found.reshape(-1, *found.shape[2:]))
-        return rows.reshape(*found.shape[:2], -1)
+        return self._to_data_blocks(found)

@@ -19,7 +19,7 @@ from isthmus.estimators.recipes import Recipe
 from isthmus.exploration.anomaly import AnomalyScore, check_measure
 from isthmus.inference import Inference
 from isthmus.model.build import Factory
-from isthmus.sources import ArraySource
+from isthmus.sources import Source
 from isthmus.training.loop import History
 from isthmus.workflows.fit import usual_rows
 
@@ -117,7 +117,7 @@ class AnomalyDetector(OutlierMixin, Recipe):
     # Why
 
     def explain(self, X: ArrayLike, labels: ArrayLike | None = None) -> NDArray[np.float64]:
-        """What each value adds to a row's error, in the shape of X.
+        """What each value adds to a row's error, in the shape of X; of a table a column for each that it knows.
 
         Each column (patch of a picture, stretch of steps) is hidden in turn and filled in from the rest
         of the row; how far the row's mean relative error falls then is its part, at least 0. A value that is
@@ -127,6 +127,9 @@ class AnomalyDetector(OutlierMixin, Recipe):
         """
         check_is_fitted(self)
         found = self._anomaly().contributions(self._source(X, reset=False, labels=labels))
+        if self._schema.kind == "tables":
+            starts = np.cumsum([0, *(block.size for block in self._model.scaling.layout or ())])[:-1]
+            found = np.add.reduceat(found, starts, axis=1)
         shape = X.shape if isinstance(X, np.ndarray) and X.ndim > 2 else (len(found), -1)
         return found.reshape(shape).astype(np.float64)
 
@@ -208,7 +211,7 @@ class AnomalyDetector(OutlierMixin, Recipe):
         self._keep()
 
     def _set_contamination(
-        self, source: ArraySource, weights: NDArray[np.float64] | None, contamination: float
+        self, source: Source, weights: NDArray[np.float64] | None, contamination: float
     ) -> None:
         anomaly = self._anomaly()
         threshold = quantile(anomaly.score(source), 1 - contamination, weights)

@@ -15,12 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 from isthmus.artifact import FittedModel
 from isthmus.errors import DataError
 from isthmus.estimators.parameters import seed_from
+from isthmus.estimators.reading import rows_by_names
 from isthmus.exploration.interpolation import PathName, path_between
 from isthmus.exploration.priors import Prior, PriorName, choose_prior
 from isthmus.exploration.sampling import sample
 from isthmus.exploration.traversals import traversal
 from isthmus.inference import Inference
-from isthmus.sources import ArraySource
+from isthmus.sources import Source
 
 
 class Exploring(ABC):
@@ -29,13 +30,16 @@ class Exploring(ABC):
     _model: FittedModel
 
     @abstractmethod
-    def _source(self, X: Any, *, reset: bool, labels: ArrayLike | None = None) -> ArraySource: ...
+    def _source(self, X: Any, *, reset: bool, labels: ArrayLike | None = None) -> Source: ...
 
     @abstractmethod
     def _labels(self, labels: ArrayLike | None, n_rows: int) -> NDArray[Any] | None: ...
 
     @abstractmethod
-    def _to_data(self, model_units: NDArray[np.float32]) -> NDArray[Any]: ...
+    def _to_data(self, model_units: NDArray[np.float32], like: Any = None) -> Any: ...
+
+    @abstractmethod
+    def _to_data_blocks(self, model_units: NDArray[np.float32]) -> Any: ...
 
     def sample(
         self,
@@ -47,8 +51,10 @@ class Exploring(ABC):
         noise: bool = False,
         label: Any = None,
         labels: ArrayLike | None = None,
-    ) -> NDArray[Any]:
+    ) -> Any:
         """New rows, ``(n_samples, features)`` in data units: decoded draws from a prior of codes.
+
+        Of a model of frames they are a frame.
 
         Parameters
         ----------
@@ -97,14 +103,16 @@ class Exploring(ABC):
         path: PathName = "linear",
         *,
         label: Any = None,
-    ) -> NDArray[Any]:
+    ) -> Any:
         """Rows between two, ``(n_steps, features)`` in data units: decoded codes between theirs.
+
+        Of a model of frames they are a frame.
 
         Parameters
         ----------
         a, b
-            One row each, as given to ``fit``. The first and the last of the result are their
-            reconstructions, bit for bit.
+            One row each, as given to ``fit``; of a table a frame of one row, or values by names. The
+            first and the last of the result are their reconstructions, bit for bit.
         n_steps
             How many rows, both ends included, at least 2.
         path
@@ -137,8 +145,10 @@ class Exploring(ABC):
         X: ArrayLike | None = None,
         label: Any = None,
         labels: ArrayLike | None = None,
-    ) -> NDArray[Any]:
+    ) -> Any:
         """What each unit of the code does, ``(units, n_steps, features)`` in data units.
+
+        Of a model of frames it is a list of frames, one a unit.
 
         Parameters
         ----------
@@ -169,12 +179,14 @@ class Exploring(ABC):
         base = None if x is None else inference.encode(self._some_rows(x, label=label))[0]
         codes = traversal(chosen, base, range(chosen.size) if units is None else units, int(n_steps))
         flat = codes.reshape(-1, chosen.size)
-        rows = self._to_data(inference.decode_model_units(flat, labels=self._labels(label, len(flat))))
-        return rows.reshape(*codes.shape[:2], -1)
+        found = inference.decode_model_units(flat, labels=self._labels(label, len(flat)))
+        return self._to_data_blocks(found.reshape(*codes.shape[:2], *found.shape[1:]))
 
-    def _some_rows(self, *rows: Any, label: Any = None) -> ArraySource:
+    def _some_rows(self, *rows: Any, label: Any = None) -> Source:
         """Single rows, flat or in their shape, as a source like that of the fit."""
         schema = self._model.scaling.schema
+        if schema.kind == "tables":
+            return self._source(rows_by_names(rows), reset=False, labels=label)
         flat = [np.asarray(row).reshape(-1) for row in rows]
         wrong = [row.size for row in flat if row.size != schema.n_values]
         if wrong:

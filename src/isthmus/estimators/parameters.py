@@ -23,11 +23,14 @@ TRAINING = (
     "pretraining_share", "device", "threads",
 )  # fmt: skip
 """Parameters of the same name in the estimator and in ``Training``."""
+DATA = ("scaling", "missing", "sample_shape", "row_kind", "memory")
+"""Parameters of the same name in the estimator and in ``Data``."""
 FAMILIES = ("network", "code", "likelihood", "corruption")
 RENAMED = (
     ("Model: code_size", "Autoencoder: n_components"),
     ("Training: epochs", "Autoencoder: max_epochs"),
     ("Training: seed", "Autoencoder: random_state"),
+    ("data.memory", "Autoencoder: memory"),
 )
 """What a config calls otherwise than an estimator."""
 
@@ -63,9 +66,7 @@ def _to_config(params: Mapping[str, Any], seed: int | None) -> tuple[Config, dic
         _part("penalty", penalty, own, f"penalty_{number}") for number, penalty in enumerate(penalties, 1)
     )
     config = Config(
-        data=Data(
-            scaling=params["scaling"], sample_shape=params["sample_shape"], row_kind=params["row_kind"]
-        ),
+        data=Data(**{name: params[name] for name in DATA}),
         model=Model(
             kind=params.get("kind", "basic"),
             code_size=params["n_components"],
@@ -82,7 +83,7 @@ def _to_config(params: Mapping[str, Any], seed: int | None) -> tuple[Config, dic
 def from_config(config: Config, own: Mapping[str, Factory]) -> dict[str, Any]:
     """An estimator's parameters that spell out a config; the user's own parts from their factories.
 
-    Where a model was trained binds nobody who opens it: its device is "auto" again.
+    Where a model was trained binds nobody who opens it: its device and its memory are "auto" again.
     """
     model, training = config.model, config.training
 
@@ -98,9 +99,8 @@ def from_config(config: Config, own: Mapping[str, Factory]) -> dict[str, Any]:
         "random_state": training.seed,
         **{name: getattr(training, name) for name in TRAINING},
         "device": "auto",
-        "scaling": config.data.scaling,
-        "sample_shape": config.data.sample_shape,
-        "row_kind": config.data.row_kind,
+        **{name: getattr(config.data, name) for name in DATA},
+        "memory": "auto",
     }
 
 

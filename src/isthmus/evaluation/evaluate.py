@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,8 @@ from isthmus.exploration.priors import StandardNormal, has_density
 from isthmus.exploration.sampling import sample
 from isthmus.inference import Inference
 from isthmus.numerics.randomness import Randomness
-from isthmus.preprocessing import Scaling, TableScaling
+from isthmus.preprocessing import Preprocessing, Scaling, TableScaling
+from isthmus.preprocessing.table_fit import sizes_of
 from isthmus.schema import Schema
 from isthmus.sources import Source
 from isthmus.sources.spectrogram import sounds_of
@@ -98,7 +99,9 @@ def report_data(
         examples=examples,
         codes=_codes(source, measured),
         filters=_filters(model),
+        values_a_row=measured.n_values,
         columns=schema.columns,
+        table=schema.table,
         column_scales=_column_scales(model),
         history=[epoch for epoch in model.epochs if "level" not in epoch],
         best_epoch=model.best_epoch or None,
@@ -255,7 +258,23 @@ def _filters(model: FittedModel) -> Filters | None:
     if len(kept) < len(weights):
         title += f", the {len(kept)} strongest of {len(weights)}"
     shown = weights[kept]
-    return Filters(title, np.moveaxis(shown, 1, -1) if shown.ndim == 4 else shown)
+    return Filters(
+        title, np.moveaxis(shown, 1, -1) if shown.ndim == 4 else shown, _value_names(model.scaling)
+    )
+
+
+def _value_names(scaling: Preprocessing) -> Sequence[str] | None:
+    """What each value of a row in model units is called: a column, or one of a category's words."""
+    schema = scaling.schema
+    if schema.table is None:
+        return schema.columns
+    return [
+        name
+        for column, size in zip(schema.table, sizes_of(schema.table), strict=True)
+        for name in (
+            [column.name] if size == 1 else [f"{column.name}: {word}" for word in column.categories or ()]
+        )
+    ]
 
 
 def _column_scales(model: FittedModel) -> NDArray[np.float64] | None:

@@ -5,18 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isthmus.evaluation import figures
 from isthmus.evaluation.pictures import longest_side, picture_uri
 from isthmus.evaluation.report_data import Numbers, ReportData
 from isthmus.evaluation.svg import shortened
 from isthmus.evaluation.words import brief_text, number_text
+from isthmus.sources.table_out import array_of
 
 MOST_CHANNELS = 4
 """Channels of a sequence that are drawn."""
 
 MOST_COLUMNS = 16
 """Columns of a vector that are listed; the most missed ones."""
+
+MOST_LETTERS = 22
+"""Of a word in a cell."""
 
 WIDEST_MISS = 2.0
 """Ends of the scale of misses, in standard deviations of the column."""
@@ -114,27 +119,35 @@ def _curves(data: ReportData, row: Numbers) -> list[Numbers]:
 
 
 def column_tables(data: ReportData) -> list[dict[str, Any]]:
-    """The first example of each role as a table: a column a line, the misses on a small scale."""
+    """The first example of each role as a table: a column a line, the misses on a small scale.
+
+    What is no number is wrong or right.
+    """
     chosen = data.examples
     names = list(data.columns) if data.columns is not None else [f"value {i}" for i in range(data.n_values)]
+    scales, is_word = _scales(data), _is_word(data)
     groups: list[dict[str, Any]] = []
     for role, (i, *_) in _by_role(data):
-        original, model = np.ravel(chosen.originals[i]), np.ravel(chosen.reconstructions[i])
-        pca = None if chosen.pca_reconstructions is None else np.ravel(chosen.pca_reconstructions[i])
-        scales = _scales(data)
-        order = np.argsort(-np.abs((model - original) / scales), kind="stable")[:MOST_COLUMNS]
-        lines = [
-            {
-                "name": names[j],
-                "short": shortened(names[j], 32),
-                "value": brief_text(float(original[j])),
-                "model": brief_text(float(model[j])),
-                "pca": None if pca is None else brief_text(float(pca[j])),
-                "model_at": _at(float(model[j] - original[j]), float(scales[j])),
-                "pca_at": None if pca is None else _at(float(pca[j] - original[j]), float(scales[j])),
-            }
-            for j in np.sort(order).tolist()
-        ]
+        original = np.ravel(chosen.originals[i])
+        rebuilt = {"model": chosen.reconstructions, "pca": chosen.pca_reconstructions}
+        missed = {
+            key: _missed(original, np.ravel(rows[i]), scales, is_word)
+            for key, rows in rebuilt.items()
+            if rows is not None
+        }
+        order = np.argsort(-np.abs(missed["model"]), kind="stable")[:MOST_COLUMNS]
+        lines: list[dict[str, Any]] = []
+        for j in np.sort(order).tolist():
+            line: dict[str, Any] = {"name": names[j], "short": shortened(names[j], 32)}
+            line["value"] = _cell(data, j, float(original[j]))
+            for key, rows in rebuilt.items():
+                own = float("nan") if rows is None else float(np.ravel(rows[i])[j])
+                line[key] = _cell(data, j, own)
+                line[f"{key}_wrong"] = key in missed and bool(is_word[j]) and missed[key][j] != 0
+                line[f"{key}_at"] = (
+                    None if is_word[j] or np.isnan(own - original[j]) else _at(float(missed[key][j]))
+                )
+            lines.append(line)
         groups.append(
             {
                 "role": role,
@@ -142,11 +155,35 @@ def column_tables(data: ReportData) -> list[dict[str, Any]]:
                 "error": chosen.errors[i],
                 "pca_error": None if chosen.pca_errors is None else chosen.pca_errors[i],
                 "lines": lines,
-                "has_pca": pca is not None,
+                "has_pca": "pca" in missed,
                 "left_out": data.n_values - len(lines),
             }
         )
     return groups
+
+
+def _is_word(data: ReportData) -> NDArray[np.bool_]:
+    """Which values stand for words and not for amounts."""
+    if data.table is None:
+        return np.zeros(data.n_values, np.bool_)
+    return np.array([column.categories is not None for column in data.table])
+
+
+def _missed(original: Numbers, rebuilt: Numbers, scales: Numbers, is_word: NDArray[np.bool_]) -> Numbers:
+    """Misses in units of the scale; of another word as far as the scale goes, of a gap 0."""
+    away = (np.asarray(rebuilt, np.float64) - original) / scales
+    away[is_word] = WIDEST_MISS * (np.rint(rebuilt) != original)[is_word]
+    return np.where(np.isnan(original), 0.0, away)
+
+
+def _cell(data: ReportData, place: int, value: float) -> str:
+    """A value as people write it."""
+    if np.isnan(value):
+        return "–"
+    column = None if data.table is None else data.table[place]
+    if column is None or column.type in ("continuous", "count"):
+        return brief_text(value)
+    return shortened(str(array_of(np.array([value]), column)[0].as_py()), MOST_LETTERS)
 
 
 def _by_role(data: ReportData) -> list[tuple[str, list[int]]]:
@@ -170,10 +207,11 @@ def _scales(data: ReportData) -> Numbers:
     if data.column_scales is not None:
         scales = np.asarray(data.column_scales, dtype=np.float64).ravel()
     else:
-        scales = np.reshape(data.examples.originals, (len(data.examples.rows), -1)).std(axis=0)
+        rows = np.ma.masked_invalid(np.reshape(data.examples.originals, (len(data.examples.rows), -1)))
+        scales = rows.std(axis=0).filled(0.0)
     return np.where(scales > 0, scales, 1.0)
 
 
-def _at(miss: float, scale: float) -> float:
+def _at(miss: float) -> float:
     """Where a miss lies on the scale, in per cent of its width; beyond its ends, at its ends."""
-    return round(float(np.clip(miss / scale / WIDEST_MISS, -1.0, 1.0)) * 46.0 + 50.0, 2)
+    return round(float(np.clip(miss / WIDEST_MISS, -1.0, 1.0)) * 46.0 + 50.0, 2)

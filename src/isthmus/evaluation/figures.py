@@ -28,6 +28,8 @@ from isthmus.evaluation.svg import MEAN, MODEL, MUTED, PCA, canvas, drawing, pla
 
 MOST_BARS = 48
 """Units drawn as bars of their own; more become one outline, largest first."""
+MOST_NAMED = 48
+"""Values of a row whose names stand beside their weights."""
 
 
 # Errors ---------------------------------------------------------------------------------------
@@ -148,13 +150,12 @@ def unit_bars(
         return to_svg(figure, name, f"{what} of each unit of the code")
 
 
-def weight_heatmap(weights: Numbers, columns: Sequence[str] | None) -> str:
+def weight_heatmap(weights: Numbers, names: Sequence[str] | None) -> str:
     """Learned weights ``(m, features)``: a column a unit, a row a feature, each unit scaled by itself."""
     largest = np.abs(weights).max(axis=1, keepdims=True)
     signed = (weights / np.where(largest > 0, largest, 1.0)).T
     n_features, n_units = signed.shape
     words: list[str] = []
-    named = columns is not None and n_features <= 48
     with drawing():
         figure, axes = canvas(600, min(max(n_features * 15, 160), 560) + 40)
         axes.imshow(diverging(signed), interpolation="none", aspect="auto")
@@ -162,8 +163,8 @@ def weight_heatmap(weights: Numbers, columns: Sequence[str] | None) -> str:
         axes.spines["bottom"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(16, integer=True, min_n_ticks=1))
         axes.set_xlabel("unit" if n_units > 1 else "the one unit")
-        if named and columns is not None:
-            axes.set_yticks(range(n_features), [place(column, words, 26) for column in columns])
+        if names is not None and n_features <= MOST_NAMED:
+            axes.set_yticks(range(n_features), [place(name, words, 26) for name in names])
         else:
             axes.yaxis.set_major_locator(MaxNLocator(12, integer=True, min_n_ticks=1))
             axes.set_ylabel("value")

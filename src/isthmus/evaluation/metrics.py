@@ -152,7 +152,7 @@ def measure(
         losses=found[:, 1],
         rates=rates,
         elbo=None if rates is None else _elbo(inference, source, weights),
-        n_values=_n_seen(inference, source, weights),
+        n_values=values_seen(inference, source, weights),
         n_given=len(source) if n_given is None else n_given,
         weights=weights,
         context_errors=None if np.isnan(found[:, 2]).any() else found[:, 2],
@@ -168,7 +168,8 @@ def _squared_error(x: torch.Tensor, reconstruction: torch.Tensor) -> torch.Tenso
     return rest.masked_fill(rest.isnan(), 0.0).square().flatten(1).sum(dim=1)
 
 
-def _n_seen(inference: Inference, source: Source, weights: Array | None) -> float:
+def values_seen(inference: Inference, source: Source, weights: NDArray[Any] | None = None) -> float:
+    """How many values a row has in model units, gaps left out: the mean over rows."""
     n = n_values(inference.model.scaling.model_shape)
     if not inference.model.scaling.allows_gaps:
         return n

@@ -139,7 +139,7 @@ def _denoising(data: ReportData) -> dict[str, Any] | None:
             "key": key,
             "name": name,
             "sse": sse,
-            "mse": sse / data.n_values,
+            "mse": sse / data.n_averaged,
             "share": max(sse / largest * 100.0, 0.5),
         }
         for key, name, sse in named
@@ -184,7 +184,7 @@ def _filters(data: ReportData) -> dict[str, Any] | None:
         view["coloured"] = shown.shape[-1] >= 3
         view["width"] = _crisp(shown.shape[2], 72)
     else:
-        view["svg"] = figures.weight_heatmap(shown.reshape(len(shown), -1), data.columns)
+        view["svg"] = figures.weight_heatmap(shown.reshape(len(shown), -1), data.filters.names)
     return view
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from isthmus.schema import Column
 from isthmus.shapes import Shape, n_values
 
 Numbers = npt.NDArray[np.floating[Any]]
@@ -171,10 +172,13 @@ class Filters:
         What they are, for example ``"First-layer weights of the encoder"``.
     weights
         ``(m, *sample_shape)``, or ``(m, height, width, channels)`` of any size for kernels.
+    names
+        What each value of rows is called in model units, if they have names.
     """
 
     title: str
     weights: Numbers
+    names: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -253,8 +257,13 @@ class ReportData:
         All codes and the state of each unit.
     filters
         Learned weights, where the network has any that can be shown.
+    values_a_row
+        What errors a value are averaged over: values of a row in model units that are there, mean over rows;
+        None for all of ``sample_shape``.
     columns
         Names of a vector's values; None where they have none (a signal).
+    table
+        The columns of a table, whose values are shown as they were written; None for other rows.
     column_scales
         Standard deviation of each column in data units, ``(features,)``: misses are drawn in it.
     history
@@ -286,7 +295,9 @@ class ReportData:
     examples: Examples
     codes: Codes
     filters: Filters | None = None
+    values_a_row: float | None = None
     columns: Sequence[str] | None = None
+    table: Sequence[Column] | None = None
     column_scales: Numbers | None = None
     history: Sequence[Mapping[str, Any]] = ()
     best_epoch: int | None = None
@@ -318,3 +329,8 @@ class ReportData:
     def n_values(self) -> int:
         """How many numbers one row holds."""
         return n_values(self.sample_shape)
+
+    @property
+    def n_averaged(self) -> float:
+        """How many values the squared error of a row is averaged over."""
+        return self.n_values if self.values_a_row is None else self.values_a_row

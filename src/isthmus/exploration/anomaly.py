@@ -37,7 +37,8 @@ class AnomalyScore:
     r"""How odd rows are to a model: larger is odder.
 
     With the squared error ``e_j = (x_j - r(x)_j)^2`` of each value j in model units and its usual size
-    ``t_j``, the mean of ``e_j`` over the training rows, the anomaly of a row is, by ``measure``,
+    ``t_j``, the mean of ``e_j`` over the training rows, the anomaly of a row is, by ``measure`` (of a table
+    a value j is a whole column: a category's error is the sum over its words),
 
     - ``"relative_error"``: the mean over the d values of ``log(1 + e_j / t_j)``. A value that the model
       rebuilds well is odd by a small error, and one wild value does not outweigh all others.
@@ -67,21 +68,27 @@ class AnomalyScore:
                 "SOURCE at the command line, AnomalyDetector in Python; or fit it again."
             )
         self.inference, self.usual = inference, usual
-        shape = inference.model.scaling.model_shape
-        floored = _floored(usual.errors)
-        self._scale = torch.from_numpy(floored.reshape(shape))
-        pooled = torch.full_like(self._scale, float(floored.mean()))
-        self._are_pictures = inference.model.scaling.schema.kind == "pictures"
-        self._scale_of_causes = pooled if usual.measure == "squared_error" else self._scale
+        scaling = inference.model.scaling
+        self._column = None if scaling.layout is None else torch.from_numpy(regions_of(scaling).of_value)
+        self._usual = _floored(_by_column(torch.from_numpy(usual.errors)[None], self._column)[0])
+        of_value = self._usual if self._column is None else self._usual[self._column]
+        if usual.measure == "squared_error":
+            of_value = torch.full_like(of_value, float(_floored(torch.from_numpy(usual.errors)).mean()))
+        self._scale_of_causes = of_value.reshape(scaling.model_shape)
+        self._are_pictures = scaling.schema.kind == "pictures"
         check_measure(inference, usual.measure)
 
     def score(self, source: Source) -> NDArray[np.float64]:
         """The anomaly of each row, ``(rows,)``; a function of the row alone, bit for bit."""
+        return self.score_as_computed(source).astype(np.float64)
+
+    def score_as_computed(self, source: Source) -> Array:
+        """As :meth:`score`, in float32: the same numbers in half the memory."""
 
         def one(module: AutoencoderModule, x: Tensor) -> Tensor:
-            return _anomaly(module, x, self._scale, self.usual.measure).unsqueeze(1)
+            return self._anomaly(module, x).unsqueeze(1)
 
-        return self.inference.over(source, one, (1,))[:, 0].astype(np.float64)
+        return self.inference.over(source, one, (1,))[:, 0]
 
     def causes(self, source: Source) -> tuple[Array, Regions]:
         """How much of a row's error each of its regions makes, ``(rows, n_regions)``, and what they are.
@@ -125,15 +132,27 @@ class AnomalyScore:
 
     def names_of_causes(self, source: Source, n_causes: int) -> list[list[str]]:
         """The regions of each row that make it odd, the first one most; fewer where fewer have a part in it."""
-        found: list[list[str]] = []
+        return list(self.each_names_of_causes(source, n_causes))
+
+    def each_names_of_causes(self, source: Source, n_causes: int) -> Iterator[list[str]]:
+        """As :meth:`names_of_causes`, a row after the other, found a thousand rows at a time."""
         for rows in _blocks(len(source)):
             parts, regions = self.causes(_rows(source, rows))
             order = np.argsort(-parts, axis=1, kind="stable")[:, :n_causes]
-            found += [
-                [regions.names[number] for number in row if own[number] > 0]
-                for row, own in zip(order, parts, strict=True)
-            ]
-        return found
+            for row, own in zip(order, parts, strict=True):
+                yield [regions.names[number] for number in row if own[number] > 0]
+
+    def _anomaly(self, module: AutoencoderModule, x: Tensor) -> Tensor:
+        """The anomaly of rows in model units, ``(rows,)``."""
+        if self.usual.measure == "evidence":
+            pre_code, _ = module.encoder(x)
+            rates = module.code.rate_per_unit(pre_code)
+            loss = module.distortion(module.decoder(module.code.mean(pre_code)), x)
+            return loss if rates is None else loss + rates.sum(dim=1)
+        errors = _squares(x, module.reconstruct(x))
+        if self.usual.measure == "relative_error":
+            errors = torch.log1p(_by_column(errors, self._column) / self._usual)
+        return errors.flatten(1).mean(dim=1)
 
     def _relative_errors(self, source: Source) -> Array:
         def one(module: AutoencoderModule, x: Tensor) -> Tensor:
@@ -204,21 +223,16 @@ def check_measure(inference: Inference, measure: Measure) -> None:
         )
 
 
-def _floored(errors: Array) -> Array:
-    return np.maximum(errors, max(FLOOR_SHARE * float(errors.mean()), FLOOR)).astype(np.float32)
+def _floored(errors: Tensor) -> Tensor:
+    return errors.clamp_min(max(FLOOR_SHARE * float(errors.mean()), FLOOR))
 
 
-def _anomaly(module: AutoencoderModule, x: Tensor, scale: Tensor, measure: Measure) -> Tensor:
-    """The anomaly of rows in model units, ``(rows,)``."""
-    if measure == "evidence":
-        pre_code, _ = module.encoder(x)
-        rates = module.code.rate_per_unit(pre_code)
-        loss = module.distortion(module.decoder(module.code.mean(pre_code)), x)
-        return loss if rates is None else loss + rates.sum(dim=1)
-    errors = _squares(x, module.reconstruct(x))
-    if measure == "relative_error":
-        errors = torch.log1p(errors / scale)
-    return errors.flatten(1).mean(dim=1)
+def _by_column(errors: Tensor, column: Tensor | None) -> Tensor:
+    """Errors of values summed to those of columns, ``(rows, columns)``; as they are where a value is one."""
+    flat = errors.flatten(1)
+    if column is None:
+        return flat
+    return flat.new_zeros(len(flat), int(column.max()) + 1).index_add_(1, column, flat)
 
 
 def _squares(x: Tensor, rebuilt: Tensor) -> Tensor:

@@ -226,7 +226,8 @@ def choose_prior(
         )
     if source is None:
         raise ParameterError(
-            "prior: a mixture is fitted to the codes of rows, got none. Hand in rows like those of the fit."
+            "prior: a mixture is fitted to the codes of rows, got none. Give rows like those of the fit: --like SOURCE "
+            "at the command line, X= in Python."
         )
     some = _spread(source)
     codes = drawn_codes(inference, some, seed=seed)

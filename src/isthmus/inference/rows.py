@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +24,12 @@ from isthmus.sources.check import check_block
 
 BATCH = 128
 """Rows a batch, always: a shorter batch would compute other last bits. The last one is padded."""
+
+MOST_BATCHES = 64
+"""Batches of a block of rows, where results are taken as they come."""
+
+BLOCK_VALUES = 1 << 22
+"""Values of a block, as far as it may have fewer batches."""
 
 ALIGNED = 4
 """Values a row that a dense layer or a matrix product sees, in multiples: 16 bytes of float32."""
@@ -58,14 +65,17 @@ class Inference:
 
     def code_distribution(self, source: Source) -> tuple[Array, Array | None]:
         """Mean and standard deviation of each row's code; None if the code has no distribution."""
+        return _mean_and_scale(self.over(source, _distribution, (2, self.code_size)))
 
-        def both(module: AutoencoderModule, x: Tensor) -> Tensor:
-            mean, scale = module.code_distribution(x)
-            return torch.stack([mean, mean * torch.nan if scale is None else scale], dim=1)
-
-        stacked = self.over(source, both, (2, self.code_size))
-        has_scale = not np.isnan(stacked[:, 1]).any()
-        return stacked[:, 0], stacked[:, 1] if has_scale else None
+    def codes_in_blocks(self, source: Source, *, scale: bool) -> Iterator[tuple[Array, Array | None]]:
+        """What :meth:`encode` gives, or with ``scale`` :meth:`code_distribution`, some thousand rows at a time."""
+        if not scale:
+            yield from (
+                (codes, None) for codes in self.in_blocks(source, AutoencoderModule.encode, (self.code_size,))
+            )
+            return
+        for stacked in self.in_blocks(source, _distribution, (2, self.code_size)):
+            yield _mean_and_scale(stacked)
 
     def rate_per_unit(self, source: Source) -> Array | None:
         """Nats that each unit costs in each row, ``(rows, code_size)``; None without a distribution."""
@@ -85,6 +95,11 @@ class Inference:
     def reconstruct(self, source: Source) -> NDArray[Any]:
         """Reconstructions of all rows in data units, ``(rows, *sample_shape)``."""
         return self.model.scaling.to_data(self.reconstruct_model_units(source))
+
+    def reconstructions_in_blocks(self, source: Source) -> Iterator[NDArray[Any]]:
+        """What :meth:`reconstruct` gives, some thousand rows at a time."""
+        shape = self.model.scaling.model_shape
+        return map(self.model.scaling.to_data, self.in_blocks(source, AutoencoderModule.reconstruct, shape))
 
     def decode_model_units(
         self, codes: NDArray[Any], noise: Randomness | None = None, *, labels: NDArray[Any] | None = None
@@ -121,7 +136,7 @@ class Inference:
 
         function = AutoencoderModule.decode if noise is None else draw
         told = self._numbers_of_codes(labels, len(codes))
-        return self._blocks(len(codes), read, function, self.model.scaling.model_shape, told)
+        return self._some(slice(0, len(codes)), read, function, self.model.scaling.model_shape, told)
 
     def decode(self, codes: NDArray[Any], labels: NDArray[Any] | None = None) -> NDArray[Any]:
         """What codes ``(rows, code_size)`` decode to, in data units, ``(rows, *sample_shape)``."""
@@ -132,6 +147,19 @@ class Inference:
 
         The module knows the labels of these rows, where it is conditional on them.
         """
+        read, told = self._reader(source)
+        return self._some(slice(0, len(source)), read, function, shape, told)
+
+    def in_blocks(self, source: Source, function: Function, shape: tuple[int, ...]) -> Iterator[Array]:
+        """What :meth:`over` gives, bit for bit, in pieces of some thousand rows one after the other."""
+        read, told = self._reader(source)
+        largest = max(math.prod(shape), math.prod(self.model.scaling.model_shape))
+        step = BATCH * max(1, min(MOST_BATCHES, BLOCK_VALUES // (BATCH * largest)))
+        for start in range(0, len(source), step):
+            yield self._some(slice(start, min(start + step, len(source))), read, function, shape, told)
+
+    def _reader(self, source: Source) -> tuple[Callable[[slice], Array], Indices | None]:
+        """What reads rows in model units, and each row's class where the model asks for it."""
         self.check_source(source)
 
         def read(rows: slice) -> Array:
@@ -139,7 +167,7 @@ class Inference:
             check_block(block, source.name, rows.start, allows_gaps=self.model.scaling.allows_gaps)
             return self.model.scaling.to_model(block)
 
-        return self._blocks(len(source), read, function, shape, self.class_numbers(source))
+        return read, self.class_numbers(source)
 
     def class_numbers(self, source: Source) -> Indices | None:
         """Number of each row's class, ``(rows,)``; None where the model asks for no label."""
@@ -178,25 +206,38 @@ class Inference:
             )
         return class_numbers(classes, labels, "decode")
 
-    def _blocks(
+    def _some(
         self,
-        n_rows: int,
+        rows: slice,
         read: Callable[[slice], Array],
         function: Function,
         shape: tuple[int, ...],
         labels: Indices | None = None,
     ) -> Array:
-        result = np.empty((n_rows, *shape), np.float32)
+        """Rows from the beginning of a batch on, all batches of one size."""
+        result = np.empty((rows.stop - rows.start, *shape), np.float32)
         with torch.inference_mode(), _AlignedRows():
-            for rows in _slices(n_rows):
-                block = torch.from_numpy(read(rows))
+            for start in range(rows.start, rows.stop, BATCH):
+                part = slice(start, min(start + BATCH, rows.stop))
+                block = torch.from_numpy(read(part))
                 padded = pad(block, [0, 0] * (block.ndim - 1) + [0, BATCH - len(block)])
                 module = self.module
                 if labels is not None:
-                    told = torch.from_numpy(labels[rows])
+                    told = torch.from_numpy(labels[part])
                     module = module.given(pad(told, [0, BATCH - len(told)]))
-                result[rows] = function(module, padded)[: len(block)].cpu().numpy()
+                into = slice(part.start - rows.start, part.stop - rows.start)
+                result[into] = function(module, padded)[: len(block)].cpu().numpy()
         return result
+
+
+def _distribution(module: AutoencoderModule, x: Tensor) -> Tensor:
+    """Mean and scale of each row's code, ``(rows, 2, code_size)``; NaN where there is no scale."""
+    mean, scale = module.code_distribution(x)
+    return torch.stack([mean, mean * torch.nan if scale is None else scale], dim=1)
+
+
+def _mean_and_scale(stacked: Array) -> tuple[Array, Array | None]:
+    return stacked[:, 0], None if np.isnan(stacked[:, 1]).any() else stacked[:, 1]
 
 
 class _AlignedRows(TorchFunctionMode):
@@ -232,8 +273,3 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
         a = pad(a, (0, missing)).contiguous()
         b = pad(b.transpose(-2, -1), (0, missing)).contiguous().transpose(-2, -1)
     return torch.matmul(a, b)
-
-
-def _slices(n_rows: int) -> Iterator[slice]:
-    for start in range(0, n_rows, BATCH):
-        yield slice(start, min(start + BATCH, n_rows))

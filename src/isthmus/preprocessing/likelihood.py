@@ -16,7 +16,7 @@ LOOKED_AT = 10_000
 """Rows that are looked at, at most, evenly spaced."""
 NEAR_END = 0.02
 SHARE_NEEDED = 0.75
-_BLOCK_VALUES = 1 << 22
+_BLOCK_VALUES = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)

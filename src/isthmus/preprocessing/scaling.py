@@ -84,7 +84,7 @@ class Scaling(Preprocessing):
     def fit(
         cls,
         source: Source,
-        rows: Indices,
+        rows: Indices | None = None,
         sample_weight: NDArray[Any] | None = None,
         method: Method = "auto",
         block: int = 4096,
@@ -96,7 +96,7 @@ class Scaling(Preprocessing):
         source
             Where the rows are.
         rows
-            Numbers of the training rows, at least two.
+            Numbers of the training rows, at least two; None are all rows, read one after the other.
         sample_weight
             One weight a row, 0 or larger; k is k repetitions of the row. Only ``"standardise"``
             depends on more than whether it is 0.

@@ -19,7 +19,7 @@ CONSTANT_BELOW = 1e-7
 """A column whose standard deviation is no more than this share of its magnitude counts as constant."""
 LARGEST = 1e150
 """Magnitude whose square float64 still holds."""
-_BLOCK_VALUES = 1 << 22
+_BLOCK_VALUES = 1 << 20
 _NAMED_COLUMNS = 5
 
 
@@ -34,10 +34,10 @@ class Affine:
 
 
 def fit_affine(
-    source: Source, rows: Indices, sample_weight: NDArray[Any] | None, method: Method, block: int
+    source: Source, rows: Indices | None, sample_weight: NDArray[Any] | None, method: Method, block: int
 ) -> Affine:
     """Decide the method and find shift and scale; see :class:`isthmus.preprocessing.scaling.Scaling`."""
-    used, weights = used_rows(rows, sample_weight, "Scaling")
+    used, weights = used_rows(source, rows, sample_weight, "Scaling")
     step = max(1, min(block, _BLOCK_VALUES // source.schema.n_values))
     if source.schema.kind == "pictures" and method == "standardise":
         raise ParameterError(
@@ -56,7 +56,7 @@ def fit_affine(
     moments = _moments(source, used, weights, step)
     if bool((moments.low == moments.high).all()):
         raise DataError(
-            f"Scaling: expected values that vary, got {len(used)} rows that are all alike; "
+            f"Scaling: expected values that vary, got {n_used(source, used)} rows that are all alike; "
             f"there is nothing to learn from them, give other rows."
         )
     if sequences and method == "range":
@@ -66,43 +66,57 @@ def fit_affine(
     if method == "range" or (method == "auto" and not sequences and _share_one_unit(moments)):
         low, high = float(moments.low.min()), float(moments.high.max())
         return _affine("range", low, high - low)
-    return _standardised(moments, len(used), source.schema.columns, "channels" if sequences else "columns")
+    return _standardised(
+        moments, n_used(source, used), source.schema.columns, "channels" if sequences else "columns"
+    )
 
 
 def used_rows(
-    rows: Indices, sample_weight: NDArray[Any] | None, who: str
-) -> tuple[Indices, NDArray[Any] | None]:
-    """The rows of positive weight, two of them at least, and their weights."""
+    source: Source, rows: Indices | None, sample_weight: NDArray[Any] | None, who: str
+) -> tuple[Indices | None, NDArray[Any] | None]:
+    """The rows of positive weight, two of them at least, and their weights; None stays all rows."""
+    n_rows = n_used(source, rows)
     if sample_weight is not None:
-        fits = sample_weight.shape == rows.shape and bool(np.isfinite(sample_weight).all())
+        fits = sample_weight.shape == (n_rows,) and bool(np.isfinite(sample_weight).all())
         if not fits or bool((sample_weight < 0).any()):
             raise ParameterError(
-                f"{who}: sample_weight must be one finite number, 0 or more, for each of {len(rows)} "
+                f"{who}: sample_weight must be one finite number, 0 or more, for each of {n_rows} "
                 f"rows, got {sample_weight!r}; leave it out for equal weights."
             )
-        rows, sample_weight = rows[sample_weight > 0], sample_weight[sample_weight > 0]
-    if len(rows) < 2:
+        positive = sample_weight > 0
+        if not positive.all():
+            rows = np.flatnonzero(positive) if rows is None else rows[positive]
+            sample_weight = sample_weight[positive]
+            n_rows = len(rows)
+    if n_rows < 2:
         raise DataError(
-            f"{who}: at least 2 rows (of positive weight) are needed to fit, got {len(rows)}; give more rows."
+            f"{who}: at least 2 rows (of positive weight) are needed to fit, got {n_rows}; give more rows."
         )
     return rows, sample_weight
 
 
-def _blocks(source: Source, rows: Indices, step: int) -> Iterator[tuple[int, Rows]]:
-    for start in range(0, len(rows), step):
-        block = source.read(rows[start : start + step])
+def n_used(source: Source, rows: Indices | None) -> int:
+    """How many rows are meant; None are all."""
+    return len(source) if rows is None else len(rows)
+
+
+def _blocks(source: Source, rows: Indices | None, step: int) -> Iterator[tuple[int, Rows]]:
+    n_rows = n_used(source, rows)
+    for start in range(0, n_rows, step):
+        part = slice(start, min(start + step, n_rows))
+        block = source.read(part if rows is None else rows[part])
         check_rows(block, "Scaling", start)
         yield start, block
 
 
-def _read_all(source: Source, rows: Indices, step: int) -> None:
+def _read_all(source: Source, rows: Indices | None, step: int) -> None:
     """Look for NaN and infinity, which only floats have."""
     if np.dtype(source.schema.dtype).kind == "f":
         for _ in _blocks(source, rows, step):
             pass
 
 
-def _known_range(source: Source, rows: Indices, step: int, known: tuple[float, float]) -> Affine:
+def _known_range(source: Source, rows: Indices | None, step: int, known: tuple[float, float]) -> Affine:
     _read_all(source, rows, step)
     low, high = known
     if low == high:
@@ -118,7 +132,7 @@ def _known_range(source: Source, rows: Indices, step: int, known: tuple[float, f
     return _affine("range", low, high - low)
 
 
-def _found_range(source: Source, rows: Indices, step: int) -> tuple[float, float]:
+def _found_range(source: Source, rows: Indices | None, step: int) -> tuple[float, float]:
     """(0, 1) for floats that all lie in it, else the lowest and the highest value of these rows."""
     ends = [(float(block.min()), float(block.max())) for _, block in _blocks(source, rows, step)]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
@@ -129,7 +143,7 @@ def _found_range(source: Source, rows: Indices, step: int) -> tuple[float, float
     return low, high
 
 
-def _moments(source: Source, rows: Indices, weights: NDArray[Any] | None, step: int) -> Moments:
+def _moments(source: Source, rows: Indices | None, weights: NDArray[Any] | None, step: int) -> Moments:
     """Of each column, or of each channel over all steps."""
     sequences = source.schema.kind == "sequences"
     n_columns = source.schema.sample_shape[-1] if sequences else source.schema.n_values

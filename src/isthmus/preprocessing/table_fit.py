@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from isthmus.errors import DataError
-from isthmus.preprocessing.scaling_fit import used_rows
+from isthmus.preprocessing.scaling_fit import n_used, used_rows
 from isthmus.schema import Column, Schema
 from isthmus.shapes import Block, Layout
 from isthmus.sources.base import Indices, Source
@@ -192,21 +192,29 @@ def _check_finite(values: Array, columns: Sequence[Column], *, allows_gaps: bool
 
 
 def fit_columns(
-    source: Source, rows: Indices, sample_weight: NDArray[Any] | None, method: Known, *, allows_gaps: bool
+    source: Source,
+    rows: Indices | None,
+    sample_weight: NDArray[Any] | None,
+    method: Known,
+    *,
+    allows_gaps: bool,
 ) -> tuple[Maps, tuple[str, ...]]:
     """The maps of all columns, and notes for people; see :class:`isthmus.preprocessing.table_scaling.TableScaling`."""
     columns = columns_of(source.schema)
-    rows, given = used_rows(rows, sample_weight, "TableScaling")
-    weights = np.ones(len(rows)) if given is None else given.astype(np.float64)
-    if len(rows) > MOST_ROWS:
-        chosen = np.linspace(0, len(rows) - 1, MOST_ROWS).round().astype(np.int64)
-        rows, weights = rows[chosen], weights[chosen]
-    values = np.empty((len(rows), len(columns)))
+    rows, given = used_rows(source, rows, sample_weight, "TableScaling")
+    n_rows = n_used(source, rows)
+    if n_rows > MOST_ROWS:
+        chosen = np.linspace(0, n_rows - 1, MOST_ROWS).round().astype(np.int64)
+        rows, given = chosen if rows is None else rows[chosen], None if given is None else given[chosen]
+        n_rows = MOST_ROWS
+    weights = np.ones(n_rows) if given is None else given.astype(np.float64)
+    values = np.empty((n_rows, len(columns)))
     step = max(1, _BLOCK_VALUES // len(columns))
-    for start in range(0, len(rows), step):
-        block = source.read(rows[start : start + step]).astype(np.float64)
+    for start in range(0, n_rows, step):
+        part = slice(start, min(start + step, n_rows))
+        block = source.read(part if rows is None else rows[part]).astype(np.float64)
         check_values(block, columns, allows_gaps=allows_gaps)
-        values[start : start + step] = block
+        values[part] = block
     return _found(values, weights, columns, method, jointly=source.schema.kind == "vectors")
 
 
@@ -267,11 +275,15 @@ def _found(
             f"TableScaling: expected columns that vary, got {len(values)} rows that are all alike; there is nothing "
             "to learn from them, give other rows."
         )
+    knots, scores, low, high = (tuple(each) for each in zip(*found_knots, strict=True))
     maps = Maps(
         method,
         shift,
         scale,
-        *(tuple(each) for each in zip(*found_knots, strict=True)),
+        knots,
+        scores,
+        low,
+        high,
         typical,
         np.concatenate(centres),
         np.maximum(losses, SMALLEST_LOSS),

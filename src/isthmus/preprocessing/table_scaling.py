@@ -91,7 +91,7 @@ class TableScaling(Preprocessing):
     def fit(
         cls,
         source: Source,
-        rows: Indices,
+        rows: Indices | None = None,
         sample_weight: NDArray[Any] | None = None,
         *,
         method: Method = "auto",
@@ -104,7 +104,7 @@ class TableScaling(Preprocessing):
         source
             A table, or vectors.
         rows
-            Indices of the training rows.
+            Indices of the training rows; None are all rows.
         sample_weight
             One number a row, 0 or larger; k is k repetitions of the row.
         method

@@ -141,8 +141,12 @@ def _is_fine(block: NDArray[Any], allows_gaps: bool) -> bool:
     return not np.isinf(block).any() if allows_gaps else bool(np.isfinite(block).all())
 
 
-def check_block(block: NDArray[Any], who: str, first_row: int, *, allows_gaps: bool = False) -> None:
+def check_block(
+    block: NDArray[Any], who: str, first_row: int | NDArray[np.int64], *, allows_gaps: bool = False
+) -> None:
     """As :func:`check_rows`, for a block of rows whose source is not looked at as a whole.
+
+    ``first_row`` is the number of its first row there, or the numbers of all of them.
 
     Examples
     --------
@@ -160,9 +164,8 @@ remove such rows or fill their gaps first.
         if len(infinite)
         else ("NaN", gaps, "remove such rows or fill their gaps")
     )
-    raise DataError(
-        f"{who}: values must be finite, got {what} in row {first_row + int(bad[0])}; {advice} first."
-    )
+    row = int(bad[0]) + first_row if isinstance(first_row, int) else int(first_row[bad[0]])
+    raise DataError(f"{who}: values must be finite, got {what} in row {row}; {advice} first.")
 
 
 def _complaint(rows: NDArray[Any], who: str, first_row: int, step: int) -> DataError:

@@ -101,6 +101,16 @@ class TableSource(Source):
         return (*first, *self._read[1])
 
     @property
+    def table(self) -> Any:
+        """The Arrow table as it came: all columns, with those that are no part of a row."""
+        return self._table
+
+    @property
+    def written(self) -> bool:
+        """Whether the table is a file of text, in which numbers stand as text."""
+        return self._written
+
+    @property
     def column_names(self) -> list[str]:
         """All columns of the table, with those that are no part of a row."""
         return self._table.column_names

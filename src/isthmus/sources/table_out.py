@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import decimal
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from isthmus.errors import ArtifactError, DataError
 from isthmus.schema import Column, Schema
 from isthmus.shapes import shape_text
-from isthmus.sources.arrow import is_date, is_text, pc
+from isthmus.sources.arrow import is_date, is_text, pc, plain
 from isthmus.sources.table_dates import date_text, dates_of
 
 _DICTIONARY = re.compile(r"dictionary<values=(.+), indices=(\w+), ordered=([01])>")
@@ -71,6 +73,110 @@ def table_of(rows: ArrayLike, schema: Schema) -> Any:
     return pa.table([array for _, array in named], names=[name for name, _ in named])
 
 
+def gaps_of(table: Any, schema: Schema) -> dict[str, NDArray[np.bool_]]:
+    """Where the columns that a schema knows have gaps, for those that have any: null or NaN.
+
+    A category that the schema does not know is no gap.
+
+    >>> from isthmus.sources import TableSource
+    >>> schema = TableSource(pa.table({"age": [63, 41, 35], "sex": ["male", "female", "male"]})).schema
+    >>> gaps_of(pa.table({"sex": ["other", None], "age": [50, 60]}), schema)
+    {'sex': array([False,  True])}
+    """
+    known = {column.name for column in schema.table or ()} | {one.column.name for one in schema.constants}
+    found = {
+        name: pc.is_null(plain(table.column(name)), nan_is_null=True).to_numpy(zero_copy_only=False)
+        for name in table.column_names
+        if name in known
+    }
+    return {name: gaps for name, gaps in found.items() if gaps.any()}
+
+
+def with_gaps_filled(
+    table: Any, rows: ArrayLike, schema: Schema, gaps: Mapping[str, NDArray[np.bool_]] | None = None
+) -> Any:
+    """A table with the gaps of its columns filled from rows; every other cell is what it was, bit for bit.
+
+    Parameters
+    ----------
+    table
+        An Arrow table with the columns of the schema, in any order and among others, which are left alone.
+    rows
+        ``(n, columns)`` as :class:`~isthmus.sources.TableSource` reads them, a row for each of the table's.
+    schema
+        That of the source that the columns come from.
+    gaps
+        Where there are gaps, by names of columns; None: wherever :func:`gaps_of` finds some.
+
+    Returns
+    -------
+    pyarrow.Table
+        Columns in the order and of the types of ``table``; a column that was nothing but null is of the
+        schema's.
+
+    Examples
+    --------
+    >>> from isthmus.sources import TableSource
+    >>> schema = TableSource(pa.table({"age": [63, 41, 35], "sex": ["male", "female", "male"]})).schema
+    >>> gappy = pa.table({"sex": ["other", None], "age": [None, 60], "note": ["a", None]})
+    >>> with_gaps_filled(gappy, [[50.2, 0.0], [41.0, 1.0]], schema).to_pydict()
+    {'sex': ['other', 'male'], 'age': [50, 60], 'note': ['a', None]}
+    """
+    values = np.asarray(rows, np.float64)
+    filled = {column.name: (column, values[:, at]) for at, column in enumerate(schema.table or ())}
+    for constant in schema.constants:
+        filled[constant.column.name] = constant.column, np.full(len(values), constant.value)
+    for name, mask in (gaps_of(table, schema) if gaps is None else gaps).items():
+        column, found = filled[name]
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, _filled(table.column(name), mask, column, found))
+    return table
+
+
+def typed_table(table: Any, rows: ArrayLike, schema: Schema) -> Any:
+    """A table of text with its numbers as numbers, where the schema has them so.
+
+    Columns that the schema does not know stay text, and so do those of which a cell is no value of theirs.
+
+    >>> from isthmus.sources import TableSource
+    >>> schema = TableSource(pa.table({"age": [63, 41, 35], "sex": ["male", "female", "male"]})).schema
+    >>> text = pa.table({"age": ["50", None], "sex": ["male", None], "note": ["a", "b"]})
+    >>> typed_table(text, [[50.0, 1.0], [np.nan, np.nan]], schema).to_pydict()
+    {'age': [50, None], 'sex': ['male', None], 'note': ['a', 'b']}
+    """
+    values = np.asarray(rows, np.float64)
+    for at, column in enumerate(schema.table or ()):
+        array = table.column(column.name)
+        lost = int(np.isnan(values[:, at]).sum()) > array.null_count
+        if is_text(array.type) and not is_text(type_named(column.dtype)) and not lost:
+            place = table.column_names.index(column.name)
+            table = table.set_column(place, column.name, array_of(values[:, at], column))
+    return table
+
+
+def _filled(array: Any, gaps: NDArray[np.bool_], column: Column, values: NDArray[np.float64]) -> Any:
+    """A column with its gaps filled, of its own type."""
+    own, dtype = array.type, str(array.type)
+    if pa.types.is_null(own):
+        return array_of(values, column)
+    if pa.types.is_dictionary(own):
+        dtype = str(own.value_type)
+    if is_text(own) and column.dtype.startswith(("int", "uint")):
+        # Numbers of a file of text: whole ones are written without a point.
+        made = pc.cast(array_of(values, column), pa.string())
+    else:
+        made = array_of(values, replace(column, dtype=dtype))
+    mask, words = pa.array(gaps), plain(array)
+    if not pa.types.is_dictionary(own):
+        return pc.if_else(mask, made.cast(words.type), words).cast(own)
+    words = pc.if_else(mask, plain(made).cast(words.type), words)
+    listed = [plain(chunk.dictionary).to_pylist() for chunk in getattr(array, "chunks", [array])]
+    known = list(dict.fromkeys([*(word for some in listed for word in some), *pc.unique(words).to_pylist()]))
+    dictionary = _typed(known, own.value_type)
+    places = pc.index_in(words, value_set=plain(dictionary)).cast(own.index_type)
+    return pa.DictionaryArray.from_arrays(places, dictionary, ordered=own.ordered)
+
+
 def array_of(values: NDArray[np.float64], column: Column) -> Any:
     """One column of rows as an Arrow array of its own type."""
     dtype = type_named(column.dtype)
@@ -120,7 +226,8 @@ def _dates(values: NDArray[np.float64], column: Column, dtype: Any) -> Any:
 
 
 def _categories(values: NDArray[np.float64], column: Column, dtype: Any) -> Any:
-    words = column.categories or ()
+    truths = column.type == "boolean" and pa.types.is_boolean(dtype)
+    words = (False, True) if truths else column.categories or ()
     gaps = np.isnan(values)
     places = np.clip(np.rint(np.where(gaps, 0.0, values)), 0, len(words) - 1).astype(np.int64)
     if pa.types.is_dictionary(dtype):

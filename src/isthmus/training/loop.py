@@ -6,7 +6,8 @@ The mean over the examples of one batch is the objective's own.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,17 +174,19 @@ class Trainer:
         """
         self.module.train()
         means = _Means()
-        for indices in self._batches(len(rows), order):
-            rate, progress = _number(self.plan.learning_rate), 1.0
-            if schedule is not None:
-                step = self.n_steps_done - schedule[0]
-                rate *= rate_factor(step, schedule[1], self.plan.warm_up_share, self.plan.schedule)
-                progress = step / schedule[1]
-            weight = None if sample_weight is None else sample_weight[indices].to(self.device)
-            batch = rows.gather(indices).to(self.device, non_blocking=True)
-            means.add(self._step(batch, weight, rate, progress), len(indices))
-            for callback in callbacks:
-                callback.step(len(indices))
+        chance = Randomness(int(self.plan.seed or 0), "order", order)
+        with closing(rows.in_order(chance, self._n_batches(len(rows)))) as batches:
+            for indices, x in batches:
+                rate, progress = _number(self.plan.learning_rate), 1.0
+                if schedule is not None:
+                    step = self.n_steps_done - schedule[0]
+                    rate *= rate_factor(step, schedule[1], self.plan.warm_up_share, self.plan.schedule)
+                    progress = step / schedule[1]
+                weight = None if sample_weight is None else sample_weight[indices].to(self.device)
+                batch = x.to(self.device, non_blocking=True)
+                means.add(self._step(batch, weight, rate, progress), len(indices))
+                for callback in callbacks:
+                    callback.step(len(indices))
         return means.fetch()
 
     def _step(self, batch: Any, weight: Tensor | None, rate: float, progress: float) -> Objective:
@@ -205,11 +208,6 @@ class Trainer:
         norm = torch.nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         if self.device.type != "cpu" or norm.item() > largest:
             torch.nn.utils.clip_grads_with_norm_(self._parameters, largest, norm)
-
-    def _batches(self, n: int, order: int) -> Iterator[Tensor]:
-        """Batches of nearly equal size, so that no last one is left with a row or two."""
-        permutation = Randomness(int(self.plan.seed or 0), "order", order).permutation(n)
-        return iter(permutation.tensor_split(self._n_batches(n)))
 
     @torch.no_grad()
     def validate(

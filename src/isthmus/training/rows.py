@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Generator
+from contextlib import closing
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from isthmus.numerics.randomness import Randomness
 from isthmus.preprocessing import Preprocessing, Scaling
-from isthmus.shapes import n_values
+from isthmus.shapes import to_channels_first
 from isthmus.sources import Source
 
 BLOCK = 4096
+BLOCK_VALUES = 1 << 17
+"""Values that are brought to model units at a time, as far as a block may be smaller."""
 MOST_HELD_BYTES = 2**30
-"""Rows of bytes are copied into one contiguous tensor up to this size; larger sources are read by batch."""
+"""What is computed of rows is held up to this size, unless they say otherwise."""
 
 
 B = TypeVar("B")
@@ -28,6 +33,9 @@ class Rows(ABC, Generic[B]):
     A batch is a tensor, or anything else that moves by ``to`` as a tensor does.
     """
 
+    room: int = MOST_HELD_BYTES
+    """Bytes that may be held beside the rows, of what is computed of them."""
+
     @abstractmethod
     def __len__(self) -> int:
         """How many rows there are."""
@@ -36,9 +44,17 @@ class Rows(ABC, Generic[B]):
     def gather(self, indices: Tensor) -> B:
         """The rows at ``indices``: float32, ``(n, *sample_shape)``, torch side."""
 
+    def in_order(self, chance: Randomness, n_batches: int) -> Generator[tuple[Tensor, B]]:
+        """Every row once, as batches of nearly equal size with their indices, in an order that chance gives.
 
-class SourceRows(Rows[Tensor]):
-    """The rows of a source. Bytes stay bytes until the batch; other types are scaled once.
+        Nearly equal, so that no last batch is left with a row or two.
+        """
+        for indices in chance.permutation(len(self)).tensor_split(n_batches):
+            yield indices, self.gather(indices)
+
+
+class Packed:
+    """How rows of a source are held: bytes stay bytes until the batch, other types are scaled once.
 
     Parameters
     ----------
@@ -49,28 +65,60 @@ class SourceRows(Rows[Tensor]):
     """
 
     def __init__(self, source: Source, scaling: Preprocessing) -> None:
-        self._source, self._scaling = source, scaling
-        self._scaled: Tensor | None = None
-        self._bytes: Tensor | None = None
-        if source.schema.dtype != "uint8" or not isinstance(scaling, Scaling):
-            self._scaled = torch.from_numpy(scaling.to_model(source.read(slice(0, len(source)))))
-        elif len(source) * n_values(source.schema.sample_shape) <= MOST_HELD_BYTES:
-            first = np.moveaxis(source.read(slice(0, len(source))), -1, 1)
-            self._bytes = torch.from_numpy(np.ascontiguousarray(first))
-            column = (-1, *[1] * (self._bytes.ndim - 2))
-            self._shift = torch.from_numpy(scaling.shift.astype(np.float32)).reshape(column)
-            self._scale = torch.from_numpy(scaling.scale.astype(np.float32)).reshape(column)
+        self._scaling = scaling
+        self.shift = self.scale = None
+        self.shape, self.dtype = scaling.model_shape, torch.float32
+        if source.schema.dtype == "uint8" and isinstance(scaling, Scaling):
+            self.dtype, self.shape = torch.uint8, to_channels_first(source.schema.sample_shape)
+            column = (-1, *[1] * (len(self.shape) - 1))
+            self.shift = torch.from_numpy(scaling.shift.astype(np.float32)).reshape(column)
+            self.scale = torch.from_numpy(scaling.scale.astype(np.float32)).reshape(column)
+        self.n_bytes = int(np.prod(self.shape)) * (1 if self.dtype == torch.uint8 else 4)
+        """Of a row."""
+
+    def empty(self, n_rows: int) -> Tensor:
+        """Room for rows."""
+        return torch.empty((n_rows, *self.shape), dtype=self.dtype)
+
+    def put(self, block: NDArray[Any], into: Tensor) -> None:
+        """Hold rows as they were read, ``(n, *sample_shape)``, a few at a time."""
+        step = max(1, BLOCK_VALUES // int(np.prod(self.shape)))
+        for start in range(0, len(block), step):
+            part = block[start : start + step]
+            packed = np.moveaxis(part, -1, 1) if self.shift is not None else self._scaling.to_model(part)
+            into[start : start + step].numpy()[...] = packed
+
+    def unpacked(self, held: Tensor) -> Tensor:
+        """Rows that were held, in model units: new ones, or the same where they are so already."""
+        if self.shift is None or self.scale is None:
+            return held
+        return held.float().sub_(self.shift).div_(self.scale)
+
+
+class SourceRows(Rows[Tensor]):
+    """The rows of a source, all of them held as :class:`Packed` says.
+
+    Parameters
+    ----------
+    source
+        Where rows come from.
+    scaling
+        Brings them to model units.
+    """
+
+    def __init__(self, source: Source, scaling: Preprocessing) -> None:
+        self._packed = Packed(source, scaling)
+        self._held = self._packed.empty(len(source))
+        for start in range(0, len(source), BLOCK):
+            rows = slice(start, min(start + BLOCK, len(source)))
+            self._packed.put(source.read(rows), self._held[rows])
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self._held)
 
     def gather(self, indices: Tensor) -> Tensor:
         """The rows at ``indices``."""
-        if self._scaled is not None:
-            return self._scaled.index_select(0, indices)
-        if self._bytes is not None:
-            return self._bytes.index_select(0, indices).float().sub_(self._shift).div_(self._scale)
-        return torch.from_numpy(self._scaling.to_model(self._source.read(indices.numpy())))
+        return self._packed.unpacked(self._held.index_select(0, indices))
 
 
 class TensorRows(Rows[Tensor]):
@@ -121,6 +169,12 @@ class LabelledRows(Rows[Labelled]):
         """The rows at ``indices`` with their labels."""
         return Labelled(self._rows.gather(indices), self._labels.index_select(0, indices))
 
+    def in_order(self, chance: Randomness, n_batches: int) -> Generator[tuple[Tensor, Labelled]]:
+        """As the inputs alone."""
+        with closing(self._rows.in_order(chance, n_batches)) as batches:
+            for indices, x in batches:
+                yield indices, Labelled(x, self._labels.index_select(0, indices))
+
 
 class ActivationRows(Rows[Tensor]):
     """What a frozen layer makes of rows: computed once and held, or by batch where it is too large.
@@ -142,7 +196,8 @@ class ActivationRows(Rows[Tensor]):
     ) -> None:
         self._rows, self._layer, self._device = rows, layer, device
         self._held: Tensor | None = None
-        if 4 * len(rows) * width <= MOST_HELD_BYTES:
+        self.room = rows.room
+        if 4 * len(rows) * width <= rows.room:
             blocks = torch.arange(len(rows)).split(BLOCK)
             self._held = torch.cat([self._made(block) for block in blocks])
 
@@ -153,6 +208,18 @@ class ActivationRows(Rows[Tensor]):
         """The activations of the rows at ``indices``."""
         return self._made(indices) if self._held is None else self._held.index_select(0, indices)
 
-    @torch.no_grad()
+    def in_order(self, chance: Randomness, n_batches: int) -> Generator[tuple[Tensor, Tensor]]:
+        """In an order of their own where they are held, else as the layer's inputs."""
+        if self._held is not None:
+            yield from super().in_order(chance, n_batches)
+            return
+        with closing(self._rows.in_order(chance, n_batches)) as batches:
+            for indices, x in batches:
+                yield indices, self._of(x)
+
     def _made(self, indices: Tensor) -> Tensor:
-        return self._layer(self._rows.gather(indices).to(self._device)).cpu()
+        return self._of(self._rows.gather(indices))
+
+    @torch.no_grad()
+    def _of(self, x: Tensor) -> Tensor:
+        return self._layer(x.to(self._device)).cpu()

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from isthmus.artifact.file import write_atomically
+from isthmus.artifact.file import atomically, write_atomically
 from isthmus.errors import DataError, ParameterError, SourceError
 from isthmus.sources.files import read_npy
 from isthmus.sources.npz import open_npz
+from isthmus.workflows.npy_files import write_npy
 
 CODE_SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
 ROW, LABEL = "row", "label"
 """Columns of the names of rows and of their labels."""
+ROWS_A_GROUP = 1 << 17
+"""Rows of a row group, and of what is made text at a time."""
+
+Block = tuple[NDArray[Any], NDArray[Any] | None]
+"""Codes and their scales, ``(n, code_size)`` each."""
 
 
 def write_codes(
@@ -44,24 +51,77 @@ def write_codes(
     row_names
         What each row is called where it comes from, ``(rows,)``.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".npy" and scale is not None:
+    if path.suffix.lower() == ".npy" and scale is not None:
         raise ParameterError(
             f"{path}: a .npy file holds codes alone, not their scale too. Write .npz, .csv or .parquet."
         )
-    if suffix == ".csv":
-        write_atomically(_csv_bytes(codes, labels, scale, row_names), path)
+    shape = (len(codes), codes.shape[1])
+    write_code_blocks(path, [(codes, scale)], shape, codes.dtype, labels=labels, row_names=row_names)
+
+
+def write_code_blocks(
+    path: Path,
+    blocks: Iterable[Block],
+    shape: tuple[int, int],
+    dtype: DTypeLike = np.float32,
+    *,
+    labels: NDArray[Any] | None = None,
+    row_names: NDArray[Any] | None = None,
+) -> None:
+    """As :func:`write_codes`, from blocks of codes and their scales as they come; only ``.npz`` collects them.
+
+    Parameters
+    ----------
+    blocks
+        ``(n, code_size)`` and, where they have one, their standard deviations.
+    shape, dtype
+        Of all codes: ``(rows, code_size)``.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        write_npy(path, (codes for codes, _ in blocks), shape, dtype)
         return
-    if suffix == ".parquet":
-        write_atomically(_parquet_bytes(codes, labels, scale, row_names), path)
-        return
-    buffer = io.BytesIO()
     if suffix == ".npz":
+        codes, scale = next(iter(_joined(blocks, shape[0])))
+        buffer = io.BytesIO()
         named = {"codes": codes, "labels": labels, "scale": scale, "rows": row_names}
         np.savez(buffer, **{name: value for name, value in named.items() if value is not None})  # pyright: ignore[reportArgumentType]
-    else:
-        np.save(buffer, codes)
-    write_atomically(buffer.getvalue(), path)
+        write_atomically(buffer.getvalue(), path)
+        return
+    write = _write_csv if suffix == ".csv" else _write_parquet
+    with atomically(path) as file:
+        write(file, _tables(blocks, labels, row_names))
+
+
+def _joined(blocks: Iterable[Block], n_rows: int) -> Iterator[Block]:
+    """Blocks put together until they have so many rows."""
+    held: list[Block] = []
+    for block in blocks:
+        held.append(block)
+        if sum(len(codes) for codes, _ in held) >= n_rows:
+            yield _one(held)
+            held = []
+    if held:
+        yield _one(held)
+
+
+def _one(blocks: list[Block]) -> Block:
+    if len(blocks) == 1:
+        return blocks[0]
+    scales = [scale for _, scale in blocks if scale is not None]
+    return np.concatenate([codes for codes, _ in blocks]), np.concatenate(scales) if scales else None
+
+
+def _tables(
+    blocks: Iterable[Block], labels: NDArray[Any] | None, row_names: NDArray[Any] | None
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """One array a column, in the order of a table, for some rows after the other."""
+    start = 0
+    for codes, scale in _joined(blocks, ROWS_A_GROUP):
+        rows = slice(start, start + len(codes))
+        start = rows.stop
+        own, names = (None if values is None else values[rows] for values in (labels, row_names))
+        yield _columns(codes, own, scale, names)
 
 
 def read_codes(path: Path) -> NDArray[Any]:
@@ -172,19 +232,24 @@ def _columns(
     return found if labels is None else {**found, LABEL: labels}
 
 
-def _parquet_bytes(*parts: Any) -> bytes:
+def _write_parquet(file: IO[bytes], tables: Iterable[dict[str, NDArray[Any]]]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    buffer = io.BytesIO()
-    parquet.write_table(pa.table(_columns(*parts)), buffer)  # pyright: ignore[reportUnknownMemberType]
-    return buffer.getvalue()
+    writer: Any = None
+    for columns in tables:
+        table = pa.table(columns)
+        writer = writer or parquet.ParquetWriter(file, table.schema)
+        writer.write_table(table, row_group_size=len(table))
+    if writer is not None:
+        writer.close()
 
 
-def _csv_bytes(*parts: Any) -> bytes:
-    columns = _columns(*parts)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*(map(str, values) for values in columns.values()), strict=True))
-    return text.getvalue().encode()
+def _write_csv(file: IO[bytes], tables: Iterable[dict[str, NDArray[Any]]]) -> None:
+    for number, columns in enumerate(tables):
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        if number == 0:
+            writer.writerow(columns)
+        writer.writerows(zip(*(map(str, values) for values in columns.values()), strict=True))
+        file.write(text.getvalue().encode())

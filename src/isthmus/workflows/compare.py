@@ -23,7 +23,7 @@ from isthmus.sources.subset import Subset
 from isthmus.training.callbacks import Callback
 from isthmus.training.loop import Trainer
 from isthmus.training.rows import SourceRows, TensorRows
-from isthmus.workflows.fit import Prepared, prepare, train
+from isthmus.workflows.fit import Prepared, masks_gaps, prepare, train
 from isthmus.workflows.row_order import Weights, split_rows
 
 TEST_SHARE = 0.2
@@ -132,7 +132,10 @@ def candidates(
                 f"model.condition={config.model.condition!r}. Leave it out."
             )
     seed = next(iter(configs.values())).training.seed or 0
-    training, test = (None, None) if len(source) < FEWEST else split_rows(source, None, TEST_SHARE, seed, who)
+    training, test = None, None
+    if len(source) >= FEWEST:
+        allows_gaps = all(masks_gaps(config, source) for config in configs.values())
+        training, test = split_rows(source, None, TEST_SHARE, seed, who, allows_gaps=allows_gaps)
     if training is None or test is None or len(test.source) == 0 or len(training.source) < FEWEST - 1:
         raise DataError(
             f"{who}: expected {FEWEST} different rows at least, to learn from and to test on, got {len(source)} "
@@ -211,11 +214,14 @@ def recommendation(results: Sequence[Compared]) -> tuple[str, str]:
     taken = next(one for one in usable if _within_chance(one.errors, best.errors))
     pca = next((one for one in usable if one.name == PCA), None)
     if taken.name == PCA:
-        words = (
-            f"Take PCA: its squared error of {taken.sse:.4g} a row is not beyond chance above that of the best network "
-            f"({best.name}, {best.sse:.4g}). A larger code may leave the networks more to gain."
-        )
-        return PCA, words
+        if best is taken:
+            why = f"no network has a lower squared error than its {taken.sse:.4g} a row"
+        else:
+            why = (
+                f"its squared error of {taken.sse:.4g} a row is not beyond chance above that of the best network "
+                f"({best.name}, {best.sse:.4g})"
+            )
+        return PCA, f"Take PCA: {why}. A larger code may leave the networks more to gain."
     beside = "" if pca is None or pca.sse == 0 else f", {taken.sse / pca.sse:.3f} of PCA's"
     words = f"Take {taken.name}: its squared error is {taken.sse:.4g} a row{beside}"
     if taken is best:
@@ -275,8 +281,7 @@ def _baselines(inference: Inference, measured: Measured, training: Source, test:
         assert baseline is not None  # it gave the errors
 
         def scores(source: Source) -> NDArray[np.floating[Any]]:
-            x = scaling.to_model(source.read(slice(0, len(source))))
-            return (x.reshape(len(x), -1) - baseline.mean) @ baseline.components.T
+            return baseline.scores(scaling.to_model(source.read(slice(0, len(source)))))
 
         accuracy = _label_accuracy(scores, training, test)
         found.append(Compared(PCA, measured.pca_errors, label_accuracy=accuracy))

@@ -33,6 +33,7 @@ from isthmus.model.build import Factory, build
 from isthmus.model.start import can_start_at_pca, start_at_pca
 from isthmus.preprocessing import Preprocessing, Scaling, TableScaling, infer_likelihood
 from isthmus.preprocessing.classes import class_numbers, classes_of, labels_of
+from isthmus.preprocessing.table_fit import MOST_ROWS as MOST_FOR_QUANTILES
 from isthmus.shapes import n_values
 from isthmus.sources import Source, TableSource, check_alike, conform
 from isthmus.training.callbacks import Callback
@@ -40,9 +41,20 @@ from isthmus.training.dead_units import check_can_revive
 from isthmus.training.loop import History, Trainer
 from isthmus.training.rows import LabelledRows, Rows, SourceRows
 from isthmus.training.stacked import check_can_stack, fit_layer_by_layer
+from isthmus.training.streaming import StreamedRows
 from isthmus.training.threads import choose_threads, training_threads
 from isthmus.workflows.row_order import Part, Weights, all_rows, split_rows
 from isthmus.workflows.sound_data import settled_sound
+from isthmus.workflows.streamed_rows import (
+    SHARE_HELD_OUT,
+    as_many_as_fit,
+    budget_if_streamed,
+    held_out_at_most,
+    held_out_of,
+    row_bytes,
+    split_streamed,
+    streaming_notes,
+)
 
 BLOCK = 4096
 SETS_WEIGHTS = (
@@ -61,6 +73,13 @@ class Prepared:
     """Untrained; its config has every default explicit."""
     training: Part
     validation: Part | None
+
+    @property
+    def measured_on(self) -> Part:
+        """The rows that figures are of: validation rows, or else training rows, as many as there is room for."""
+        if self.validation is not None:
+            return self.validation
+        return as_many_as_fit(self.training, 16 * n_values(self.model.scaling.model_shape))
 
 
 def fit(
@@ -112,11 +131,11 @@ def prepare(
 ) -> Prepared:
     """Split, fit the preprocessing, replace every ``"auto"``, build and set the weights to begin with."""
     seed = secrets.randbits(32) if config.training.seed is None else config.training.seed
-    config = _with_missing(config, source)
+    config = config.with_data(missing="mask" if masks_gaps(config, source) else "refuse")
     _check_condition(config)
     config = settled_sound(config, source.schema)
     _check_gaps(config)
-    training, held_out = _split(source, config, sample_weight, validation, seed, who)
+    config, training, held_out = _split(source, config, sample_weight, validation, seed, who)
     config = _within_support(config)
     scaling = fit_scaling(training, config)
     config = config.with_data(scaling="raw" if scaling.method == "none" else scaling.method)
@@ -139,8 +158,9 @@ def prepare(
         gaps=scaling.allows_gaps,
     )
     _check_support(module, scaling, training, held_out)
+    looked_at = as_many_as_fit(training, 16 * n_values(scaling.model_shape))
     baseline = fit_baseline(
-        _reader(training, scaling), len(training.source), module.code.size, training.weights
+        _reader(looked_at, scaling), len(looked_at.source), module.code.size, looked_at.weights
     )
     with training_threads(1):
         if config.training.scheme == "layer_by_layer":
@@ -153,6 +173,7 @@ def prepare(
     overcomplete = overcomplete_note(config, n_values(scaling.model_shape))
     notes = (
         *source.notes,
+        *_streaming_notes(config, training, held_out, validation, looked_at),
         *scaling.notes,
         *([f"Likelihood: {suggested.reason}"] if as_suggested else []),
         *([] if overcomplete is None else [overcomplete]),
@@ -181,15 +202,19 @@ def train(prepared: Prepared, callbacks: Sequence[Callback] = ()) -> History:
     records = [{**epoch.to_dict(), "epoch": before + epoch.epoch} for epoch in history.epochs]
     model.epochs = [*model.epochs, *records]
     model.best_epoch = before + history.best_epoch
-    seen = training if validation is None else validation
-    model.metrics = _metrics(model, seen, "training" if validation is None else "validation")
+    model.metrics = _metrics(model, prepared.measured_on, "training" if validation is None else "validation")
     model.usual = _usual(model, training, validation)
     return history
 
 
 def _rows(model: FittedModel, part: Part) -> Rows[Any]:
     """What the loop reads: rows in model units, with their labels where the model is conditional on them."""
-    rows = SourceRows(part.source, model.scaling)
+    rows: Rows[Any]
+    if part.room is None:
+        rows = SourceRows(part.source, model.scaling)
+    else:
+        rows = StreamedRows(part.source, model.scaling, part.room)
+        rows.room = part.room // SHARE_HELD_OUT
     numbers = Inference(model).class_numbers(part.source)
     return rows if numbers is None else LabelledRows(rows, torch.from_numpy(numbers))
 
@@ -211,10 +236,9 @@ def usual_rows(
 ) -> Usual:
     """What is usual among rows, of which a fit of that share and the model's seed holds some out."""
     _check_fits(model, source)
-    seed, labelled = model.config.training.seed or 0, model.classes is not None
-    return _usual(
-        model, *split_rows(source, sample_weight, validation_share, seed, labelled=labelled), measure
-    )
+    seed = model.config.training.seed or 0
+    _, training, held_out = _own_split(source, model.config, sample_weight, validation_share, seed)
+    return _usual(model, training, held_out, measure)
 
 
 def _usual(
@@ -248,20 +272,12 @@ def train_further(
     _check_fits(model, source)
     wanted = model.config.training if training is None else training
     seed = wanted.seed if wanted.seed is not None else model.config.training.seed or 0
-    labelled = model.classes is not None
-    part, validation = split_rows(
-        source,
-        sample_weight,
-        wanted.validation_share,
-        seed,
-        labelled=labelled,
-        allows_gaps=model.scaling.allows_gaps,
-    )
+    asked, part, validation = _own_split(source, model.config, sample_weight, wanted.validation_share, seed)
     facts = Facts(source.schema.sample_shape, len(part.source), part_name(model.config.model.likelihood))
     start = model.config.training.start
     _check_condition(replace(model.config, training=wanted.replace(start="auto")))
     _check_gaps(replace(model.config, training=wanted.replace(start="auto")))
-    config = resolve(replace(model.config, training=wanted), facts)
+    config = resolve(replace(asked, training=wanted), facts)
     config = config.with_training(seed=seed, start=start, device=choose_device(wanted.device))
     _check_support(model.module, model.scaling, None, part, validation)
     if config.training.dead_units == "revived":
@@ -289,19 +305,14 @@ def one_pass(
     A pass that fails leaves the model and the trainer as they were.
     """
     _check_fits(model, source)
-    part = all_rows(
-        source,
-        sample_weight,
-        labelled=model.classes is not None,
-        allows_gaps=model.scaling.allows_gaps,
-    )
+    _, part, _ = _own_split(source, model.config, sample_weight, 0.0, 0, few=True)
     _check_support(model.module, model.scaling, None, part)
     with _restored_on_failure(model, trainer):
         epoch = trainer.one_pass(_rows(model, part), _tensor(part.weights))
         model.module.to("cpu")
         model.epochs = [*model.epochs, {**epoch.to_dict(), "epoch": len(model.epochs) + 1}]
         model.best_epoch = len(model.epochs)
-        model.metrics = _metrics(model, part, "training")
+        model.metrics = _metrics(model, Prepared(model, part, None).measured_on, "training")
         model.usual = None  # of other rows and other weights; a pass over a stream is not to cost three
 
 
@@ -364,11 +375,19 @@ def _check_support(
         return
     width = likelihood.support[1] - likelihood.support[0] if scaling.method == "range" else 0.0
     for part, beyond in [(training, 0.0), *((other, width) for other in others)]:
-        if part is None:
+        if part is None or _is_always_within(scaling, part.source, likelihood.support):
             continue
         for start in range(0, len(part.source), BLOCK):
             block = part.source.read(slice(start, min(start + BLOCK, len(part.source))))
             _check_block(likelihood, scaling.to_model(block), beyond)
+
+
+def _is_always_within(scaling: Preprocessing, source: Source, support: tuple[float, float]) -> bool:
+    """Whether any bytes lie there, so that no row need be looked at."""
+    if source.schema.dtype != "uint8" or not isinstance(scaling, Scaling):
+        return False
+    low, high = ((end - scaling.shift) / scaling.scale for end in (0.0, 255.0))
+    return bool((low >= support[0]).all() and (high <= support[1]).all())
 
 
 def _check_block(likelihood: Likelihood, values: NDArray[np.float32], beyond: float) -> None:
@@ -386,11 +405,12 @@ def _check_block(likelihood: Likelihood, values: NDArray[np.float32], beyond: fl
 def fit_scaling(training: Part, config: Config) -> Preprocessing:
     """The map to model units, fitted on training rows only."""
     method = "none" if config.data.scaling == "raw" else config.data.scaling
-    rows = np.arange(len(training.source))
-    gaps = config.data.missing == "mask"
-    if method == "quantile" or gaps or training.source.schema.kind == "tables":
-        return TableScaling.fit(training.source, rows, training.weights, method=method, allows_gaps=gaps)
-    return Scaling.fit(training.source, rows, training.weights, method=method)
+    gaps, source = config.data.missing == "mask", training.source
+    if method == "quantile" or gaps or source.schema.kind == "tables":
+        looked_at = as_many_as_fit(training, 32 * source.schema.n_values, MOST_FOR_QUANTILES)
+        return TableScaling.fit(looked_at.source, None, looked_at.weights, method=method, allows_gaps=gaps)
+    block = BLOCK if training.room is None else held_out_at_most(training.room, 8 * source.schema.n_values)
+    return Scaling.fit(source, None, training.weights, method=method, block=min(BLOCK, block))
 
 
 def _split(
@@ -400,26 +420,79 @@ def _split(
     validation: Source | None,
     seed: int,
     who: str,
-) -> tuple[Part, Part | None]:
-    labelled = config.model.condition == "label"
-    if labelled:
+) -> tuple[Config, Part, Part | None]:
+    if config.model.condition == "label":
         labels_of(source, who)
-    split = partial(split_rows, labelled=labelled, allows_gaps=config.data.missing == "mask")
     if validation is None:
-        return split(source, sample_weight, config.training.validation_share, seed, who)
+        return _own_split(source, config, sample_weight, config.training.validation_share, seed, who)
     if isinstance(validation, TableSource):
         validation = conform(validation, source.schema)
     check_alike(validation.schema, source.schema, "validation")
-    training, _ = split(source, sample_weight, 0.0, seed, who)
-    every = partial(all_rows, labelled=labelled, allows_gaps=config.data.missing == "mask")
-    return training, every(validation, who="validation")
+    config, training, _ = _own_split(source, config, sample_weight, 0.0, seed, who)
+    room = training.room or budget_if_streamed(validation, config.data)
+    if room is None:
+        _, held_out, _ = _own_split(validation, config, None, 0.0, seed, "validation", few=True)
+    else:
+        bytes_a_row, gaps = row_bytes(source, config.data), config.data.missing == "mask"
+        held_out = held_out_of(validation, room, bytes_a_row, allows_gaps=gaps)
+    return config, training, held_out
 
 
-def _with_missing(config: Config, source: Source) -> Config:
-    """What NaN is, decided: a gap in tables."""
-    if config.data.missing != "auto":
-        return config
-    return config.with_data(missing="mask" if source.schema.kind == "tables" else "refuse")
+def _own_split(
+    source: Source,
+    config: Config,
+    sample_weight: NDArray[np.float64] | None,
+    share: float,
+    seed: int,
+    who: str = "fit",
+    *,
+    few: bool = False,
+) -> tuple[Config, Part, Part | None]:
+    """Training and validation rows; the config says the budget of rows that do not fit into it.
+
+    ``few`` rows, fewer than two different ones, may be meant too.
+    """
+    labelled, gaps = config.model.condition == "label", config.data.missing == "mask"
+    room = budget_if_streamed(source, config.data)
+    if room is None:
+        if few and share == 0.0:
+            return config, all_rows(source, sample_weight, who, labelled=labelled, allows_gaps=gaps), None
+        split = split_rows(source, sample_weight, share, seed, who, labelled=labelled, allows_gaps=gaps)
+        return config, *split
+    split = split_streamed(
+        source,
+        sample_weight,
+        share,
+        seed,
+        room,
+        row_bytes(source, config.data),
+        who,
+        labelled=labelled,
+        allows_gaps=gaps,
+    )
+    return config.with_data(memory=room), *split
+
+
+def _streaming_notes(
+    config: Config, training: Part, held_out: Part | None, validation: Source | None, looked_at: Part
+) -> list[str]:
+    n_held_out = 0 if held_out is None else held_out.n_given
+    share, n_rows = config.training.validation_share, len(training.source) + n_held_out
+    n_asked = int(share * n_rows) if validation is None else len(validation)
+    notes = [] if training.room is None else streaming_notes(training, training.room, config.data)
+    if n_held_out < n_asked and (training.room is not None or validation is not None):
+        notes.append(
+            f"Validation: {n_held_out:,} of {n_asked:,} rows, for which there is room, evenly spread."
+        )
+    if looked_at is not training:
+        notes.append(f"PCA and the mean row are of {len(looked_at.source):,} training rows, evenly spaced.")
+    return notes
+
+
+def masks_gaps(config: Config, source: Source) -> bool:
+    """Whether NaN is a gap to a fit: of tables, unless something else is asked for."""
+    missing = config.data.missing
+    return source.schema.kind == "tables" if missing == "auto" else missing == "mask"
 
 
 def _check_condition(config: Config) -> None:

@@ -28,6 +28,9 @@ def impute(
     :class:`~isthmus.config.parts.corruptions.Masking` has learned to do this; any other has only
     learned to rebuild what it sees.
 
+    Rows cannot hold a category that the model does not know: it counts as a gap here. In the table itself
+    :func:`isthmus.sources.table_out.with_gaps_filled` leaves it alone.
+
     Parameters
     ----------
     model

@@ -9,6 +9,7 @@ import numpy as np
 
 from isthmus.config import Data
 from isthmus.errors import DataError, ParameterError, SourceError
+from isthmus.memory import parse_bytes
 from isthmus.schema import Schema
 from isthmus.shapes import shape_text
 from isthmus.sources import Source, TableSource, bundled, conform, open_source
@@ -61,6 +62,12 @@ def open_data(
     if schema is None or schema.kind != "tables" or not isinstance(source, TableSource):
         return source
     return conform(source, schema)
+
+
+def with_memory(data: Data, memory: str) -> Data:
+    """A model's way to read data, within the memory of whoever reads them now."""
+    parse = memory if memory == "auto" else parse_bytes(memory, "--memory")
+    return data.replace(memory=parse)
 
 
 def _opened(name: str, data: Data, labels: Path | None) -> Source:

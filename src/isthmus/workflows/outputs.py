@@ -5,7 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from isthmus.config import Data
 from isthmus.errors import OutputError
+from isthmus.memory import budget_of, bytes_text
 
 
 def check_file(path: Path, *, force: bool = False, suffixes: tuple[str, ...] = ()) -> None:
@@ -60,6 +62,26 @@ def check_folder(path: Path, *, force: bool = False) -> None:
         _check_takes_files(path, path)
     else:
         _check_parent(path)
+
+
+def check_room(path: Path, n_bytes: int, data: Data, instead: str) -> None:
+    """Raise if what a file is made of, which is held until all of it is there, takes more than its budget.
+
+    Parameters
+    ----------
+    n_bytes
+        What it takes.
+    data
+        Whose ``memory`` is the budget.
+    instead
+        What to do, as the beginning of a sentence.
+    """
+    room = budget_of(data.memory)
+    if n_bytes > room:
+        raise OutputError(
+            f"{path}: expected a file that is written as it comes, got one that takes {bytes_text(n_bytes)} of "
+            f"memory, where {bytes_text(room)} are allowed. {instead}, or raise --memory."
+        )
 
 
 def _taken(path: Path) -> OutputError:

@@ -8,7 +8,6 @@ rows.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +16,10 @@ from numpy.typing import NDArray
 
 from isthmus.errors import DataError
 from isthmus.numerics.randomness import Randomness
-from isthmus.sources import Source, check_rows
+from isthmus.sources import Source
+from isthmus.sources.digests import row_digests
 from isthmus.sources.subset import Subset
 
-BLOCK = 4096
 Indices = NDArray[np.int64]
 Weights = NDArray[np.float32]
 
@@ -34,6 +33,8 @@ class Part:
     """Of mean 1; None if all weigh the same."""
     n_given: int
     """Rows as they were given, of positive weight: each of several equal ones counts."""
+    room: int | None = None
+    """Bytes that the rows may take, where they are read by block; None where they are held."""
 
 
 def split_rows(
@@ -81,9 +82,9 @@ def weighted_set(
     allows_gaps: bool = False,
 ) -> tuple[Indices, NDArray[np.float64], Indices]:
     """Different rows of positive weight in canonical order: a position, total weight and count of each."""
-    digests = _digests(source, who, source.labels if labelled else None, allows_gaps=allows_gaps)
-    _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
-    inverse = inverse.ravel()
+    first, inverse = _sets(
+        *row_digests(source, who, source.labels if labelled else None, allows_gaps=allows_gaps)
+    )
     weights = np.bincount(inverse, weights=sample_weight, minlength=len(first)).astype(np.float64)
     given = inverse if sample_weight is None else inverse[sample_weight > 0]
     counts = np.bincount(given, minlength=len(first))
@@ -109,10 +110,17 @@ def all_rows(
 def _part(
     source: Source, rows: Indices, weights: NDArray[np.float64], counts: Indices, chosen: Indices
 ) -> Part:
-    own = weights[chosen]
-    equal = bool((own == own[0]).all()) if len(own) else True
-    normalised = None if equal else (own / own.mean()).astype(np.float32)
-    return Part(Subset(source, rows[chosen]), normalised, int(counts[chosen].sum()))
+    return Part(Subset(source, rows[chosen]), normalised(weights[chosen]), int(counts[chosen].sum()))
+
+
+def normalised(weights: NDArray[np.float64]) -> Weights | None:
+    """Weights of mean 1; None if all are the same.
+
+    >>> normalised(np.array([1.0, 3.0])), normalised(np.array([2.0, 2.0]))
+    (array([0.5, 1.5], dtype=float32), None)
+    """
+    equal = bool((weights == weights[0]).all()) if len(weights) else True
+    return None if equal else (weights / weights.mean()).astype(np.float32)
 
 
 def _first_of_each_last(order: Indices, labels: NDArray[Any]) -> Indices:
@@ -122,21 +130,14 @@ def _first_of_each_last(order: Indices, labels: NDArray[Any]) -> Indices:
     return np.concatenate([np.delete(order, first), order[first]])
 
 
-def _digests(source: Source, who: str, labels: NDArray[Any] | None, *, allows_gaps: bool) -> NDArray[np.void]:
-    """A digest of each row's bytes, and of its label if there are any, 16 bytes a row; every row is finite.
-
-    Where gaps are allowed a gap is a gap, whichever NaN it is.
-    """
-    found = np.empty(len(source), "V16")
-    for start in range(0, len(source), BLOCK):
-        block: NDArray[Any] = np.ascontiguousarray(source.read(slice(start, start + BLOCK)))
-        check_rows(block, who, first_row=start, allows_gaps=allows_gaps)
-        if block.dtype.kind == "f":
-            block = block + 0.0  # -0.0 is 0.0
-            block[np.isnan(block)] = np.nan
-        for row, values in enumerate(block):
-            digest = hashlib.blake2b(values.data, digest_size=16)
-            if labels is not None:
-                digest.update(str(labels[start + row]).encode())
-            found[start + row] = digest.digest()
-    return found
+def _sets(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> tuple[Indices, Indices]:
+    """The first row of each set of equal digests, sets in the order of their digests, and each row's set."""
+    order = np.argsort(first, kind="stable")
+    ties = first[order[1:]] == first[order[:-1]]
+    if bool((ties & (second[order[1:]] != second[order[:-1]])).any()):
+        order = np.lexsort((second, first))
+        ties = (first[order[1:]] == first[order[:-1]]) & (second[order[1:]] == second[order[:-1]])
+    begins = np.concatenate([[True], ~ties])
+    places = np.empty(len(order), np.int64)
+    places[order] = np.cumsum(begins) - 1
+    return order[begins], places

@@ -1,0 +1,115 @@
+"""How much memory rows may take: sizes as people write them, and what the machine has to spare."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from isthmus.errors import ParameterError
+
+SMALLEST = 10**6
+"""Bytes of the smallest budget: blocks of fewer would be read one by one."""
+SHARE_OF_FREE = 0.5
+"""Of the memory that is free, what rows may take where nothing else is said."""
+UNITS = {"": 1} | {f"{k}{i}": b**n for n, k in enumerate("KMGT", 1) for i, b in (("", 1000), ("I", 1024))}
+_SIZE = re.compile(r"(?P<number>\d+(\.\d+)?|\.\d+)\s*(?P<unit>[KMGT]?I?)B?", re.IGNORECASE)
+_CGROUP = Path("/sys/fs/cgroup")
+_LIMITS = (
+    ("memory.max", "memory.current", "memory.stat"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+)
+"""Files of a container's limit, of what it uses, and of what that is made of, by the version of the interface."""
+
+
+def parse_bytes(size: int | str, who: str = "memory") -> int:
+    """The bytes that a size means: ``"2GB"``, ``"500 MB"``, ``"1.5GiB"``, or a plain number of bytes.
+
+    Raises
+    ------
+    ParameterError
+        Anything else, or less than a megabyte.
+
+    Examples
+    --------
+    >>> parse_bytes("2GB"), parse_bytes("1.5 GiB"), parse_bytes(5_000_000)
+    (2000000000, 1610612736, 5000000)
+    """
+    found = _SIZE.fullmatch(str(size).strip()) if isinstance(size, str) else None
+    if found is not None and found["unit"].upper() in UNITS:
+        number = int(float(found["number"]) * UNITS[found["unit"].upper()])
+    elif isinstance(size, int) and not isinstance(size, bool):
+        number = size
+    else:
+        raise ParameterError(
+            f"{who}: expected a size such as '2GB', '500MB' or '1.5GiB', or 'auto', got {size!r}. Give one of these."
+        )
+    if not SMALLEST <= number < 2**63:
+        raise ParameterError(
+            f"{who}: expected {bytes_text(SMALLEST)} or more, got {size!r}, which is {number:,} bytes. "
+            "Name a unit, as in '2GB'."
+        )
+    return number
+
+
+def bytes_text(n_bytes: int) -> str:
+    """Bytes as people write them, in three digits.
+
+    >>> bytes_text(2_000_000_000), bytes_text(1_610_612_736), bytes_text(999)
+    ('2 GB', '1.61 GB', '999 B')
+    """
+    value, unit = float(n_bytes), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 999.5 or unit == "TB":
+            break
+        value /= 1000
+    return f"{value:.3g} {unit}"
+
+
+def free_memory() -> int | None:
+    """Bytes that a program may still take: of the machine, or of the container it runs in; None if nobody tells."""
+    known = [free for free in (_free_of_machine(), _free_of_container()) if free is not None]
+    return max(SMALLEST, min(known)) if known else None
+
+
+def default_budget() -> int:
+    """Half of what is free, rounded down to a power of two, so that small changes decide nothing.
+
+    >>> default_budget() >= 2**19
+    True
+    """
+    free = free_memory()
+    half = 2**31 if free is None else max(SMALLEST, int(SHARE_OF_FREE * free))
+    return max(SMALLEST, 1 << (half.bit_length() - 1))
+
+
+def budget_of(size: int | str) -> int:
+    """The bytes of a size, or the default budget of ``"auto"``.
+
+    >>> budget_of("2GB")
+    2000000000
+    """
+    return default_budget() if size == "auto" else parse_bytes(size)
+
+
+def _free_of_machine() -> int | None:
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+    with suppress(OSError, ValueError, AttributeError):  # elsewhere all that there is, free or not
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return None
+
+
+def _free_of_container() -> int | None:
+    """What is left of its limit; cached pages of files count as free, for they give way."""
+    for limit, used, parts in _LIMITS:
+        with suppress(OSError, ValueError, IndexError):
+            most = int((_CGROUP / limit).read_text("ascii"))
+            taken = int((_CGROUP / used).read_text("ascii"))
+            lines = (line.split() for line in (_CGROUP / parts).read_text("ascii").splitlines())
+            cached = {name: int(value) for name, value in lines}
+            return max(0, most - taken + cached.get("inactive_file", 0) + cached.get("active_file", 0))
+    return None

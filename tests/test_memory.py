@@ -1,0 +1,78 @@
+"""Sizes as people write them, and what the machine has to spare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import isthmus.memory as memory
+from isthmus.config import Data
+from isthmus.errors import ParameterError
+from isthmus.memory import budget_of, default_budget, free_memory, parse_bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2GB", 2 * 10**9),
+        ("2 gb", 2 * 10**9),
+        ("2G", 2 * 10**9),
+        ("1.5GiB", 3 * 2**29),
+        ("500MB", 5 * 10**8),
+        (".5 TB", 5 * 10**11),
+        ("1024kib", 2**20),
+        ("3000000", 3_000_000),
+        ("3000000B", 3_000_000),
+        (10**9, 10**9),
+    ],
+)
+def test_sizes(text: str | int, expected: int) -> None:
+    assert parse_bytes(text) == expected
+    assert budget_of(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["lots", "", "GB", "-2GB", "2XB", "nan", "1e9", "2GB2", "i", 1.5e9, None, True, "5%"]
+)
+def test_nonsense_is_told_in_one_sentence(text: Any) -> None:
+    with pytest.raises(
+        ParameterError, match=r"memory: expected a size such as '2GB', .* got .*\. Give one of these\.$"
+    ):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize("text", ["2", "999kB", 0, -1, "0GB"])
+def test_less_than_a_megabyte_is_a_forgotten_unit(text: str | int) -> None:
+    with pytest.raises(ParameterError, match=r"expected 1 MB or more, got .*Name a unit, as in '2GB'\."):
+        parse_bytes(text)
+
+
+def test_a_config_checks_it() -> None:
+    assert Data(memory="2GB").memory == "2GB"
+    assert Data(memory=10**9).memory == 10**9
+    assert Data().memory == "auto"
+    with pytest.raises(ParameterError, match=r"^data.memory: expected a size"):
+        Data(memory="much")
+    with pytest.raises(ParameterError, match=r"^data.memory: expected 1 MB or more"):
+        Data(memory=7)
+
+
+def test_the_default_is_a_power_of_two_below_half_of_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    for free, expected in ((10**10, 2**32), (2**33, 2**32), (2**33 - 1, 2**31), (None, 2**31), (0, 10**6)):
+        monkeypatch.setattr(memory, "free_memory", lambda free=free: free)
+        assert default_budget() == expected == budget_of("auto")
+
+
+def test_a_container_has_less_than_its_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("4000000000\n")
+    (tmp_path / "memory.current").write_text("3500000000\n")
+    (tmp_path / "memory.stat").write_text(
+        "anon 1500000000\ninactive_file 1700000000\nactive_file 300000000\n"
+    )
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "_free_of_machine", lambda: 10**11)
+    assert free_memory() == 2_500_000_000  # pages of files give way
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory() == 10**11
