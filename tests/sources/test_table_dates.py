@@ -70,6 +70,7 @@ def test_all_at_once_is_one_after_the_other(words_and_form: tuple[list[str], str
 @given(
     st.lists(st.floats(FIRST, LAST) | st.just(math.nan) | st.floats(-1e300, 1e300)), st.sampled_from(WRITTEN)
 )
+@example([281474976.81450653, 0.9999996, -1e-7, 0.0078125], "%Y-%m-%d %H:%M:%S.%f")
 def test_writing_is_strftime(seconds: list[float], form: str) -> None:
     told = texts_of(np.array(seconds, np.float64), form).to_pylist()
     assert told == [None if math.isnan(value) else slow_text(value, form) for value in seconds]

@@ -126,10 +126,10 @@ def texts_of(seconds: NDArray[np.float64], form: str) -> Any:
     ['1970-01-02T00:00:00.500000Z', None]
     """
     gaps = np.isnan(seconds)
-    safe = np.where(gaps, 0.0, np.round(seconds, 6 if "%f" in form else 0))
-    safe = np.clip(safe, FIRST, LAST)
-    whole = np.floor(safe)
-    micro = np.minimum(np.rint((safe - whole) * 1e6).astype(np.int64), 999_999)
+    safe = np.clip(np.where(gaps, 0.0, seconds), FIRST, LAST)
+    whole = np.floor(safe) if "%f" in form else np.rint(safe)
+    micro = np.rint((safe - whole) * 1e6).astype(np.int64) if "%f" in form else np.zeros(len(safe), np.int64)
+    whole, micro = whole + micro // 1_000_000, micro % 1_000_000  # what rounds up to a whole second is one
     ticks = whole.astype(np.int64)
     day_ticks = ticks % 86400
     months = (ticks // 86400).astype("datetime64[D]").astype("datetime64[M]")
