@@ -11,6 +11,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError, ParameterError, SourceError
+from isthmus.memory import budget_of
 from isthmus.schema import Kind
 from isthmus.sources.arrays import ArraySource
 from isthmus.sources.audio import SOUND_SUFFIXES, open_audio, sound_names
@@ -21,6 +22,7 @@ from isthmus.sources.idx import GZIP_MAGIC, is_idx, labels_beside, read_idx
 from isthmus.sources.image_file import ResizeBy
 from isthmus.sources.images import IMAGE_SUFFIXES, image_names, open_images
 from isthmus.sources.labels import read_labels
+from isthmus.sources.row_groups import RowGroups, open_row_groups
 from isthmus.sources.table import TABLE_SUFFIXES, open_table
 
 READABLE = (
@@ -43,6 +45,7 @@ def open_source(
     row_kind: Kind | Literal["auto"] = "auto",
     sound: Mapping[str, Any] | None = None,
     types: Mapping[str, str] | None = None,
+    memory: int | str = "auto",
 ) -> Source:
     """Open a file or folder of data.
 
@@ -69,6 +72,10 @@ def open_source(
         columns of a table are one array where they shall be ``"vectors"``, ``"sequences"`` or ``"pictures"``.
     types
         Columns of a table and what they are, whatever the rules say, see :class:`TableSource`.
+    memory
+        What rows may take of it, ``"2GB"`` for example; ``"auto"`` is half of what is free. Of a Parquet table
+        that takes more, row groups are read as they are asked for, see
+        :class:`isthmus.sources.row_groups.RowGroups`.
     sound
         Options of :func:`isthmus.sources.audio.open_audio`, by name, for sounds.
 
@@ -99,7 +106,7 @@ def open_source(
         if types is not None and not place.name.lower().endswith(TABLE_SUFFIXES):
             raise ParameterError(f"types: only tables have columns of types, got {place}; leave types out.")
         if place.name.lower().endswith(TABLE_SUFFIXES):
-            return _open_table(place, labels_path, sample_shape, row_kind, types)
+            return _open_table(place, labels_path, sample_shape, row_kind, types, budget_of(memory))
         return _open_array(place, labels_path, sample_shape, row_kind)
     except PermissionError as error:
         raise SourceError(
@@ -184,10 +191,13 @@ def _open_table(
     sample_shape: Sequence[int] | None,
     row_kind: Kind | Literal["auto"],
     types: Mapping[str, str] | None,
+    budget: int,
 ) -> Source:
-    source = open_table(path, types=types)
+    is_table = row_kind in ("auto", "tables") and sample_shape is None
+    source = open_row_groups(path, budget, types) if is_table and path.suffix.lower() == ".parquet" else None
+    source = open_table(path, types=types) if source is None else source
     own = None if labels is None else read_labels(labels, len(source))
-    if row_kind in ("auto", "tables") and sample_shape is None:
+    if is_table or isinstance(source, RowGroups):
         source.labels = own
         return source
     if types is not None:

@@ -81,7 +81,7 @@ class TableSource(Source):
         self._table = table_from(frame, who)
         self._types, self._written, self._given, self._told = types, written, schema, told
         self._whole: TableSource | None = None
-        self.labels = None if labels is None else _labels(labels, len(self._table), who)
+        self.labels = None if labels is None else row_labels(labels, len(self._table), who)
 
     @cached_property
     def schema(self) -> Schema:  # pyright: ignore[reportIncompatibleVariableOverride]  # seen when first asked for
@@ -288,7 +288,8 @@ def open_table(path: Path, *, types: Mapping[str, str] | None = None) -> TableSo
     return TableSource(table, types, who=who)
 
 
-def _labels(labels: ArrayLike, n_rows: int, who: str) -> NDArray[Any]:
+def row_labels(labels: ArrayLike, n_rows: int, who: str) -> NDArray[Any]:
+    """Labels of the rows of a table, one each: integers or strings."""
     values: NDArray[Any] = np.asarray(labels)
     if values.shape != (n_rows,):
         raise DataError(

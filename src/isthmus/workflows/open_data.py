@@ -16,6 +16,7 @@ from isthmus.sources import Source, TableSource, bundled, conform, open_source
 from isthmus.sources.bundled import BUNDLED_NAMES
 from isthmus.sources.images import IMAGE_SUFFIXES
 from isthmus.sources.open import check_pictures, is_sound, is_there
+from isthmus.sources.row_groups import RowGroups
 from isthmus.sources.subset import Subset
 
 _ROW = re.compile(r"(?P<place>.+):(?P<row>\d+)")
@@ -59,6 +60,8 @@ def open_data(
     source = _opened(one["place"] if one else name, data, labels)
     _check_size(source, data, name)
     source = source if one is None else _row(source, int(one["row"]), name)
+    if schema is not None and schema.kind == "tables" and isinstance(source, RowGroups):
+        return source.conformed(schema)
     if schema is None or schema.kind != "tables" or not isinstance(source, TableSource):
         return source
     return conform(source, schema)
@@ -93,6 +96,7 @@ def _opened(name: str, data: Data, labels: Path | None) -> Source:
         sample_shape=data.sample_shape,
         row_kind=data.row_kind,
         sound=data.sound_options(),
+        memory=data.memory,
     )
 
 
@@ -109,4 +113,4 @@ def _row(source: Source, row: int, name: str) -> Source:
     if row >= len(source):
         raise DataError(f"{name}: expected a row below {len(source)}, got {row}; the first row is 0.")
     one = np.array([row], np.int64)
-    return source.take(one) if isinstance(source, TableSource) else Subset(source, one)
+    return source.take(one) if isinstance(source, (TableSource, RowGroups)) else Subset(source, one)
