@@ -75,7 +75,7 @@ def open_source(
     memory
         What rows may take of it, ``"2GB"`` for example; ``"auto"`` is half of what is free. Of a Parquet table
         that takes more, row groups are read as they are asked for, see
-        :class:`isthmus.sources.row_groups.RowGroups`.
+        :class:`isthmus.sources.row_groups.RowGroups`, and images are decoded so.
     sound
         Options of :func:`isthmus.sources.audio.open_audio`, by name, for sounds.
 
@@ -98,7 +98,14 @@ def open_source(
             return open_audio(place, labels=labels_path, strict=strict, **(sound or {}))
         if place.is_dir() or place.name.lower().endswith(IMAGE_SUFFIXES):
             check_pictures(place, row_kind)
-            return open_images(place, labels=labels_path, resize=resize, resize_by=resize_by, strict=strict)
+            return open_images(
+                place,
+                labels=labels_path,
+                resize=resize,
+                resize_by=resize_by,
+                strict=strict,
+                budget=budget_of(memory),
+            )
         if resize is not None:
             raise ParameterError(
                 f"data.resize: only images can be resized, got {place}; leave data.resize out."
