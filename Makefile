@@ -14,7 +14,7 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 WORKERS ?= auto
 VENV := .venv
-BENCH_DATA := benchmarks/linear.py benchmarks/mnist.py
+BENCH_DATA := benchmarks/heart.py benchmarks/linear.py benchmarks/mnist.py
 WHEEL_VENV := build/wheel-venv
 
 ifeq ($(OS),Windows_NT)
@@ -89,7 +89,7 @@ format: $(VENV)/.dev ## format, and mend what ruff can mend
 
 bench: $(VENV)/.core ## run the benchmarks that need no data of your own: ratios, each against its rival
 	@for script in $(filter-out $(BENCH_DATA),$(sort $(wildcard benchmarks/*.py))); do echo "== $$script"; $(BIN)/python "$$script"; done
-	@echo "Left out, for they need the MNIST files: $(patsubst %,$(BIN)/python % --data FOLDER;,$(BENCH_DATA))"
+	@echo "Left out, for they need files that do not come along: $(patsubst %,$(BIN)/python % --data FOLDER;,$(BENCH_DATA))"
 
 lab: $(VENV)/.core ## every sentence as an experiment: a night on two cores; MNIST=FOLDER AUDIO=FOLDER for those that need them
 	@MPLBACKEND=Agg $(BIN)/python lab/harness.py

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from isthmus.cli.main import run
@@ -71,27 +72,61 @@ def test_programs_are_told_the_same(folder: Path, isthmus: Callable[..., Any]) -
     assert (found["rows"], found["filled"], found["columns"]) == (50, 18, {"age": 8, "ward": 10})
 
 
+def test_cells_stay_to_the_letter(folder: Path, isthmus: Callable[..., Any]) -> None:
+    """Written forms, columns that the model does not know, their order, words that it has not seen."""
+    source, output = folder / "odd.csv", folder / "odd_filled.csv"
+    lines = [["smoker", "note", "ward", "age"], ["y", "a b", "nard", "30.50"], ["n", "", "moon", ""]]
+    lines += [["", "c", "", "7e0"], ["NA", "d", "?", "+41"]]
+    with source.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(lines)
+    done = isthmus("impute", folder / "m.safetensors", source, "-o", output, "--json")
+    assert done.json["columns"] == {"smoker": 2, "ward": 2, "age": 1}
+    after = cells(output)
+    for old, new in zip(lines, after, strict=True):
+        for name, a, b in zip(lines[0], old, new, strict=True):
+            gap = a in ("", "NA", "?")
+            assert (b == a) if name == "note" or not gap else b
+    assert isthmus("impute", folder / "m.safetensors", source, "-o", folder / "odd.parquet").status == 0
+    typed = pq.read_table(folder / "odd.parquet")
+    assert typed["age"].to_pylist()[0::2] == [30.5, 7.0]
+    assert str(typed["age"].type) == "double"
+    assert typed["note"].to_pylist() == ["a b", None, "c", "d"]
+    assert typed["ward"].to_pylist()[1] == "moon"
+
+
 def test_draws_are_a_function_of_the_seed(folder: Path, isthmus: Callable[..., Any]) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        done = isthmus(
-            "impute",
-            folder / "v.safetensors",
-            folder / "people.csv",
-            "-o",
-            folder / f"{name}.csv",
-            "--draw",
-            "--seed",
-            seed,
-        )
-        assert done.status == 0
-    a, b, c = (cells(folder / f"{name}.csv") for name in "abc")
+        output = folder / f"{name}.csv"
+        asked = ("--draws", 2, "--seed", seed, "--json")
+        found = isthmus("impute", folder / "v.safetensors", folder / "people.csv", "-o", output, *asked).json
+        assert found["files"] == [str(folder / f"{name}_{at}.csv") for at in (1, 2)]
+        assert not output.exists()
+    a, b, c = ([cells(folder / f"{name}_{at}.csv") for at in (1, 2)] for name in "abc")
     assert a == b
+    assert a[0] != a[1]
     assert a != c
+    one = folder / "one.csv"
+    args = ("impute", folder / "v.safetensors", folder / "people.csv", "-o", one, "--draws")
+    done = isthmus(*args, 1, "--seed", 1)
+    assert done.status == 0
+    assert cells(one) == a[0]
+    assert "--draws must be at least 1, got 0" in isthmus(*args, 0, "--force").err
     done = isthmus(
-        "impute", folder / "m.safetensors", folder / "people.csv", "-o", folder / "d.csv", "--draw"
+        "impute", folder / "m.safetensors", folder / "people.csv", "-o", folder / "d.csv", "--draws", 1
     )
     assert done.status == 2
     assert "drawn from a density alone" in done.err
+
+
+def test_no_draw_is_overwritten(folder: Path, isthmus: Callable[..., Any]) -> None:
+    (folder / "taken_2.csv").write_text("kept", "utf-8")
+    args = ("impute", folder / "v.safetensors", folder / "people.csv", "-o", folder / "taken.csv")
+    done = isthmus(*args, "--draws", 3)
+    assert done.status == 2
+    assert "taken_2.csv" in done.err
+    assert not (folder / "taken_1.csv").exists()
+    assert isthmus(*args, "--draws", 3, "--force").status == 0
+    assert len(cells(folder / "taken_2.csv")) == 51
 
 
 def test_a_model_that_knows_no_gaps_fills_none(folder: Path, isthmus: Callable[..., Any]) -> None:

@@ -272,6 +272,16 @@ def test_a_category_never_seen_is_no_gap(fitted: AutoencoderImputer) -> None:
     assert filled["ward"].tolist()[1] in ("north", "south", "west")
 
 
+def test_a_category_that_a_frame_lacks_is_filled_in(fitted: AutoencoderImputer) -> None:
+    frame = people(30, 4)
+    expected = fitted.transform(frame.assign(ward=pd.Categorical([None] * 30, ["north", "south", "west"])))
+    lacking = frame.assign(ward=pd.Categorical([None] * 30, ["north"]))
+    assert fitted.transform(lacking)["ward"].tolist() == expected["ward"].tolist()
+    assert expected["ward"].nunique() > 1
+    enum = pl.from_pandas(frame.drop(columns="ward")).with_columns(ward=pl.lit(None, pl.Enum(["north"])))
+    assert fitted.transform(enum)["ward"].to_list() == expected["ward"].tolist()
+
+
 def test_dates_of_text_stay_text() -> None:
     days = [date.fromordinal(737_000 + 3 * at).isoformat() for at in range(40)]
     frame = pd.DataFrame({"day": [None, *days[1:]], "number": np.arange(40.0)})

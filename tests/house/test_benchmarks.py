@@ -16,7 +16,7 @@ def test_no_script_leaves_the_repository(repository: Path) -> None:
     assert [each.name for each in scripts if each.suffix == ".py" and "../" in each.read_text("utf-8")] == []
 
 
-@pytest.mark.parametrize("name", ["linear", "mnist"])
+@pytest.mark.parametrize("name", ["heart", "linear", "mnist"])
 def test_data_are_asked_for(process: Process, repository: Path, name: str) -> None:
     done = process("python", str(repository / "benchmarks" / f"{name}.py"))
     assert done.returncode == 2

@@ -1,8 +1,7 @@
-"""``isthmus impute``: a table with its gaps filled."""
+"""``isthmus impute``: a table with its gaps filled, by the best guess or by several draws."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -17,47 +16,43 @@ def impute(
     /,
     *,
     output: RowsOutput,
-    draw: Annotated[
-        bool,
+    draws: Annotated[
+        int | None,
         Parameter(
-            negative=(),
-            show_default=False,
-            help="Draw each filling from the model instead of taking the best one; the likelihood must be a density.",
+            help="Fillings drawn from the model instead of the best one, whose likelihood must be a density. Of more "
+            "than one, NAME.csv becomes NAME_1.csv, NAME_2.csv, ...",
         ),
-    ] = False,
+    ] = None,
     seed: Annotated[int | None, Parameter(help="Root of the draws; that of the model if left out.")] = None,
     labels: Labels = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Write a table with its gaps filled by a model, everything else as it was."""
-    import numpy as np
-
     from isthmus.artifact import open_model
-    from isthmus.cli.words import rows_words
-    from isthmus.workflows.data_files import check_rows_output, means_folder, write_rows
-    from isthmus.workflows.impute import impute as fill
+    from isthmus.cli.words import many
+    from isthmus.errors import ParameterError
+    from isthmus.workflows.impute_files import check_outputs, write_filled
     from isthmus.workflows.open_data import open_data
 
+    if draws is not None and draws < 1:
+        raise ParameterError(f"impute: --draws must be at least 1, got {draws}. Try 10, or leave it out.")
     fitted = open_model(model)
-    schema, path, folder = fitted.scaling.schema, Path(output), means_folder(output)
-    check_rows_output(path, folder=folder, schema=schema, force=force)
+    schema = fitted.scaling.schema
+    paths = check_outputs(output, draws, schema, force=force)
     rows = open_data(source, fitted.config.data, labels=labels, schema=schema)
-    filled = fill(fitted, rows, n_draws=1 if draw else None, seed=seed)
-    filled = filled[0] if draw else filled
-    gaps = np.isnan(rows.read(slice(0, len(rows))))
-    names = schema.columns or tuple(str(place) for place in range(schema.n_values))
-    counts = {name: int(n) for name, n in zip(names, gaps.sum(axis=0), strict=True) if n}
-    n_written = write_rows(path, filled, schema, folder=folder)
+    written = write_filled(fitted, rows, paths, n_draws=draws, seed=seed)
+    n_gaps, files = sum(written.gaps.values()), [str(path) for path in written.paths]
     if json:
-        found = {"output": output, "rows": n_written, "filled": int(gaps.sum()), "columns": counts}
-        print_json({**found, "notes": list(rows.notes)})
+        found = {"output": output, "files": files, "rows": written.n_rows, "filled": n_gaps}
+        print_json({**found, "columns": written.gaps, "notes": list(rows.notes)})
         return
-    where = ", ".join(f"{name} {n:,}" for name, n in counts.items())
+    where = ", ".join(f"{name} {n:,}" for name, n in written.gaps.items())
+    names = files[0] if len(files) == 1 else f"{files[0]} to {files[-1]}"
     print_lines(
         [
-            ("filled", f"{int(gaps.sum()):,} gaps" + (f" ({where})" if where else "")),
-            ("written", rows_words(output, n_written, filled, schema)),
+            ("filled", f"{n_gaps:,} gaps" + (f" ({where})" if where else "")),
+            ("written", f"{names}: {many(written.n_rows, 'row')} of {many(written.n_columns, 'column')}"),
             *note_lines(rows.notes),
         ]
     )

@@ -32,6 +32,8 @@ HIDDEN_SHARE = 0.35
 """Share of the values that are hidden in training; on three tables 0.25 to 0.35 served, and 0.5 hid too much."""
 CODE, WIDTH = 16, 256
 """Units of the code and of the hidden layer: hidden values cannot be copied, so neither need be narrow."""
+RATE = 1e-3
+"""Learning rate: a higher one learns small tables by heart."""
 
 
 class AutoencoderImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -45,11 +47,12 @@ class AutoencoderImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     autoencoder
-        An :class:`Autoencoder` or a recipe, None for one with its defaults; its parameters are
-        ``autoencoder__...`` of a search. What it leaves at ``"auto"``, and its corruption where it has none,
-        is chosen for this task: 16 units, one hidden layer of 256 rectified units, 35 % of the values
-        hidden, a normal density for each number and quantile maps. One that is fitted already is used as
-        it is, and never changed; :func:`sklearn.base.clone` would undo its fit unless it is wrapped in
+        An :class:`Autoencoder` or a recipe, None for one that learns from all rows
+        (``validation_share=0``); its parameters are ``autoencoder__...`` of a search. What it leaves at
+        ``"auto"``, and its corruption where it has none, is chosen for this task: 16 units, one hidden layer
+        of 256 rectified units, 35 % of the values hidden, a normal density for each number, quantile maps, a
+        learning rate of 0.001. One that is fitted already is used as it is, and never changed;
+        :func:`sklearn.base.clone` would undo its fit unless it is wrapped in
         :class:`sklearn.frozen.FrozenEstimator`.
     missing_values
         A number or a word that stands for a gap, as in :class:`sklearn.impute.SimpleImputer`; NaN, None and
@@ -209,7 +212,9 @@ class AutoencoderImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if given is not None and hasattr(given, "_model"):
             _check_knows_gaps(given)
             return given
-        autoencoder: Autoencoder = Autoencoder() if given is None else cast(Autoencoder, clone(given))
+        autoencoder: Autoencoder = (
+            Autoencoder(validation_share=0.0) if given is None else cast(Autoencoder, clone(given))
+        )
         if autoencoder.missing == "refuse":
             raise ParameterError(
                 "AutoencoderImputer: expected an autoencoder that knows gaps, got one of missing='refuse'. "
@@ -253,7 +258,7 @@ def _chosen(autoencoder: Autoencoder) -> dict[str, Any]:
     """What an autoencoder leaves open, chosen for filling gaps."""
     chosen: dict[str, Any] = {"n_components": CODE, "likelihood": Mixed("gaussian"), "scaling": "quantile"}
     if isinstance(autoencoder.network, str) and autoencoder.network == "dense":
-        chosen |= {"hidden_sizes": (WIDTH,), "activation": "relu"}
+        chosen |= {"hidden_sizes": (WIDTH,), "activation": "relu", "learning_rate": RATE}
     open_ones = {name for name in chosen if _is_auto(getattr(autoencoder, name, None))}
     chosen = {name: chosen[name] for name in open_ones}
     if getattr(autoencoder, "corruption", None) is None:

@@ -21,7 +21,7 @@ from isthmus.schema import Column, Kind, Schema
 from isthmus.shapes import n_values, shape_text
 from isthmus.sources import ArraySource, Source, TableSource, conform, table_of
 from isthmus.sources.arrow import is_number, pc
-from isthmus.sources.frames import empty_like, frame_like, is_frame, table_from
+from isthmus.sources.frames import empty_like, frame_like, is_frame, joined, table_from
 from isthmus.sources.table_out import array_of
 
 RowKind = Kind | Literal["auto"]
@@ -240,7 +240,12 @@ def rows_by_names(rows: Sequence[Any]) -> Any:
     >>> rows_by_names([{"age": 63, "sex": None}, pa.table({"sex": ["male"], "age": [50]})]).to_pydict()
     {'age': [63, 50], 'sex': [None, 'male']}
     """
-    return pa.concat_tables([_one_row(row) for row in rows], promote_options="permissive")
+    tables = [_one_row(row) for row in rows]
+    if any(set(table.column_names) != set(tables[0].column_names) for table in tables):
+        raise DataError(
+            "Autoencoder: expected rows of the same columns, got others. Give every row all its values by name."
+        )
+    return joined([table.select(tables[0].column_names) for table in tables])
 
 
 def _one_row(row: Any) -> Any:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from isthmus.errors import DataError
+from isthmus.sources.arrow import pc, plain
 from isthmus.sources.delimited import check_unique
 
 
@@ -121,8 +123,19 @@ def stacked(first: Any, second: Any, who: str) -> Any:
             f"{who}: expected {len(top.column_names)} columns in both frames, got none named "
             f"{', '.join(map(repr, missing))} in the second; add what is missing, empty where nothing is known."
         )
-    rows = pa.concat_tables([top, below.select(top.column_names)], promote_options="permissive")
-    return frame_like(rows, first)
+    return frame_like(joined([top, below.select(top.column_names)]), first)
+
+
+def joined(tables: Sequence[Any]) -> Any:
+    """Arrow tables of the same columns, one below the other; categories and words go together.
+
+    >>> words = pa.table({"a": pa.array(["x"]).dictionary_encode()})
+    >>> joined([words, pa.table({"a": ["y"]}), pa.table({"a": pa.nulls(1)})]).to_pydict()
+    {'a': ['x', 'y', None]}
+    """
+    columns = {name: [plain(table.column(name)) for table in tables] for name in tables[0].column_names}
+    single = [pa.table({name: columns[name][at] for name in columns}) for at in range(len(tables))]
+    return pa.concat_tables(single, promote_options="permissive")
 
 
 def with_columns(frame: Any, columns: Any) -> Any:
@@ -173,9 +186,9 @@ def _pandas_like(table: Any, like: Any) -> Any:
         if wanted is None or wanted == frame[name].dtype:
             continue
         try:
-            frame[name] = frame[name].astype(wanted)
+            frame[name] = frame[name].astype(_with_words(wanted, table.column(name)))
         except (TypeError, ValueError):
-            continue  # gaps or a new category that the type cannot hold; Arrow's choice stays
+            continue  # gaps that the type cannot hold; Arrow's choice stays
     frame.columns = [names.get(name, name) for name in frame.columns]
     if len(frame) == len(like):
         frame.index = like.index
@@ -184,5 +197,22 @@ def _pandas_like(table: Any, like: Any) -> Any:
 
 def _polars_like(table: Any, like: Any) -> Any:
     frame = sys.modules["polars"].from_arrow(table)
-    wanted = {name: dtype for name, dtype in like.schema.items() if name in frame.columns}
+    wanted = {
+        name: _with_words(dtype, table.column(name))
+        for name, dtype in like.schema.items()
+        if name in frame.columns
+    }
     return frame.cast(wanted, strict=False)
+
+
+def _with_words(wanted: Any, column: Any) -> Any:
+    """A type of categories with those of a column that it lacks, which a cast would make gaps of."""
+    if not hasattr(wanted, "categories") or type(wanted).__name__ not in ("CategoricalDtype", "Enum"):
+        return wanted
+    known = list(wanted.categories)
+    new = [word for word in pc.unique(plain(column).drop_null()).to_pylist() if word not in known]
+    if not new:
+        return wanted
+    if type(wanted).__name__ == "Enum":
+        return type(wanted)([*known, *new])
+    return type(wanted)([*known, *new], ordered=wanted.ordered)

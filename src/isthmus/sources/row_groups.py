@@ -18,7 +18,8 @@ from isthmus.schema import Schema
 from isthmus.sources.arrow import is_text, pc, plain
 from isthmus.sources.base import Indices, Rows, Source
 from isthmus.sources.delimited import check_unique
-from isthmus.sources.table import TableSource, row_labels
+from isthmus.sources.labels import labels_of
+from isthmus.sources.table import TableSource
 
 BYTES_A_VALUE = 16
 """What a value of a table takes as it is read: as Arrow has it, and as float64."""
@@ -85,7 +86,7 @@ class RowGroups(Source):
             )
         self._most_held = max(1, budget // SHARE_HELD // largest)
         self._held: OrderedDict[int, Rows] = OrderedDict()
-        self.labels = None if labels is None else row_labels(labels, len(self), self.name)
+        self.labels = None if labels is None else labels_of(labels, len(self), self.name)
         self._told, self._said = tuple[str, ...](), dict[str, None]()
         if schema is None:
             sample = TableSource(self._looked_at(), types, who=self.name)

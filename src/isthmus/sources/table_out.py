@@ -16,7 +16,7 @@ from isthmus.errors import ArtifactError, DataError
 from isthmus.schema import Column, Schema
 from isthmus.shapes import shape_text
 from isthmus.sources.arrow import is_date, is_text, pc, plain
-from isthmus.sources.table_dates import date_text, dates_of
+from isthmus.sources.table_dates import dates_of, texts_of
 
 _DICTIONARY = re.compile(r"dictionary<values=(.+), indices=(\w+), ordered=([01])>")
 _TIMESTAMP = re.compile(r"timestamp\[(\w+), tz=(.+)\]")
@@ -133,6 +133,27 @@ def with_gaps_filled(
     return table
 
 
+def typed_table(table: Any, rows: ArrayLike, schema: Schema) -> Any:
+    """A table of text with its numbers as numbers, where the schema has them so.
+
+    Columns that the schema does not know stay text, and so do those of which a cell is no value of theirs.
+
+    >>> from isthmus.sources import TableSource
+    >>> schema = TableSource(pa.table({"age": [63, 41, 35], "sex": ["male", "female", "male"]})).schema
+    >>> text = pa.table({"age": ["50", None], "sex": ["male", None], "note": ["a", "b"]})
+    >>> typed_table(text, [[50.0, 1.0], [np.nan, np.nan]], schema).to_pydict()
+    {'age': [50, None], 'sex': ['male', None], 'note': ['a', 'b']}
+    """
+    values = np.asarray(rows, np.float64)
+    for at, column in enumerate(schema.table or ()):
+        array = table.column(column.name)
+        lost = int(np.isnan(values[:, at]).sum()) > array.null_count
+        if is_text(array.type) and not is_text(type_named(column.dtype)) and not lost:
+            place = table.column_names.index(column.name)
+            table = table.set_column(place, column.name, array_of(values[:, at], column))
+    return table
+
+
 def _filled(array: Any, gaps: NDArray[np.bool_], column: Column, values: NDArray[np.float64]) -> Any:
     """A column with its gaps filled, of its own type."""
     own, dtype = array.type, str(array.type)
@@ -199,9 +220,7 @@ def _dates(values: NDArray[np.float64], column: Column, dtype: Any) -> Any:
     if is_date(dtype):
         return dates_of(values, dtype)
     form = column.form or "%Y-%m-%d %H:%M:%S"
-    single, places = np.unique(values, return_inverse=True)
-    words = [None if np.isnan(value) else date_text(float(value), form) for value in single]
-    return _typed([words[place] for place in places], dtype)
+    return texts_of(values, form).cast(dtype)
 
 
 def _categories(values: NDArray[np.float64], column: Column, dtype: Any) -> Any:
