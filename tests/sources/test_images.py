@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from isthmus.errors import DataError, ParameterError, SourceError
-from isthmus.sources import open_source
-from isthmus.sources.images import open_images
+from isthmus.sources import ArraySource, open_source
+from isthmus.sources.image_file import read_pixels
+from isthmus.sources.images import ImageFiles, open_images
 
 
 def save(path, value=7, size=(4, 6), dtype=np.uint8, channels=()):
@@ -184,23 +185,51 @@ def test_a_resize_that_is_none(tmp_path, resize):
         open_images(tmp_path, resize=resize)
 
 
-def test_memory_is_counted_before_decoding(tmp_path, monkeypatch):
-    save(tmp_path / "a.png")
-    save(tmp_path / "b.png", channels=(3,))
-    monkeypatch.setattr("isthmus.sources.images.MAX_BYTES", 2 * 4 * 6 * 3)
-    assert len(open_images(tmp_path)) == 2
-    monkeypatch.setattr("isthmus.sources.images.MAX_BYTES", 2 * 4 * 6 * 3 - 1)
-    monkeypatch.setattr("isthmus.sources.images.read_pixels", None)
-    with pytest.raises(SourceError, match="images may take at most"):
-        open_images(tmp_path)
+def test_images_that_memory_does_not_hold_are_decoded_as_they_are_read(tmp_path):
+    for number in range(6):
+        save(tmp_path / "ab"[number % 2] / f"{number}.png", 10 * number, channels=(3,))
+    (tmp_path / "a" / "broken.png").write_bytes((tmp_path / "a" / "0.png").read_bytes()[:45])
+    held = open_images(tmp_path, budget=7 * 4 * 6 * 3)
+    read = open_images(tmp_path, budget=6 * 4 * 6 * 3)
+    assert isinstance(held, ArraySource)
+    assert isinstance(read, ImageFiles)
+    assert read.schema == held.schema
+    assert len(read) == len(held) == 6
+    for rows in (slice(None), slice(2, 4), slice(0, 0), np.array([5, 0, 5]), slice(None, None, -1)):
+        np.testing.assert_array_equal(read.read(rows), held.read(rows))
+    assert read.labels.tolist() == held.labels.tolist()
+    assert read.row_names.tolist() == held.row_names.tolist()
+    *same, more = read.notes
+    assert tuple(same) == held.notes
+    assert more == "Images: 6 take 504 B, more than memory holds: decoded as they are read."
+    with pytest.raises(DataError, match="row numbers must be below 6"):
+        read.read(np.array([6]))
+    save(tmp_path / "a" / "0.png", size=(8, 8), channels=(3,))
+    with pytest.raises(DataError, match="expected images of one size"):
+        read.read(slice(0, 1))
 
 
-def test_four_gibibytes(tmp_path):
+def test_held_images_are_decoded_once(tmp_path, monkeypatch):
+    decoded = []
+    for number in range(4):
+        save(tmp_path / f"{number}.png", number)
+    monkeypatch.setattr(
+        "isthmus.sources.images.read_pixels",
+        lambda file, *rest: (decoded.append(file), read_pixels(file, *rest))[1],
+    )
+    source = open_images(tmp_path)
+    source.read(slice(None))
+    source.read(np.array([2]))
+    assert len(decoded) == 4
+
+
+def test_an_image_that_memory_does_not_hold_is_refused(tmp_path):
     save(tmp_path / "a.png")
-    with pytest.raises(
-        SourceError, match=re.escape("at most 4 GiB of memory, got 4.66 GiB; make them smaller")
-    ):
-        open_images(tmp_path, resize=(50_000, 100_000))
+    words = (
+        "expected images of which memory holds one, 1 GB, got 50000 x 100000 pixels, 5 GB; make them smaller"
+    )
+    with pytest.raises(SourceError, match=words):
+        open_images(tmp_path, resize=(50_000, 100_000), budget=10**9)
 
 
 def test_one_image_is_one_row(tmp_path):

@@ -44,7 +44,9 @@ def test_bad_rows_are_named_by_their_place_in_the_source(value: float, what: str
     array[6, 2] = value
     rest = Rest(ArraySource(array), np.array([1, 2]), who="x.npy")
     for rows in (slice(3, 7), np.array([5, 0, 4])):
-        with pytest.raises(DataError, match=rf"^x.npy: values must be finite, got {what} in row 6;"):
+        with pytest.raises(
+            DataError, match=rf"^x.npy: values must be finite, got {what} in row 6, column 2;"
+        ):
             rest.read(rows)
     gaps = Rest(ArraySource(array), np.array([1, 2]), allows_gaps=True)
     if what == "NaN":

@@ -254,7 +254,7 @@ def test_bad_rows_are_named_by_their_place(tmp_path: Path) -> None:
     bad[10_001, 3] = np.inf
     np.save(tmp_path / "x.npy", bad)
     with pytest.raises(
-        DataError, match=r"^x: values must be finite, got infinity in row 10001; remove or clip"
+        DataError, match=r"^x: values must be finite, got infinity in row 10001, column 3; remove or clip"
     ):
         prepare(open_source(tmp_path / "x.npy"), config(), who="x")
 

@@ -1,4 +1,4 @@
-"""A folder of image files, decoded once into one array."""
+"""A folder of image files, decoded once into one array, or as they are asked for where memory does not hold them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError, ParameterError, SourceError
+from isthmus.memory import budget_of, bytes_text
 from isthmus.sources.arrays import ArraySource
+from isthmus.sources.base import Indices, Rows, Source
 from isthmus.sources.image_file import ImageHeader, ResizeBy, read_header, read_pixels
 from isthmus.sources.labels import as_labels, read_labels
 
@@ -28,8 +30,68 @@ _CHANGES = {
     "deep": "16 bits brought to 8 like the others",
 }
 _BY = {"stretch": "stretched or squeezed", "crop": "cut", "pad": "fitted in, with a border,"}
-MAX_BYTES = 1 << 32
-"""A folder that would take more memory than this (4 GiB) is refused before it is decoded."""
+
+
+@final
+class ImageFiles(Source):
+    """Images that are decoded as they are asked for, in every pass anew: those that memory does not hold.
+
+    Parameters
+    ----------
+    files
+        Images of one size, or brought to it, all of which can be decoded.
+    shape, dtype
+        Of the pixels: ``(height, width, channels)``, uint8 or uint16.
+    size, by
+        As ``resize`` and ``resize_by`` of :func:`open_images`.
+    labels
+        One a row, or None.
+    who
+        What messages begin with.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        size: tuple[int, int] | None,
+        by: ResizeBy,
+        labels: NDArray[Any] | None,
+        who: str,
+    ) -> None:
+        self.name, self._files, self._size = who, files, size
+        self._by: ResizeBy = by
+        like = ArraySource(np.empty((1, *shape), dtype), who=who)
+        self.schema, self._shape, self._dtype = like.schema, shape, dtype
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def read(self, rows: slice | Indices) -> Rows:
+        """The pixels asked for, decoded now, ``(n, height, width, channels)``.
+
+        Raises
+        ------
+        SourceError
+            An image that can no longer be decoded.
+        DataError
+            One that has another size now, or a row number that is not there.
+        """
+        wanted = rows if isinstance(rows, np.ndarray) else np.arange(*rows.indices(len(self)))
+        if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(self)):
+            raise DataError(
+                f"{self.name}: row numbers must be below {len(self)}, got {rows}; the first row is 0."
+            )
+        result = np.empty((len(wanted), *self._shape), self._dtype)
+        for place, row in enumerate(wanted):
+            file = self._files[int(row)]
+            pixels = read_pixels(file, self._shape[-1] == 1, self._dtype == np.uint16, self._size, self._by)
+            if pixels.shape != self._shape:
+                raise _mixed(self._files[0], self._shape[:2], file, pixels.shape[:2])
+            result[place] = pixels
+        return result
 
 
 def open_images(
@@ -39,7 +101,8 @@ def open_images(
     resize: Sequence[int] | None = None,
     resize_by: ResizeBy = "stretch",
     strict: bool = False,
-) -> ArraySource:
+    budget: int | None = None,
+) -> ArraySource | ImageFiles:
     """Open all images below a folder, in the order of their names, or one image file as one row.
 
     Pictures are uint8 with one channel if every image is grey, else with three; uint16 if every
@@ -59,11 +122,14 @@ def open_images(
         ``"stretch"``, ``"crop"`` or ``"pad"``, see :func:`isthmus.sources.image_file.read_pixels`.
     strict
         Whether a file that cannot be decoded is refused. Otherwise it is left out, and the notes name it.
+    budget
+        Bytes that pixels may take; half of the free memory if None. Images that need more are decoded once to
+        see that they can be, and then again whenever they are asked for, see :class:`ImageFiles`.
 
     Raises
     ------
     SourceError
-        No images, none that can be decoded, with ``strict`` one that cannot, or more than 4 GiB of pixels.
+        No images, none that can be decoded, with ``strict`` one that cannot, or any larger than the budget.
     DataError
         Images of more than one size, without ``resize``.
     ParameterError
@@ -87,12 +153,33 @@ def open_images(
         raise next(iter(broken.values()))
     if size is None:
         _refuse_mixed([files[row] for row in headers], [header.sides for header in headers.values()])
-    array, kept = _decoded(path, files, headers, size, resize_by, strict, broken)
-    source = ArraySource(array, labels=None if label_of is None else label_of[kept], who=str(path))
+    grey = all(header.grey for header in headers.values())
+    deep = grey and all(header.deep for header in headers.values())
+    height, width = size or next(iter(headers.values())).sides
+    each = height * width * (1 if grey else 3) * (2 if deep else 1)
+    n_bytes, room = len(headers) * each, budget_of("auto") if budget is None else budget
+    if each > room:
+        raise SourceError(
+            f"{path}: expected images of which memory holds one, {bytes_text(room)}, got {height} x {width} pixels, "
+            f"{bytes_text(each)}; make them smaller with data.resize = [height, width]."
+        )
+    is_held = n_bytes <= room
+    array, kept = _decoded(files, headers, grey, deep, size, resize_by, strict, broken, is_held=is_held)
+    own = None if label_of is None else label_of[kept]
+    source: ArraySource | ImageFiles
+    if is_held:
+        source = ArraySource(array, labels=own, who=str(path))
+    else:
+        places = [files[row] for row in kept]
+        source = ImageFiles(places, array.shape[1:], array.dtype, size, resize_by, own, str(path))
     source.row_names = np.array(names)[kept]
+    by_block = (
+        f"Images: {len(kept):,} take {bytes_text(n_bytes)}, more than memory holds: decoded as they are read."
+    )
     source.notes = (
         *_left_out(names, broken),
         *_changes([headers[row] for row in kept], size, resize_by, array),
+        *([] if is_held else [by_block]),
     )
     return source
 
@@ -177,19 +264,21 @@ def _nothing_found(path: Path) -> str:
 
 
 def _decoded(
-    path: Path,
     files: list[Path],
     headers: dict[int, ImageHeader],
+    grey: bool,
+    deep: bool,
     size: tuple[int, int] | None,
     by: ResizeBy,
     strict: bool,
     broken: dict[int, SourceError],
+    *,
+    is_held: bool,
 ) -> tuple[NDArray[Any], list[int]]:
-    """The pixels of the files that can be decoded, and the places of these files; others go to ``broken``."""
-    grey = all(header.grey for header in headers.values())
-    deep = grey and all(header.deep for header in headers.values())
-    height, width = size or next(iter(headers.values())).sides
-    _check_memory(path, len(headers) * height * width * (1 if grey else 3) * (2 if deep else 1))
+    """The pixels of the files that can be decoded, and the places of these files; others go to ``broken``.
+
+    Of pixels that are not held the first ones stand for all.
+    """
     array, kept = np.empty(0), list[int]()
     for row in headers:
         try:
@@ -198,10 +287,11 @@ def _decoded(
             broken[row] = _unless(strict, error)
             continue
         if not kept:
-            array = np.empty((len(headers), *pixels.shape), pixels.dtype)
+            array = np.empty((len(headers) if is_held else 1, *pixels.shape), pixels.dtype)
         elif pixels.shape != array.shape[1:]:
             raise _mixed(files[kept[0]], array.shape[1:3], files[row], pixels.shape[:2])
-        array[len(kept)] = pixels
+        if is_held or not kept:
+            array[len(kept)] = pixels
         kept.append(row)
     if not kept:
         raise next(iter(broken.values()))
@@ -224,15 +314,6 @@ def _mixed(
         f"(height x width); to resize them all, set data.resize = [{a}, {b}], "
         f"at the command line --set data.resize=[{a},{b}]."
     )
-
-
-def _check_memory(path: Path, n_bytes: int) -> None:
-    if n_bytes > MAX_BYTES:
-        raise SourceError(
-            f"{path}: images may take at most {MAX_BYTES / 2**30:.3g} GiB of memory, "
-            f"got {n_bytes / 2**30:.3g} GiB; "
-            f"make them smaller with data.resize = [height, width], or give fewer."
-        )
 
 
 def _labels_of(names: list[str], labels: Path | None) -> NDArray[Any] | None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError, ParameterError, SourceError
+from isthmus.memory import budget_of
 from isthmus.schema import Kind
 from isthmus.sources.arrays import ArraySource
 from isthmus.sources.audio import SOUND_SUFFIXES, open_audio, sound_names
@@ -25,6 +26,7 @@ from isthmus.sources.images import IMAGE_SUFFIXES, image_names, open_images
 from isthmus.sources.labels import read_labels
 from isthmus.sources.lists import chosen_lists, list_names, open_lists
 from isthmus.sources.magic import check_named
+from isthmus.sources.row_groups import SHARE_HELD, RowGroups, open_row_groups
 from isthmus.sources.shards import ShardedSource, check_one_kind, shard_names, shards_note
 from isthmus.sources.sparse import SparseSource
 from isthmus.sources.table import (
@@ -59,6 +61,7 @@ def open_source(
     row_kind: Kind | Literal["auto"] = "auto",
     sound: Mapping[str, Any] | None = None,
     types: Mapping[str, str] | None = None,
+    memory: int | str = "auto",
     array: str | Sequence[str] | None = None,
 ) -> Source:
     """Open a file or folder of data.
@@ -88,6 +91,10 @@ def open_source(
         columns of a table are one array where they shall be ``"vectors"``, ``"sequences"`` or ``"pictures"``.
     types
         Columns of a table and what they are, whatever the rules say, see :class:`TableSource`.
+    memory
+        What rows may take of it, ``"2GB"`` for example; ``"auto"`` is half of what is free. Of a Parquet table
+        that takes more, row groups are read as they are asked for, see
+        :class:`isthmus.sources.row_groups.RowGroups`, and images are decoded so.
     array
         Which array of an ``.npz`` file, or which list column or columns of a table, the rows are.
     sound
@@ -107,7 +114,7 @@ def open_source(
         raise SourceError(_missing(place))
     labels_path = None if labels is None else Path(labels)
     kind = kind_of(place)
-    rows = _Wanted(labels_path, sample_shape, row_kind, types, array)
+    rows = _Wanted(labels_path, sample_shape, row_kind, types, array, budget_of(memory))
     try:
         if place.is_file():
             check_named(place)
@@ -117,7 +124,14 @@ def open_source(
             return _with_others(source, place, kind, strict)
         if kind == "images":
             check_pictures(place, row_kind)
-            source = open_images(place, labels=labels_path, resize=resize, resize_by=resize_by, strict=strict)
+            source = open_images(
+                place,
+                labels=labels_path,
+                resize=resize,
+                resize_by=resize_by,
+                strict=strict,
+                budget=budget_of(memory),
+            )
             return _with_others(source, place, kind, strict)
         if resize is not None:
             raise ParameterError(
@@ -142,6 +156,8 @@ class _Wanted(NamedTuple):
     row_kind: Kind | Literal["auto"]
     types: Mapping[str, str] | None
     array: str | Sequence[str] | None
+    budget: int
+    """Bytes that rows may take."""
 
 
 def is_there(path: Path) -> bool:
@@ -260,7 +276,8 @@ def _open_shards(folder: Path, wanted: _Wanted) -> Source:
         source = ShardedSource(openers, str(folder), in_memory=False, note=note)
     elif suffix in ARROW_SUFFIXES and _lists_of(paths[0], each):
         openers = [partial(_open_table, path, each, must_be_lists=True) for path in paths]
-        source = ShardedSource(openers, str(folder), in_memory=True, note=note)
+        held = wanted.budget // SHARE_HELD
+        source = ShardedSource(openers, str(folder), in_memory=True, note=note, most_bytes=held)
     else:
         return _from_table(open_tables(folder, names, types=wanted.types), wanted)
     if wanted.labels is not None:
@@ -341,14 +358,23 @@ def _open_table(path: Path, wanted: _Wanted, *, must_be_lists: bool = False) -> 
         )
     if is_text and wanted.array is not None:
         _check_no_columns(path, wanted._replace(types=None))
-    return _from_table(open_table(path, types=wanted.types), wanted)
+    found = open_row_groups(path, wanted.budget, wanted.types) if _is_plain_table(path, wanted) else None
+    return _from_table(open_table(path, types=wanted.types) if found is None else found, wanted)
 
 
-def _from_table(source: TableSource, wanted: _Wanted) -> Source:
+def _is_plain_table(path: Path, wanted: _Wanted) -> bool:
+    return (
+        path.suffix.lower() == ".parquet"
+        and wanted.row_kind in ("auto", "tables")
+        and not wanted.sample_shape
+    )
+
+
+def _from_table(source: TableSource | RowGroups, wanted: _Wanted) -> Source:
     """A table as it is, or where vectors, sequences or pictures are asked for as one array of numbers."""
     own = None if wanted.labels is None else read_labels(wanted.labels, len(source))
     row_kind, sample_shape = wanted.row_kind, wanted.sample_shape
-    if row_kind in ("auto", "tables") and sample_shape is None:
+    if isinstance(source, RowGroups) or (row_kind in ("auto", "tables") and sample_shape is None):
         source.labels = own
         return source
     if wanted.types:

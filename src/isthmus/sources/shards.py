@@ -39,6 +39,8 @@ class ShardedSource(Source):
         does not.
     note
         A sentence on the pieces, to go before their own notes.
+    most_bytes
+        Of pieces that are held in memory at a time, at most; a gibibyte if None. One larger piece is held alone.
 
     Raises
     ------
@@ -55,10 +57,17 @@ class ShardedSource(Source):
     """
 
     def __init__(
-        self, openers: Sequence[Callable[[], Source]], who: str, *, in_memory: bool, note: str | None = None
+        self,
+        openers: Sequence[Callable[[], Source]],
+        who: str,
+        *,
+        in_memory: bool,
+        note: str | None = None,
+        most_bytes: int | None = None,
     ) -> None:
         self.name = who
         self._openers, self._in_memory = openers, in_memory
+        self._most_bytes = MOST_BYTES if most_bytes is None else most_bytes
         self._open: OrderedDict[int, tuple[Source, int]] = OrderedDict()
         lengths, labels, names = list[int](), list[NDArray[Any] | None](), list[NDArray[Any] | None]()
         notes: dict[str, None] = {} if note is None else {note: None}
@@ -80,6 +89,9 @@ class ShardedSource(Source):
         self.schema, self.notes = first.schema, tuple(notes)
         self.labels, self.row_names = _joined(labels), _joined(names)
         self._ends = np.cumsum(lengths)
+        n_bytes = len(self) * self.schema.n_values * np.dtype(self.schema.dtype).itemsize
+        if in_memory and n_bytes > self._most_bytes:
+            self.block_rows = max(lengths)
 
     def __len__(self) -> int:
         """How many rows there are in all pieces."""
@@ -122,7 +134,7 @@ class ShardedSource(Source):
             self._open[at] = (piece, n_bytes if self._in_memory else 0)
         self._open.move_to_end(at)
         while len(self._open) > 1 and (
-            len(self._open) > MOST_OPEN or sum(size for _, size in self._open.values()) > MOST_BYTES
+            len(self._open) > MOST_OPEN or sum(size for _, size in self._open.values()) > self._most_bytes
         ):
             self._open.popitem(last=False)
         return self._open[at][0]

@@ -36,6 +36,7 @@ from isthmus.preprocessing.classes import class_numbers, classes_of, labels_of
 from isthmus.preprocessing.table_fit import MOST_ROWS as MOST_FOR_QUANTILES
 from isthmus.shapes import n_values
 from isthmus.sources import Source, TableSource, check_alike, conform
+from isthmus.sources.row_groups import RowGroups
 from isthmus.training.callbacks import Callback
 from isthmus.training.dead_units import check_can_revive
 from isthmus.training.loop import History, Trainer
@@ -427,6 +428,8 @@ def _split(
         return _own_split(source, config, sample_weight, config.training.validation_share, seed, who)
     if isinstance(validation, TableSource):
         validation = conform(validation, source.schema)
+    elif isinstance(validation, RowGroups):
+        validation = validation.conformed(source.schema)
     check_alike(validation.schema, source.schema, "validation")
     config, training, _ = _own_split(source, config, sample_weight, 0.0, seed, who)
     room = training.room or budget_if_streamed(validation, config.data)

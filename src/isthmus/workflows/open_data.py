@@ -15,6 +15,7 @@ from isthmus.shapes import shape_text
 from isthmus.sources import Source, TableSource, bundled, conform, open_source
 from isthmus.sources.bundled import BUNDLED_NAMES
 from isthmus.sources.open import check_pictures, has_lists, is_there, kind_of
+from isthmus.sources.row_groups import RowGroups
 from isthmus.sources.subset import Subset
 
 _ROW = re.compile(r"(?P<place>.+):(?P<row>\d+)")
@@ -59,6 +60,8 @@ def open_data(
     source = _opened(one["place"] if one else name, data, labels, schema)
     _check_size(source, data, name)
     source = source if one is None else _row(source, int(one["row"]), name)
+    if schema is not None and schema.kind == "tables" and isinstance(source, RowGroups):
+        return source.conformed(schema)
     if schema is None or schema.kind != "tables" or not isinstance(source, TableSource):
         return source
     return conform(source, schema)
@@ -95,6 +98,7 @@ def _opened(name: str, data: Data, labels: Path | None, schema: Schema | None) -
         sound=data.sound_options(),
         types=data.types if schema is None else None,
         array=_array(path, data, schema),
+        memory=data.memory,
     )
 
 
@@ -120,4 +124,4 @@ def _row(source: Source, row: int, name: str) -> Source:
     if row >= len(source):
         raise DataError(f"{name}: expected a row below {len(source)}, got {row}; the first row is 0.")
     one = np.array([row], np.int64)
-    return source.take(one) if isinstance(source, TableSource) else Subset(source, one)
+    return source.take(one) if isinstance(source, (TableSource, RowGroups)) else Subset(source, one)
