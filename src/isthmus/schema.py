@@ -140,6 +140,8 @@ class Schema:
         What sequences that are sound need to be heard again, and nothing else has.
     constants
         Columns of a table that hold one value alone. They are no part of a row.
+    lists
+        Names and lengths of the list columns of a file whose values, side by side, are those of vectors.
 
     Examples
     --------
@@ -155,6 +157,7 @@ class Schema:
     table: tuple[Column, ...] | None = None
     constants: tuple[Constant, ...] = ()
     audio: Audio | None = None
+    lists: tuple[tuple[str, int], ...] = ()
 
     @property
     def n_values(self) -> int:
@@ -184,8 +187,8 @@ class Schema:
             No rows of that kind can be.
         """
         columns, value_range, table = (values.get(name) for name in ("columns", "value_range", "table"))
-        audio, constants = values.get("audio"), values.get("constants", ())
-        possible = _is_possible(values, columns, value_range, table)
+        audio, constants, lists = values.get("audio"), values.get("constants", ()), values.get("lists", ())
+        possible = _is_possible(values, columns, value_range, table) and _are_lists(lists, values)
         if not possible or not _is_sound(audio, values) or not _are_constants(constants, table):
             raise ArtifactError(
                 f"Schema: expected the description of vectors, sequences, pictures or tables, got "
@@ -202,6 +205,7 @@ class Schema:
             constants=tuple(
                 Constant(_column(one["column"]), one["value"], one["place"]) for one in constants
             ),
+            lists=tuple((name, length) for name, length in lists),
         )
 
 
@@ -282,6 +286,23 @@ def _are_constants(constants: Any, table: Any) -> bool:
         and type(one["place"]) is int
         for one in constants
     )
+
+
+def _are_lists(lists: Any, values: dict[str, Any]) -> bool:
+    """Whether these are names and lengths that the values of a vector fill; none at all are fine."""
+    if not isinstance(lists, (list, tuple)):
+        return False
+    pairs = all(
+        isinstance(one, (list, tuple))
+        and len(one) == 2
+        and isinstance(one[0], str)
+        and type(one[1]) is int
+        and one[1] >= 1
+        for one in lists
+    )
+    if not pairs or not lists:
+        return pairs
+    return values["kind"] == "vectors" and sum(one[1] for one in lists) == values["sample_shape"][0]
 
 
 def _is_possible(values: dict[str, Any], columns: Any, value_range: Any, table: Any) -> bool:

@@ -143,7 +143,10 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "existing rows": (("decode", "model.safetensors", "codes.npy", "-o", "one.npy"), r"--force"),
     "existing pictures": (("decode", "model.safetensors", "codes.npy", "-o", "images"), r"--force"),
     "rows in no folder": (("reconstruct", "model.safetensors", "pictures.npy", "-o", "no/x.npy"), r"does not exist"),
-    "a table as pictures": (("reconstruct", "gaussian.safetensors", "table.npy", "-o", "x.png"), r"into a .npy file"),
+    "a table as pictures": (
+        ("reconstruct", "gaussian.safetensors", "table.npy", "-o", "x.png"),
+        r"ends in .csv .* got '.png'",
+    ),
     "existing report": (("report", "model.safetensors", "pictures.npy", "-o", "page.html"), r"--force"),
     "a report that is no page": (("report", "model.safetensors", "pictures.npy", "-o", "page.txt"), r".html"),
     "existing demo": (("demo", "-o", "page.html"), r"--force"),

@@ -89,6 +89,8 @@ DATA = st.builds(
     scaling=st.sampled_from(["auto", "standardise", "range", "raw"]),
     sample_shape=st.none() | st.lists(SIZES, min_size=1, max_size=3).map(tuple),
     resize=st.none() | st.tuples(SIZES, SIZES),
+    types=st.none()
+    | st.dictionaries(st.text(), st.sampled_from(["count", "category", "ignore"]), max_size=3),
 )
 TRAININGS = st.builds(
     Training,
@@ -167,6 +169,10 @@ def test_read_toml(tmp_path: Path) -> None:
             "model.penalties=[{type='l1', weight=0.1}]",
             {"model": {"penalties": [{"type": "l1", "weight": 0.1}]}},
         ),
+        ("data.types.age=category", {"data": {"types": {"age": "category"}}}),
+        ("data.types.chest pain=ignore", {"data": {"types": {"chest pain": "ignore"}}}),
+        ("data.types.'a.b=c'=count", {"data": {"types": {"a.b=c": "count"}}}),
+        ('data.types."a.b" = date', {"data": {"types": {"a.b": "date"}}}),
     ],
 )
 def test_apply_settings(setting: str, expected: dict[str, Any]) -> None:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from isthmus.config import Config, Model, Training
 from isthmus.config import defaults as rules
+from isthmus.config.parts.corruptions import Masking
 from isthmus.config.parts.networks import Conv2d, Dense, Transformer
+from isthmus.config.recipes import imputing
 
 ROWS = st.integers(1, 10**8)
 VALUES = st.integers(1, 10**7)
@@ -164,3 +166,26 @@ def test_resolving_is_done_once() -> None:
     facts = rules.Facts((12,), 300, "squared_error")
     once = rules.resolve(Config(), facts)
     assert rules.resolve(once, rules.Facts((99,), 10**6, "bernoulli")) == once
+
+
+def test_what_fills_hidden_values_is_wide_and_slow() -> None:
+    facts = rules.Facts((14,), 300, "mixed")
+    filling = rules.resolve(Config(model=imputing()), facts)
+    assert (filling.model.code_size, filling.training.learning_rate) == (14, 1e-3)
+    assert filling.model.network.hidden_sizes == rules.hidden_sizes(300)[:1]
+    assert rules.code_size((1000,), filling=True) == 64
+    # Kept values that count a little can be copied: the usual rules.
+    partly = imputing().replace(corruption=Masking(0.25, emphasis=0.9))
+    usual = rules.resolve(Config(model=partly), facts)
+    assert (usual.model.code_size, usual.training.learning_rate) == (4, "auto")
+    assert usual.model.network.hidden_sizes == rules.hidden_sizes(300)
+    # What is asked for stays.
+    asked = Config(model=imputing().replace(code_size=3, network=Dense((9, 8)))).with_training(
+        learning_rate=0.01
+    )
+    kept = rules.resolve(asked, facts)
+    assert (kept.model.code_size, kept.model.network.hidden_sizes, kept.training.learning_rate) == (
+        3,
+        (9, 8),
+        0.01,
+    )

@@ -226,7 +226,7 @@ def test_rows_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     model = inference(vectors(7))
     for verb in (model.encode, model.reconstruct, model.code_distribution, model.rate_per_unit):
         with pytest.raises(
-            DataError, match=r"^model: expected vectors 7, float32, got .*\. Give rows"
+            DataError, match=r"^ArraySource: expected vectors 7, float32, got .*\. Give rows"
         ) as caught:
             verb(ArraySource(np.random.default_rng(0).random(shape)))
         assert "\n" not in str(caught.value)
@@ -275,5 +275,7 @@ def test_a_row_that_is_not_finite_is_named_by_its_source_and_its_own_number(valu
     told = inference(rows)
     rows[BATCH + 104, 2] = value
     for source in (ArraySource(rows, who="x.npy"), Subset(ArraySource(rows, who="x.npy"), np.arange(ROWS))):
-        with pytest.raises(DataError, match=rf"^x\.npy: .* got {what} in row {BATCH + 104}; remove"):
+        with pytest.raises(
+            DataError, match=rf"^x\.npy: .* got {what} in row {BATCH + 104}, column 2; remove"
+        ):
             told.encode(source)

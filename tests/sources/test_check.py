@@ -22,8 +22,13 @@ def test_agrees_with_a_loop_over_the_values(rows):
     what, bad = ("infinity", infinite) if infinite else ("NaN", gaps)
     with pytest.raises(DataError) as caught:
         check_rows(rows, "it", first_row=10)
-    found = f"got {what} in {len(bad)} of {len(rows)} rows, first in row {10 + bad[0]};"
-    wanted = f"it: values must be finite, {found}"
+    found = f"got {what} in {len(bad)} of {len(rows)} rows, first in row {10 + bad[0]}"
+    if rows.ndim == 2 and rows.shape[1] > 1:
+        there = [
+            abs(value) == float("inf") if infinite else value != value for value in flat[bad[0]].tolist()
+        ]
+        found += f", column {there.index(True)}"
+    wanted = f"it: values must be finite, {found};"
     assert str(caught.value).startswith(wanted)
 
 
@@ -32,7 +37,7 @@ def test_a_late_block_is_looked_at(monkeypatch):
     rows = np.zeros((9, 2))
     rows[7, 1] = np.nan
     with pytest.raises(
-        DataError, match="NaN in 1 of 9 rows, first in row 7; remove these rows or fill their gaps"
+        DataError, match="NaN in 1 of 9 rows, first in row 7, column 1; remove these rows or fill their gaps"
     ):
         check_rows(rows, "it")
 

@@ -41,7 +41,12 @@ def test_npz_names(tmp_path, arrays, labels):
 
 def test_npz_where_the_rows_cannot_be_told(tmp_path):
     np.savez(tmp_path / "x.npz", a=X, b=X, c=Y)
-    with pytest.raises(SourceError, match=re.escape("got a (3, 4), b (3, 4), c (3,); rename the rows to x.")):
+    with pytest.raises(
+        SourceError,
+        match=re.escape(
+            "got a (3, 4), b (3, 4), c (3,); say which one holds the rows with --set data.array=a"
+        ),
+    ):
         open_source(tmp_path / "x.npz")
     np.savez(tmp_path / "y.npz", a=Y)
     with pytest.raises(SourceError, match=re.escape("got a (3,);")):

@@ -52,12 +52,12 @@ def test_a_labels_file_is_no_data(tmp_path):
         open_source(tmp_path / "y")
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.md", b"PAR1"), ("b", b""), ("c.rst", b"hello")])
+@pytest.mark.parametrize(("name", "content"), [("a.md", b"PAR2"), ("b", b""), ("c.rst", b"hello")])
 def test_a_file_of_another_kind(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(
         SourceError,
-        match=r"expected a folder of images or sounds, one image .*\.npy, \.npz, IDX .* or a table",
+        match=r"expected a folder of images, sounds or shards, one image .*\.npy, \.npz, IDX .* or a table",
     ) as caught:
         open_source(tmp_path / name)
     assert str(caught.value).startswith(f"{tmp_path / name}: ")

@@ -281,7 +281,7 @@ def test_damaged_files_are_said_to_be(tmp_path: Path) -> None:
     for name, what in (("a.parquet", "Parquet"), ("a.arrow", "Arrow"), ("a.feather", "Arrow")):
         write_table(tmp_path / name, FRAME)
         data = (tmp_path / name).read_bytes()
-        for content in (data[:-20], b"words", b""):
+        for content in (data[:-20], b"\0words", b""):
             (tmp_path / name).write_bytes(content)
             with pytest.raises(
                 SourceError, match=f"{name}: expected a whole {what} file, got a damaged or truncated"

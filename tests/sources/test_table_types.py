@@ -127,7 +127,7 @@ def test_what_the_user_says_goes() -> None:
     assert told(["31.1.2020", "1.2.2020"], types={"x": "date"}) == Column(
         "x", "date", "string", form="%d.%m.%Y"
     )
-    assert kind([1, 2], types={"x": "ignore"}) == "Column 'x' is left out: types says so."
+    assert kind([1, 2], types={"x": "ignore"}) == "Column 'x' is left out: data.types says so."
     for values, given, says in (
         ([1.5, 2.0], "count", r"expected whole numbers from 0, got 1.5 in row 0"),
         (["a", "1"], "continuous", r"expected numbers, got 'a' in row 0"),

@@ -118,7 +118,7 @@ def test_gaps_are_found_wherever_they_are(rows: ArraySource) -> None:
     for row in range(0, 40, 5):
         values = rows.read(slice(0, 40)).copy()
         values[row, 0] = np.nan
-        with pytest.raises(DataError, match=f"first in row {row};"):
+        with pytest.raises(DataError, match=f"first in row {row}, column 0;"):
             run_fit(ArraySource(values), CONFIG, name="rows", folder=Path("run"))
         assert not Path("run").exists()
 

@@ -33,7 +33,8 @@ def encode(
     ----------
     output
         NAME.npy: codes alone. NAME.npz: arrays codes, labels, scale, rows (names of files, where the
-        data has them). NAME.csv, NAME.parquet: columns row, code_0, ..., label.
+        data has them). NAME.csv, NAME.parquet: columns row, code_0, ..., label; of rows that came as
+        lists NAME.parquet holds a column of lists, code.
     scale
         Write the standard deviations of a Gaussian code too, into .npz, .csv or .parquet.
     """
@@ -66,7 +67,14 @@ def encode(
                 )
             yield codes, scales
 
-    write_code_blocks(output, blocks(), (n_rows, size), labels=rows.labels, row_names=rows.row_names)
+    write_code_blocks(
+        output,
+        blocks(),
+        (n_rows, size),
+        labels=rows.labels,
+        row_names=rows.row_names,
+        as_lists=bool(rows.schema.lists),
+    )
     if json:
         print_json(
             {

@@ -48,7 +48,7 @@ def fit(
     output
         The model file to write, NAME.safetensors.
     kind
-        basic, sparse, denoising, contractive, variational, convolutional or transformer.
+        basic, sparse, denoising, imputing, contractive, variational, convolutional or transformer.
     code_size
         Units of the code.
     epochs

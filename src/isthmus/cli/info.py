@@ -12,6 +12,7 @@ from isthmus.cli.output import cut, number, print_errors, print_json, print_line
 
 if TYPE_CHECKING:
     from isthmus.artifact import FittedModel
+    from isthmus.schema import Schema
     from isthmus.sources import Source, TableSource
     from isthmus.sources.table_facts import ColumnFacts
 
@@ -20,10 +21,22 @@ def info(
     file: Annotated[str, Parameter(help="A model file, a run folder, or data as fit reads them.")],
     /,
     *,
+    settings: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
     json: Json = False,
 ) -> None:
-    """Tell what a model, a run or data are."""
+    """Tell what a model, a run or data are.
+
+    Parameters
+    ----------
+    settings
+        KEY=VALUE for the keys of data, as fit takes them, such as data.types.age=category or
+        data.resize=[28,28]; may be repeated. For data alone.
+    """
+    from isthmus.cli.settings import read_data
+    from isthmus.errors import ParameterError
     from isthmus.sources.open import is_there
+
+    described = read_data(settings or ())
 
     path = Path(file)
     is_folder = is_there(path) and path.is_dir()
@@ -31,6 +44,10 @@ def info(
     if path.suffix == ".safetensors" or (is_folder and model_path.is_file()):
         from isthmus.artifact import open_model
 
+        if settings:
+            raise ParameterError(
+                f"--set: settings are for data, got {file}, a model, whose own are fixed. Leave --set out."
+            )
         model = open_model(model_path)
         if json:
             print_json(_model_document(model, model_path))
@@ -41,7 +58,7 @@ def info(
     from isthmus.sources.table_facts import column_facts
     from isthmus.workflows.open_data import open_data
 
-    source = open_data(file)
+    source = open_data(file, described)
     if isinstance(source, TableSource):
         facts = column_facts(source)
         found = _table_document(source, facts)
@@ -89,6 +106,7 @@ def _print_model(model: FittedModel, path: Path) -> None:
             *model_lines(model),
             *stage_lines(model.module.network.stages()),
             ("data", f"{model.scaling.schema.describe()}; scaling {model.scaling.method}"),
+            *_column_lines(model.scaling.schema),
             (
                 "trained",
                 f"{many(len(model.epochs), 'epoch')} of at most {plan.epochs}, weights of epoch "
@@ -107,6 +125,19 @@ def _print_model(model: FittedModel, path: Path) -> None:
         print_lines(
             [("measured on", f"{metrics['rows']:,} {metrics['rows_are']} rows"), ("code", ", ".join(words))]
         )
+
+
+def _column_lines(schema: Schema) -> list[tuple[str, str]]:
+    """The columns of a table by their types, or the list columns of vectors; nothing of other rows."""
+    by_type: dict[str, list[str]] = {}
+    for column in schema.table or ():
+        by_type.setdefault(column.type, []).append(column.name)
+    for constant in schema.constants:
+        by_type.setdefault("constant", []).append(constant.column.name)
+    lines = [f"{type_}: {', '.join(names)}" for type_, names in by_type.items()]
+    if schema.lists:
+        lines.append(", ".join(f"{name} ({length} values)" for name, length in schema.lists))
+    return [("columns" if at == 0 else "", line) for at, line in enumerate(lines)]
 
 
 def _data_document(source: Source) -> dict[str, Any]:

@@ -28,8 +28,9 @@ Model = Annotated[str, Parameter(help="A .safetensors file that fit wrote, or a 
 Source = Annotated[
     str,
     Parameter(
-        help="A folder of pictures or sounds, one of them, .npy, .npz or IDX (.gz too), a table (.csv, .tsv, .parquet, "
-        ".arrow); mnist-train and mnist-test ship with isthmus. SOURCE:ROW is one row, counted from 0."
+        help="A folder of pictures, sounds or shards, one picture or sound, .npy, .npz (sparse too) or IDX (.gz too), "
+        "a table (.csv, .tsv, .parquet, .arrow; lists too); mnist-train and mnist-test ship with isthmus. "
+        "SOURCE:ROW is one row, counted from 0."
     ),
 ]
 Memory = Annotated[
@@ -44,7 +45,7 @@ RowsOutput = Annotated[
     Parameter(
         name=["--output", "-o"],
         help="NAME.npy for any rows; for pictures also a folder (PNG files) or NAME.png (one sheet); for sounds also "
-        "a folder (WAV files), NAME.wav or NAME.flac (all in a row); for tables also NAME.csv, .tsv, .parquet or "
-        ".arrow.",
+        "a folder (WAV files), NAME.wav or NAME.flac (all in a row); for tables and vectors also NAME.csv, .tsv, "
+        ".parquet or .arrow.",
     ),
 ]

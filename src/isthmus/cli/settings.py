@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from isthmus.memory import parse_bytes
 
 if TYPE_CHECKING:
-    from isthmus.config import Config
+    from isthmus.config import Config, Data
 
 RECIPE_KEYS = ("network", "code", "likelihood", "corruption", "penalties")
 """What a kind chooses: a new one takes these from its recipe and not from the file."""
@@ -53,6 +53,27 @@ def read_config(
         values["data"] = {**values.get("data", {}), "memory": size}
     others = [text for text in settings if _key(text) != "model.kind"]
     return Config.from_dict(apply_settings(values, others))
+
+
+def read_data(settings: Sequence[str]) -> Data:
+    """The description of data that flags spell out.
+
+    Raises
+    ------
+    ParameterError
+        A flag that is about something else.
+
+    >>> read_data(["data.types.age=category"]).types
+    {'age': 'category'}
+    """
+    from isthmus.errors import ParameterError
+
+    for text in settings:
+        if "=" in text and not _key(text).startswith("data."):
+            raise ParameterError(
+                f"--set: expected a key of data such as data.types.age=category, got {text!r}. Nothing is fitted here."
+            )
+    return read_config(None, settings=settings).data
 
 
 def _key(setting: str) -> str:

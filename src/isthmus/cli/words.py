@@ -134,8 +134,9 @@ def rows_words(output: str, n_written: int, rows: Any, schema: Schema | None = N
         each = "" if n_written == 1 else "each "
         return f"{output}: {many(n_written, 'sound')}, {each}{schema.audio.describe()}"
     some = "" if n_written == rows.shape[0] else f" (the first of {rows.shape[0]:,})"
+    each = "value" if schema is not None and schema.kind == "vectors" else "column"
     if output.lower().endswith((".csv", ".tsv", ".parquet", ".arrow", ".feather")):
-        return f"{output}: {many(n_written, 'row')} of {many(rows.shape[-1], 'column')}"
+        return f"{output}: {many(n_written, 'row')} of {many(rows.shape[-1], each)}"
     return f"{output}: {n_written:,} of shape {' x '.join(map(str, rows.shape[1:]))}, {rows.dtype}{some}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,13 @@ SECTIONS: dict[str, type[Data] | type[Model] | type[Training]] = {
     "model": Model,
     "training": Training,
 }
+
+
+_SETTING = re.compile(
+    r"""\s*(?P<key>(?:"[^"]*"|'[^']*'|[^."'=]+)(?:\.(?:"[^"]*"|'[^']*'|[^."'=]+))*?)\s*=(?P<value>.*)""",
+    re.DOTALL,
+)
+_STEP = re.compile(r""""([^"]*)"|'([^']*)'|([^."']+)""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +118,21 @@ def apply_settings(values: Mapping[str, Any], settings: Iterable[str]) -> dict[s
     """Lay flags of the form ``section.key=value`` over plain values.
 
     The value is read as TOML (``[512, 256]``, ``true``, ``0.1``), else as a plain string. A name
-    given for a part replaces the whole part; a key under it changes that key alone.
+    given for a part replaces the whole part; a key under it changes that key alone. A step of a key that
+    holds points or an equals sign stands in quotes.
 
     >>> apply_settings({}, ["model.network.hidden_sizes=[64]", "model.corruption=masking"])
     {'model': {'network': {'hidden_sizes': [64]}, 'corruption': 'masking'}}
+    >>> apply_settings({}, ['data.types."body.mass"=count', "data.types.blood group=category"])
+    {'data': {'types': {'body.mass': 'count', 'blood group': 'category'}}}
     """
     result = copy.deepcopy(dict(values))
     for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.strip():
+        found = _SETTING.fullmatch(setting)
+        if found is None:
             raise ParameterError(f"--set: expected KEY=VALUE, got {setting!r}. Try --set training.epochs=20.")
-        *steps, last = key.strip().split(".")
+        key, text = found["key"], found["value"]
+        *steps, last = [bare.strip() or quoted or single for quoted, single, bare in _STEP.findall(key)]
         if not steps or steps[0] not in SECTIONS:
             raise unknown_name("--set", "section", steps[0] if steps else last, SECTIONS)
         table: dict[str, Any] = result

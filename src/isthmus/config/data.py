@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from isthmus.config.description import Description, description, numpy_scalars, within
+from isthmus.errors import ParameterError
 from isthmus.memory import parse_bytes
 
 Side = Annotated[int, numpy_scalars, within("[1, inf)", "It is a side in pixels or a count.")]
@@ -17,6 +18,32 @@ Seconds = Annotated[float, numpy_scalars, within("(0, 86400]", "It is a time in 
 Even = Annotated[int, numpy_scalars, within("[4, 1048576]", "It is a count of samples, 1024 for example.")]
 Step = Annotated[int, numpy_scalars, within("[1, 524288]", "It is a count of samples, 256 for example.")]
 Floor = Annotated[float, numpy_scalars, within("[-300, 0)", "It is a loudness in dB, -80 for example.")]
+
+ColumnChoice = Literal["continuous", "count", "category", "boolean", "date", "ignore"]
+"""What a column of a table may be said to be."""
+
+
+def _as_types(value: Any) -> Any:
+    """Names of columns and their types, or which of them cannot be."""
+    if not isinstance(value, dict):
+        raise ParameterError(
+            f"data.types: expected columns and their types, got {value!r}; try data.types.NAME=category."
+        )
+    for name, given in value.items():  # pyright: ignore[reportUnknownVariableType]
+        if isinstance(given, dict):
+            raise ParameterError(
+                f"data.types: expected a type for column {name!r}, got {given!r}; put a name with points in quotes, "
+                f'data.types."NAME"=category.'
+            )
+        if given not in get_args(ColumnChoice):
+            raise ParameterError(
+                f"data.types: column {name!r} must be one of {', '.join(get_args(ColumnChoice))}, got {given!r}; "
+                f"choose one of them."
+            )
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+Types = Annotated[dict[str, ColumnChoice], BeforeValidator(_as_types)]
 
 
 def _checked_size(value: int | str) -> int | str:
@@ -54,6 +81,12 @@ class Data(Description):
         What the rows of an array are: ``"vectors"`` (features), ``"sequences"`` (steps, channels) or
         ``"pictures"`` (height, width, channels). ``"auto"``: sequences where the network is ``conv1d``,
         else by the number of axes alone, and three of them are pictures of one channel.
+    types
+        Columns of a table and what they are, whatever their values say: ``"continuous"``, ``"count"``,
+        ``"category"``, ``"boolean"``, ``"date"``, or ``"ignore"`` to leave one out. None lets the values say.
+    array
+        Name of the array of an ``.npz`` file, or of the list column or columns of a Parquet or Arrow file,
+        that the rows are; None takes x, data and the like, or all list columns side by side.
     resize
         ``(height, width)`` to which pictures of mixed sizes are brought, or None to refuse them.
     resize_by
@@ -89,12 +122,19 @@ class Data(Description):
     --------
     >>> Data(sound_rate=16000, window_seconds=0.5).sound_options()
     {'sound_rate': 16000, 'window_seconds': 0.5}
+    >>> Data(types={"ward": "catgory"})
+    Traceback (most recent call last):
+        ...
+    isthmus.errors.ParameterError: data.types: column 'ward' must be one of continuous, count, category, boolean, \
+date, ignore, got 'catgory'; choose one of them.
     """
 
     scaling: Literal["auto", "standardise", "range", "raw", "quantile"] = "auto"
     missing: Literal["auto", "refuse", "mask"] = "auto"
     sample_shape: tuple[Side, ...] | None = None
     row_kind: Literal["auto", "vectors", "sequences", "pictures"] = "auto"
+    types: Types | None = None
+    array: str | tuple[str, ...] | None = None
     resize: tuple[Side, Side] | None = None
     resize_by: Literal["stretch", "crop", "pad"] = "stretch"
     strict: bool = False

@@ -9,10 +9,12 @@ import math
 from dataclasses import dataclass, replace
 
 from isthmus.config.config import Config
+from isthmus.config.model import Model
 from isthmus.config.parts.codes import BatchTopKCode, GaussianCode, TopKCode, n_active_of
 from isthmus.config.parts.corruptions import SaltAndPepper
 from isthmus.config.parts.likelihoods import Mixed
 from isthmus.config.parts.networks import Conv1d, Conv2d, Dense, Transformer
+from isthmus.config.training import Training
 from isthmus.errors import ParameterError
 from isthmus.shapes import Shape, n_values
 
@@ -34,6 +36,7 @@ HEAD_WIDTH = 32
 LEARNING_RATE = 2e-3
 LEARNING_RATE_OF_TOKENS = 4e-3
 LEARNING_RATE_FROM_PCA = 1e-3
+LEARNING_RATE_OF_FILLING = 1e-3
 LARGEST_MOVE = 0.15
 """From PCA on, the rate times the number of values a row stays under this: an Adam step moves each
 weight by about the rate, and so an output by the rate times the number of its inputs."""
@@ -57,36 +60,45 @@ class Facts:
 def resolve(config: Config, facts: Facts) -> Config:
     """The config with every ``"auto"`` that depends on the data's sizes replaced."""
     model = config.model
+    filling = fills(model)
     if model.code_size == "auto":
-        model = model.replace(code_size=code_size(facts.sample_shape))
+        model = model.replace(code_size=code_size(facts.sample_shape, filling=filling))
     if isinstance(model.code, (TopKCode, BatchTopKCode)):
         chosen = n_active_of(model.code.n_active, int(model.code_size))
         model = model.replace(code=model.code.replace(n_active=chosen))
     if model.likelihood == "auto":
         model = model.replace(likelihood=facts.likelihood)
     if isinstance(model.likelihood, Mixed) and model.likelihood.numbers == "auto":
-        numbers = "gaussian" if isinstance(model.code, GaussianCode) else "squared_error"
+        # A density, so that rows and fillings can be drawn from it.
+        numbers = "gaussian" if filling or isinstance(model.code, GaussianCode) else "squared_error"
         model = model.replace(likelihood=model.likelihood.replace(numbers=numbers))
     if isinstance(model.corruption, SaltAndPepper) and model.corruption.low == "auto":
         model = model.replace(corruption=_with_ends(model.corruption, facts.value_range))
     network = model.network
     if isinstance(network, Dense) and network.hidden_sizes == "auto":
-        model = model.replace(network=network.replace(hidden_sizes=hidden_sizes(facts.n_rows)))
+        widths = hidden_sizes(facts.n_rows)
+        model = model.replace(network=network.replace(hidden_sizes=widths[:1] if filling else widths))
     if isinstance(network, (Conv1d, Conv2d)) and network.channels == "auto":
         model = model.replace(network=network.replace(channels=channels(facts.sample_shape, network.stride)))
     if isinstance(network, Transformer):
         model = model.replace(network=_resolved(network, facts))
 
-    training = config.training
+    return replace(config, model=model, training=_trained(config.training, model, facts))
+
+
+def _trained(training: Training, model: Model, facts: Facts) -> Training:
+    """How a model that is resolved is trained."""
     if training.batch_size == "auto":
         training = training.replace(batch_size=batch_size(facts.n_rows))
     if training.epochs == "auto":
         training = training.replace(epochs=epochs(facts.n_rows, int(training.batch_size)))
     if training.patience == "auto":
         training = training.replace(patience=PATIENCE)
-    if isinstance(network, Transformer) and training.learning_rate == "auto":
+    if training.learning_rate == "auto" and isinstance(model.network, Transformer):
         training = training.replace(learning_rate=LEARNING_RATE_OF_TOKENS)
-    return replace(config, model=model, training=training)
+    elif training.learning_rate == "auto" and fills(model):
+        training = training.replace(learning_rate=LEARNING_RATE_OF_FILLING)
+    return training
 
 
 def _with_ends(corruption: SaltAndPepper, value_range: tuple[float, float] | None) -> SaltAndPepper:
@@ -98,9 +110,26 @@ def _with_ends(corruption: SaltAndPepper, value_range: tuple[float, float] | Non
     return corruption.replace(low=value_range[0], high=value_range[1])
 
 
-def code_size(sample_shape: Shape) -> int:
-    """Square root of the number of values, at most 64: 28 for MNIST, 8 for 64 columns, 2 for 4."""
-    return max(1, min(round(math.sqrt(n_values(sample_shape))), LONGEST_CODE))
+def fills(model: Model) -> bool:
+    """Whether the values that a corruption damaged are all that counts: the model learns to fill them.
+
+    They cannot be copied, so that neither the code nor a layer need be narrow. Each is told from the values
+    at hand as in a regression, to which a second layer and a high rate add little but chance.
+
+    >>> from isthmus.config.recipes import denoising, imputing
+    >>> fills(imputing()), fills(denoising())
+    (True, False)
+    """
+    return getattr(model.corruption, "emphasis", 0.0) == 1.0
+
+
+def code_size(sample_shape: Shape, *, filling: bool = False) -> int:
+    """Square root of the number of values, at most 64: 28 for MNIST, 8 for 64 columns, 2 for 4.
+
+    Of what :func:`fills`, as many units as values, at most 64.
+    """
+    n = n_values(sample_shape)
+    return max(1, min(n if filling else round(math.sqrt(n)), LONGEST_CODE))
 
 
 def hidden_sizes(n_rows: int) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from isthmus.config.parts.codes import (
     WinnerTakeAllCode,
 )
 from isthmus.config.parts.corruptions import Corruption, Masking
-from isthmus.config.parts.networks import Conv2d, Transformer
+from isthmus.config.parts.networks import Conv2d, Dense, Transformer
 from isthmus.config.parts.penalties import L1, Contractive, KLSparsity, Penalty, StudentT
 from isthmus.errors import unknown_name
 
@@ -50,6 +50,20 @@ def denoising(corruption: Corruption | None = None) -> Model:
     return Model(kind="denoising", corruption=Masking() if corruption is None else corruption)
 
 
+def imputing(hidden_share: float = 0.25) -> Model:
+    """Hidden values told from the others, and nothing else: for tables with gaps (Vincent et al. 2010, 5.2).
+
+    Noise of half its spread on each unit of the code, and hidden layers that level off, keep few rows from
+    being learned by heart.
+    """
+    return Model(
+        kind="imputing",
+        network=Dense(activation="tanh"),
+        code=DeterministicCode(noise=0.5),
+        corruption=Masking(hidden_share, emphasis=1.0),
+    )
+
+
 def contractive(weight: float = 0.1) -> Model:
     """A sigmoid code whose Jacobian is kept small (Rifai et al. 2011)."""
     return Model(kind="contractive", code=DeterministicCode("sigmoid"), penalties=(Contractive(weight),))
@@ -74,6 +88,7 @@ RECIPES: dict[str, Callable[[], Model]] = {
     "basic": basic,
     "sparse": sparse,
     "denoising": denoising,
+    "imputing": imputing,
     "contractive": contractive,
     "variational": variational,
     "convolutional": convolutional,

@@ -183,7 +183,7 @@ class Inference:
 
     def check_source(self, source: Source) -> None:
         """Refuse rows of another kind or shape than the model was fitted on, and rows that lack a label."""
-        check_alike(source.schema, self.model.scaling.schema, "model")
+        check_alike(source.schema, self.model.scaling.schema, source.name)
         self.class_numbers(source)
 
     def _numbers_of_codes(self, labels: NDArray[Any] | None, n_rows: int) -> Indices | None:

@@ -37,6 +37,11 @@ def check_alike(got: Schema, expected: Schema, who: str) -> None:
         )
     if expected.kind == "tables" and got.table is not None:
         _check_columns(got.table, expected.table or (), who)
+    if got.lists and expected.lists and got.lists != expected.lists:
+        raise DataError(
+            f"{who}: expected lists of {_lists_words(expected)}, got lists of {_lists_words(got)}. "
+            "Rename the columns, or name them in data.array in the order of the model's."
+        )
     if got.sample_shape != expected.sample_shape or (got.kind == "tables") != (expected.kind == "tables"):
         raise DataError(
             f"{who}: expected {expected.describe()}, got {got.describe()}. "
@@ -46,6 +51,10 @@ def check_alike(got: Schema, expected: Schema, who: str) -> None:
         raise DataError(
             f"{who}: expected pictures in {_unit(expected)}, got {_unit(got)}. {_conversion(got, expected)}"
         )
+
+
+def _lists_words(schema: Schema) -> str:
+    return ", ".join(f"{name!r} ({length})" for name, length in schema.lists)
 
 
 def _sounds_alike(got: Audio, expected: Audio) -> bool:
@@ -165,7 +174,9 @@ remove such rows or fill their gaps first.
         else ("NaN", gaps, "remove such rows or fill their gaps")
     )
     row = int(bad[0]) + first_row if isinstance(first_row, int) else int(first_row[bad[0]])
-    raise DataError(f"{who}: values must be finite, got {what} in row {row}; {advice} first.")
+    raise DataError(
+        f"{who}: values must be finite, got {what} in row {row}{_column_of(block[bad[0]])}; {advice} first."
+    )
 
 
 def _complaint(rows: NDArray[Any], who: str, first_row: int, step: int) -> DataError:
@@ -174,8 +185,20 @@ def _complaint(rows: NDArray[Any], who: str, first_row: int, step: int) -> DataE
     then = "these rows" if what == "infinity" else "these rows or fill their gaps"
     return DataError(
         f"{who}: values must be finite, got {what} in {len(bad)} of {len(rows)} rows, "
-        f"first in row {first_row + int(bad[0])}; {advice} {then} first."
+        f"first in row {first_row + int(bad[0])}{_column_of(rows[bad[0]])}; {advice} {then} first."
     )
+
+
+def _column_of(row: NDArray[Any]) -> str:
+    """Where the first value of a row of several columns is that is not finite, infinity before NaN.
+
+    >>> _column_of(np.array([1.0, np.nan, np.inf])), _column_of(np.array([np.nan]))
+    (', column 2', '')
+    """
+    if row.ndim != 1 or len(row) == 1:
+        return ""
+    infinite = np.isinf(row)
+    return f", column {int(np.flatnonzero(infinite if infinite.any() else np.isnan(row))[0])}"
 
 
 def _rows_with(rows: NDArray[Any], step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import csv
+import gzip
 import io
 import re
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +17,13 @@ import pyarrow.csv as arrow_csv
 
 from isthmus.errors import DataError, SourceError
 from isthmus.sources.arrow import pc
+from isthmus.sources.magic import GZIP
 
 GAPS = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "Null", "null", "?", "-", "--", ".")
 """Cells that say that nothing is known."""
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+MOST_UNPACKED = 1 << 32
+"""A gzip-ed table of more bytes than this (4 GiB) is refused."""
 _SNIFFED = 64
 """Lines by which separator and decimal sign are told."""
 _COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
@@ -53,7 +58,7 @@ def read_delimited(path: Path) -> Written:
     text, encoding = _decoded(path)
     separator = separator_of(text)
     lines = list(_records(text, separator, _SNIFFED))
-    if not lines:
+    if not any(cell.strip() for line in lines for cell in line):
         raise SourceError(
             f"{path}: expected a table, got an empty file; give one with a line of names and rows."
         )
@@ -64,6 +69,7 @@ def read_delimited(path: Path) -> Written:
             f"{path}: expected rows below the names of the columns, got the names alone "
             f"({len(names)} of them); add rows."
         )
+    _check_heading(path, names, lines[1:])
     read = _parsed(path, text, separator, names)
     comma = separator != "," and _has_decimal_commas(lines[1:])
     columns, gaps = list[Any](), Counter[str]()
@@ -105,7 +111,7 @@ def separator_of(text: str) -> str:
 
 
 def _decoded(path: Path) -> tuple[str, str]:
-    data = path.read_bytes()
+    data = _unpacked(path)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding, said = "utf-16", "UTF-16"
     elif b"\0" in data[:4096]:
@@ -120,6 +126,28 @@ def _decoded(path: Path) -> tuple[str, str]:
             raise SourceError(f"{path}: expected text in UTF-16, got bytes that are none ({error.reason}); "
                               f"save it as UTF-8.") from None  # fmt: skip
         return data.decode("latin-1"), "Latin-1"
+
+
+def _unpacked(path: Path) -> bytes:
+    """The bytes of a file, of a gzip-ed one what is inside."""
+    with path.open("rb") as file:
+        packed = file.read(2) == GZIP
+    if not packed:
+        return path.read_bytes()
+    try:
+        with gzip.open(path) as file:
+            data = file.read(MOST_UNPACKED + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceError(
+            f"{path}: expected a whole gzip-ed table, got a damaged or truncated one ({error}); "
+            f"take another copy of it."
+        ) from None
+    if len(data) > MOST_UNPACKED:
+        raise SourceError(
+            f"{path}: expected a gzip-ed table of at most {MOST_UNPACKED >> 30} GiB, got more; unpack it, or save it "
+            f"as Parquet."
+        )
+    return data
 
 
 def _records(text: str, separator: str, most: int | None = None) -> Any:
@@ -143,6 +171,21 @@ def _check_names(path: Path, names: list[str]) -> None:
             f"{', ...' if len(names) > 5 else ''}); add a line of names."
         )
     check_unique(names, str(path))
+
+
+def _check_heading(path: Path, names: list[str], lines: list[list[str]]) -> None:
+    """Refuse a first line that is a row like those below it: numbers above numbers, and words that occur again."""
+    below = [[line[at].strip() for line in lines if at < len(line)] for at in range(len(names))]
+    numbers = [_NUMBER.fullmatch(name) is not None for name in names]
+    alike = (
+        any(map(_NUMBER.fullmatch, cells)) if number else name in cells
+        for name, number, cells in zip(names, numbers, below, strict=True)
+    )
+    if any(numbers) and not all(numbers) and all(alike):
+        raise DataError(
+            f"{path}: expected the names of the columns in the first line, got a row like the others "
+            f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''}); add a line of names."
+        )
 
 
 def check_unique(names: list[str], who: str) -> None:

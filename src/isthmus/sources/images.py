@@ -171,7 +171,8 @@ def _nothing_found(path: Path) -> str:
     )
     return (
         f"{path}: expected a folder with images ({', '.join(IMAGE_SUFFIXES)}) or sounds "
-        f"(.wav, .flac, .ogg, .mp3), got {got}; give a folder with images or sounds, or name one data file."
+        f"(.wav, .flac, .ogg, .mp3), or shards of rows (.npy, .parquet, .arrow, .csv), got {got}; give a folder with "
+        f"such files, or name one data file."
     )
 
 

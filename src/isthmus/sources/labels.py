@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from isthmus.errors import DataError, SourceError
 from isthmus.sources.idx import GZIP_MAGIC, is_idx, read_idx
@@ -74,6 +74,28 @@ def as_labels(texts: Sequence[str]) -> NDArray[Any]:
     exact = all(str(value) == text for value, text in zip(values, texts, strict=True))
     in_range = all(abs(value) < 2**63 for value in values)
     return np.array(values, np.int64) if exact and in_range else np.array(texts, dtype=str)
+
+
+def labels_of(labels: ArrayLike, n_rows: int, who: str) -> NDArray[Any]:
+    """Labels that are at hand, one a row: integers or strings.
+
+    Raises
+    ------
+    DataError
+        Another number of labels than of rows.
+
+    Examples
+    --------
+    >>> labels_of([3, 1], 2, "rows"), labels_of([0.5, None], 2, "rows")
+    (array([3, 1]), array(['0.5', 'None'], dtype='<U4'))
+    """
+    values: NDArray[Any] = np.asarray(labels)
+    if values.shape != (n_rows,):
+        raise DataError(
+            f"{who}: expected one label a row, {n_rows} in all, got labels of shape {values.shape}; "
+            f"give the labels of these rows."
+        )
+    return values if values.dtype.kind in "iuU" else as_labels([str(value) for value in values])
 
 
 def _one_a_row(path: Path, labels: NDArray[Any], n_rows: int) -> NDArray[Any]:

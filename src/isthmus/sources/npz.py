@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from isthmus.errors import SourceError
+from isthmus.errors import IsthmusError, SourceError
 from isthmus.shapes import Shape
 
 MAX_BYTES = 1 << 32
@@ -112,7 +112,7 @@ def open_npz(path: Path) -> Generator[Npz]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield Npz(path, archive)
-    except SourceError:
+    except IsthmusError:
         raise
     except (
         ValueError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, MemoryError, OSError

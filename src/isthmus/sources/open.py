@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError, ParameterError, SourceError
@@ -21,12 +23,26 @@ from isthmus.sources.idx import GZIP_MAGIC, is_idx, labels_beside, read_idx
 from isthmus.sources.image_file import ResizeBy
 from isthmus.sources.images import IMAGE_SUFFIXES, image_names, open_images
 from isthmus.sources.labels import read_labels
-from isthmus.sources.table import TABLE_SUFFIXES, open_table
+from isthmus.sources.lists import chosen_lists, list_names, open_lists
+from isthmus.sources.magic import check_named
+from isthmus.sources.shards import ShardedSource, check_one_kind, shard_names, shards_note
+from isthmus.sources.sparse import SparseSource
+from isthmus.sources.table import (
+    ARROW_SUFFIXES,
+    TABLE_SUFFIXES,
+    TableSource,
+    arrow_schema,
+    open_table,
+    open_tables,
+)
 
 READABLE = (
-    "a folder of images or sounds, one image (.png, .jpg, .bmp, .gif, .tif, .webp), one sound (.wav, .flac, "
+    "a folder of images, sounds or shards, one image (.png, .jpg, .bmp, .gif, .tif, .webp), one sound (.wav, .flac, "
     ".ogg, .mp3), .npy, .npz, IDX (plain or .gz), or a table (.csv, .tsv, .txt, .parquet, .arrow, .feather)"
 )  # fmt: skip
+SHARD_SUFFIXES = (".npy", ".csv", ".tsv", ".csv.gz", ".tsv.gz", *ARROW_SUFFIXES)
+"""Files of which a folder may hold many as one source."""
+PathKind = Literal["images", "sounds", "rows"]
 
 _SHOWN = 80
 """Characters of an impossible name that a message shows."""
@@ -43,16 +59,19 @@ def open_source(
     row_kind: Kind | Literal["auto"] = "auto",
     sound: Mapping[str, Any] | None = None,
     types: Mapping[str, str] | None = None,
+    array: str | Sequence[str] | None = None,
 ) -> Source:
     """Open a file or folder of data.
 
     Parameters
     ----------
     path
-        A folder of images or of sounds (whichever are more), one image, one sound, an ``.npy`` file
-        (memory-mapped), an ``.npz`` file, an IDX file, plain (memory-mapped) or gzipped, or a table:
-        ``.csv``, ``.tsv``, ``.txt``, ``.parquet``, ``.arrow``, ``.feather``. NumPy and IDX files are told
-        by their first bytes.
+        A folder of images, of sounds or of shards (whichever are most), one image, one sound, an ``.npy``
+        file (memory-mapped), an ``.npz`` file of arrays or of a sparse matrix, an IDX file, plain
+        (memory-mapped) or gzipped, or a table: ``.csv``, ``.tsv``, ``.txt``, ``.parquet``, ``.arrow``,
+        ``.feather``. NumPy and IDX files are told by their first bytes. Shards are ``.npy`` files or tables
+        of one kind, in natural order of their names. Tables with columns of lists of numbers are vectors,
+        see :mod:`isthmus.sources.lists`.
     labels
         A file with one label a row; without it, the labels that the data brings itself: sub-folders
         of images, ``y`` in an ``.npz`` file, the labels file beside IDX images.
@@ -69,6 +88,8 @@ def open_source(
         columns of a table are one array where they shall be ``"vectors"``, ``"sequences"`` or ``"pictures"``.
     types
         Columns of a table and what they are, whatever the rules say, see :class:`TableSource`.
+    array
+        Which array of an ``.npz`` file, or which list column or columns of a table, the rows are.
     sound
         Options of :func:`isthmus.sources.audio.open_audio`, by name, for sounds.
 
@@ -85,26 +106,42 @@ def open_source(
     if not is_there(place):
         raise SourceError(_missing(place))
     labels_path = None if labels is None else Path(labels)
+    kind = kind_of(place)
+    rows = _Wanted(labels_path, sample_shape, row_kind, types, array)
     try:
-        if is_sound(place):
+        if place.is_file():
+            check_named(place)
+        if kind == "sounds":
             check_sound(place, row_kind, resize)
-            return open_audio(place, labels=labels_path, strict=strict, **(sound or {}))
-        if place.is_dir() or place.name.lower().endswith(IMAGE_SUFFIXES):
+            source = open_audio(place, labels=labels_path, strict=strict, **(sound or {}))
+            return _with_others(source, place, kind, strict)
+        if kind == "images":
             check_pictures(place, row_kind)
-            return open_images(place, labels=labels_path, resize=resize, resize_by=resize_by, strict=strict)
+            source = open_images(place, labels=labels_path, resize=resize, resize_by=resize_by, strict=strict)
+            return _with_others(source, place, kind, strict)
         if resize is not None:
             raise ParameterError(
                 f"data.resize: only images can be resized, got {place}; leave data.resize out."
             )
-        if types is not None and not place.name.lower().endswith(TABLE_SUFFIXES):
-            raise ParameterError(f"types: only tables have columns of types, got {place}; leave types out.")
+        if place.is_dir():
+            return _with_others(_open_shards(place, rows), place, kind, strict)
         if place.name.lower().endswith(TABLE_SUFFIXES):
-            return _open_table(place, labels_path, sample_shape, row_kind, types)
-        return _open_array(place, labels_path, sample_shape, row_kind)
+            return _open_table(place, rows)
+        return _open_array(place, rows)
     except PermissionError as error:
         raise SourceError(
             f"{place}: expected a file that may be read, got no permission; change its mode."
         ) from error
+
+
+class _Wanted(NamedTuple):
+    """What is asked for of rows that are neither images nor sounds."""
+
+    labels: Path | None
+    sample_shape: Sequence[int] | None
+    row_kind: Kind | Literal["auto"]
+    types: Mapping[str, str] | None
+    array: str | Sequence[str] | None
 
 
 def is_there(path: Path) -> bool:
@@ -125,12 +162,60 @@ def is_there(path: Path) -> bool:
         ) from error
 
 
-def is_sound(path: Path) -> bool:
-    """Whether a file is named as sound is, or a folder holds more files of sound than images."""
-    if not path.is_dir():
-        return path.name.lower().endswith(SOUND_SUFFIXES)
-    sounds = len(sound_names(path))
-    return sounds > 0 and sounds > len(image_names(path))
+def kind_of(path: Path) -> PathKind:
+    """What a path holds by its name: images, sounds, or rows in other files; of a folder what most files are."""
+    if path.is_dir():
+        counts = _counts(path)
+        return max(counts, key=lambda kind: counts[kind])  # of equal ones images, then sounds
+    name = path.name.lower()
+    return (
+        "sounds" if name.endswith(SOUND_SUFFIXES) else "images" if name.endswith(IMAGE_SUFFIXES) else "rows"
+    )
+
+
+def has_lists(path: Path) -> bool:
+    """Whether a Parquet or Arrow file, or the first of a folder of such shards, has columns of lists of numbers.
+
+    Raises
+    ------
+    SourceError
+        A file that is damaged.
+    """
+    if path.is_dir():
+        names = shard_names(path, SHARD_SUFFIXES)
+        return kind_of(path) == "rows" and bool(names) and has_lists(path / names[0])
+    return path.name.lower().endswith(ARROW_SUFFIXES) and bool(list_names(arrow_schema(path)))
+
+
+def _counts(folder: Path) -> dict[PathKind, int]:
+    return {
+        "images": len(image_names(folder)),
+        "sounds": len(sound_names(folder)),
+        "rows": len(shard_names(folder, SHARD_SUFFIXES)),
+    }
+
+
+def _with_others(source: Source, path: Path, kind: PathKind, strict: bool) -> Source:
+    """The source with a note on files of other kinds in its folder, or with ``strict`` why they are too many."""
+    counts = _counts(path) if path.is_dir() else {}
+    if "rows" in counts and kind != "rows":  # labels and the like lie beside images and sounds
+        counts["rows"] = len(shard_names(path, (".npy", *ARROW_SUFFIXES)))
+    nouns = {"images": "image file", "sounds": "sound file", "rows": "data file"}
+    words = {each: f"{n:,} {nouns[each]}{'s' * (n != 1)}" for each, n in counts.items() if n}
+    others = [word for each, word in words.items() if each != kind]
+    if not others:
+        return source
+    if strict:
+        raise SourceError(
+            f"{path}: expected files of one kind, got {words[kind]} beside {' and '.join(others)}; "
+            f"move them apart, or leave the others out with data.strict=false."
+        )
+    note = f"Left out: {' and '.join(others)} in the folder."
+    if isinstance(source, TableSource):
+        source.tell(note)
+    else:
+        source.notes = (*source.notes, note)
+    return source
 
 
 def check_sound(name: str | Path, row_kind: str, resize: Sequence[int] | None) -> None:
@@ -163,37 +248,113 @@ def check_pictures(name: str | Path, row_kind: str) -> None:
         )
 
 
-def _open_array(
-    path: Path, labels: Path | None, sample_shape: Sequence[int] | None, row_kind: Kind | Literal["auto"]
-) -> Source:
-    array, own = _array_and_labels(path)
+def _open_shards(folder: Path, wanted: _Wanted) -> Source:
+    """The files of a folder as one source, in natural order of their names."""
+    names = shard_names(folder, SHARD_SUFFIXES)
+    suffix = check_one_kind(folder, names)
+    paths, note = [folder / name for name in names], shards_note(names)
+    each = wanted._replace(labels=None)
+    if suffix == ".npy":
+        _check_no_columns(folder, wanted)
+        openers = [partial(_open_array, path, each) for path in paths]
+        source = ShardedSource(openers, str(folder), in_memory=False, note=note)
+    elif suffix in ARROW_SUFFIXES and _lists_of(paths[0], each):
+        openers = [partial(_open_table, path, each, must_be_lists=True) for path in paths]
+        source = ShardedSource(openers, str(folder), in_memory=True, note=note)
+    else:
+        return _from_table(open_tables(folder, names, types=wanted.types), wanted)
+    if wanted.labels is not None:
+        source.labels = read_labels(wanted.labels, len(source))
+    return source
+
+
+def _open_array(path: Path, wanted: _Wanted) -> Source:
+    with path.open("rb") as file:
+        start = file.read(6)
+    notes: tuple[str, ...] = ()
+    if start[:4] == b"PK\x03\x04" or (path.suffix.lower() == ".npz" and start != b"\x93NUMPY"):
+        _check_no_types(path, wanted)
+        array, own, notes = read_npz(path, wanted.array)
+    else:
+        _check_no_columns(path, wanted)
+        array, own = _array_and_labels(path, start)
     if array.ndim < 2:
         raise DataError(
             f"{path}: expected rows of values, got an array of shape {array.shape}; "
             f"labels belong to labels=, and one column alone is array.reshape(-1, 1)."
         )
-    if labels is not None:
-        own = read_labels(labels, len(array))
-    shape = sample_shape if array.ndim == 2 else None
-    return ArraySource(array, labels=own, sample_shape=shape, row_kind=row_kind, who=str(path))
+    if wanted.labels is not None:
+        own = read_labels(wanted.labels, len(array) if isinstance(array, np.ndarray) else array.shape[0])
+    if not isinstance(array, np.ndarray):
+        if wanted.sample_shape is not None or wanted.row_kind not in ("auto", "vectors"):
+            raise ParameterError(
+                f"{path}: a sparse matrix holds vectors, got data.row_kind or data.sample_shape for another kind; "
+                f"leave them out, or save the rows as a dense .npy."
+            )
+        source: Source = SparseSource(array, labels=own, who=str(path))
+    else:
+        shape = wanted.sample_shape if array.ndim == 2 else None
+        source = ArraySource(array, labels=own, sample_shape=shape, row_kind=wanted.row_kind, who=str(path))
+    source.notes = (*notes, *source.notes)
+    return source
 
 
-def _open_table(
-    path: Path,
-    labels: Path | None,
-    sample_shape: Sequence[int] | None,
-    row_kind: Kind | Literal["auto"],
-    types: Mapping[str, str] | None,
-) -> Source:
-    source = open_table(path, types=types)
-    own = None if labels is None else read_labels(labels, len(source))
+def _check_no_types(path: Path, wanted: _Wanted) -> None:
+    if wanted.types:
+        raise ParameterError(
+            f"data.types: only tables have columns of types, got {path}; leave data.types out."
+        )
+
+
+def _check_no_columns(path: Path, wanted: _Wanted) -> None:
+    """Refuse what is asked for of files with columns or several arrays."""
+    _check_no_types(path, wanted)
+    if wanted.array is not None:
+        raise ParameterError(
+            f"data.array: only .npz files and tables with columns of lists have several arrays, got {path}; "
+            f"leave data.array out."
+        )
+
+
+def _lists_of(path: Path, wanted: _Wanted) -> list[str]:
+    """The list columns of a file that are its rows; none where it is a table of single values."""
+    left_out = [name for name, given in (wanted.types or {}).items() if given == "ignore"]
+    found = [name for name in list_names(arrow_schema(path)) if name not in left_out]
+    return chosen_lists(found, wanted.array, str(path))
+
+
+def _open_table(path: Path, wanted: _Wanted, *, must_be_lists: bool = False) -> Source:
+    is_text = not path.name.lower().endswith(ARROW_SUFFIXES)
+    lists = [] if is_text else _lists_of(path, wanted)
+    if lists:
+        return open_lists(
+            path,
+            lists,
+            labels=None if wanted.labels is None else partial(read_labels, wanted.labels),
+            sample_shape=wanted.sample_shape,
+            row_kind=wanted.row_kind,
+            types=wanted.types,
+        )
+    if must_be_lists:
+        raise DataError(
+            f"{path}: expected columns of lists of numbers, as in the first shard, got none; move that file away."
+        )
+    if is_text and wanted.array is not None:
+        _check_no_columns(path, wanted._replace(types=None))
+    return _from_table(open_table(path, types=wanted.types), wanted)
+
+
+def _from_table(source: TableSource, wanted: _Wanted) -> Source:
+    """A table as it is, or where vectors, sequences or pictures are asked for as one array of numbers."""
+    own = None if wanted.labels is None else read_labels(wanted.labels, len(source))
+    row_kind, sample_shape = wanted.row_kind, wanted.sample_shape
     if row_kind in ("auto", "tables") and sample_shape is None:
         source.labels = own
         return source
-    if types is not None:
+    if wanted.types:
         raise ParameterError(
-            f"types: columns of {path} that are one array are all numbers, got types too; leave types out, or "
-            f"leave data.row_kind and data.sample_shape out."
+            f"data.types: columns of {source.name} that are one array are all numbers, got types too; leave "
+            f"data.types out, or leave data.row_kind and data.sample_shape out."
         )
     return ArraySource(
         source.numbers(),
@@ -201,17 +362,13 @@ def _open_table(
         columns=source.column_names if row_kind == "vectors" else None,
         sample_shape=sample_shape,
         row_kind=row_kind,
-        who=str(path),
+        who=source.name,
     )
 
 
-def _array_and_labels(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    with path.open("rb") as file:
-        start = file.read(6)
+def _array_and_labels(path: Path, start: bytes) -> tuple[NDArray[Any], NDArray[Any] | None]:
     if start == b"\x93NUMPY":
         return read_npy(path), None
-    if start[:4] == b"PK\x03\x04" or path.suffix.lower() == ".npz":
-        return read_npz(path)
     if is_idx(start) or start[:2] == GZIP_MAGIC:
         array, beside = read_idx(path), labels_beside(path)
         return array, None if beside is None or beside == path else read_labels(beside, len(array))

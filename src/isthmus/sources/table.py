@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
@@ -11,20 +12,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.feather as arrow_feather
 import pyarrow.parquet as arrow_parquet
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from isthmus.errors import DataError, SourceError
 from isthmus.schema import Column, Constant, Schema
 from isthmus.sources.base import Indices, Rows, Source
 from isthmus.sources.delimited import check_unique, read_delimited
 from isthmus.sources.frames import table_from
-from isthmus.sources.labels import as_labels
+from isthmus.sources.labels import labels_of
+from isthmus.sources.shards import shards_note
 from isthmus.sources.table_types import Found, infer_columns
 from isthmus.sources.table_values import Values, values_of
 
-TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
-TABLE_SUFFIXES = (*TEXT_SUFFIXES, ".parquet", ".arrow", ".feather")
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+ARROW_SUFFIXES = (".parquet", ".arrow", ".feather")
+TABLE_SUFFIXES = (*TEXT_SUFFIXES, *ARROW_SUFFIXES)
 """Files that hold tables."""
+_MOST_TOLD = 8
+"""Notes on how the files of one table were read that are told."""
 
 
 @final
@@ -81,7 +86,7 @@ class TableSource(Source):
         self._table = table_from(frame, who)
         self._types, self._written, self._given, self._told = types, written, schema, told
         self._whole: TableSource | None = None
-        self.labels = None if labels is None else _labels(labels, len(self._table), who)
+        self.labels = None if labels is None else labels_of(labels, len(self._table), who)
 
     @cached_property
     def schema(self) -> Schema:  # pyright: ignore[reportIncompatibleVariableOverride]  # seen when first asked for
@@ -99,6 +104,12 @@ class TableSource(Source):
         """What a user should know of how the table was read, a sentence each."""
         first = (*self._told, *self._extra) if self._given is not None else (*self._told, *self._found.notes)
         return (*first, *self._read[1])
+
+    def tell(self, note: str) -> None:
+        """Add a sentence on how the table was read, to go before those on its columns."""
+        self._told = (*self._told, note)
+        if "notes" in self.__dict__:
+            del self.notes
 
     @property
     def table(self) -> Any:
@@ -272,32 +283,111 @@ def open_table(path: Path, *, types: Mapping[str, str] | None = None) -> TableSo
     DataError
         Lines of different numbers of fields, or columns of the same name.
     """
-    suffix, who = path.suffix.lower(), str(path)
-    if suffix in TEXT_SUFFIXES:
+    if path.name.lower().endswith(TEXT_SUFFIXES):
         found = read_delimited(path)
-        return TableSource(found.table, types, who=who, written=True, told=found.notes)
-    what = "Parquet" if suffix == ".parquet" else "Arrow"
-    try:
-        table = (
-            arrow_parquet.ParquetFile(path).read() if suffix == ".parquet" else arrow_feather.read_table(path)
+        return TableSource(found.table, types, who=str(path), written=True, told=found.notes)
+    return TableSource(read_arrow(path), types, who=str(path))
+
+
+def open_tables(folder: Path, names: Sequence[str], *, types: Mapping[str, str] | None = None) -> TableSource:
+    """Open files that hold parts of one table, one below the other.
+
+    Parameters
+    ----------
+    folder
+        Where they are.
+    names
+        Their names within it, in the order of their rows, all of one kind.
+    types
+        As :class:`TableSource` takes them.
+
+    Raises
+    ------
+    SourceError
+        A file that is empty, damaged or of another kind than its name says.
+    DataError
+        A file of other columns than the first, or of columns of other types; the message names it.
+    """
+    tables, told = list[Any](), list[str]()
+    written = names[0].lower().endswith(TEXT_SUFFIXES)
+    for name in names:
+        path = folder / name
+        if written:
+            found = read_delimited(path)
+            tables.append(found.table)
+            told += [f"{name}: {note}" for note in found.notes]
+        else:
+            tables.append(read_arrow(path))
+        tables[-1] = _like_first(tables[-1], tables[0], path, names[0])
+    whole = pa.concat_tables(tables, promote_options="default")
+    said = (
+        told if len(told) <= _MOST_TOLD else [*told[:_MOST_TOLD], f"... and {len(told) - _MOST_TOLD} more."]
+    )
+    return TableSource(whole, types, who=str(folder), written=written, told=(shards_note(names), *said))
+
+
+def _like_first(table: Any, first: Any, path: Path, first_name: str) -> Any:
+    """A part of a table with the columns of the first part, in their order; a column without values fits any."""
+    missing = [name for name in first.column_names if name not in table.column_names]
+    extra = [name for name in table.column_names if name not in first.column_names]
+    if missing or extra:
+        lacks = (
+            f"none named {', '.join(map(repr, missing[:3]))}"
+            if missing
+            else f"also {', '.join(map(repr, extra[:3]))}"
         )
+        raise DataError(
+            f"{path}: expected the columns of {first_name}, got {lacks}; mend that file, or move it away."
+        )
+    table = table.select(first.column_names)
+    for one, other in zip(first.schema, table.schema, strict=True):
+        if one.type != other.type and not (pa.types.is_null(one.type) or pa.types.is_null(other.type)):
+            raise DataError(
+                f"{path}: column {one.name!r}: expected the type {one.type}, as in {first_name}, got {other.type}; "
+                f"write that file with the types of the others."
+            )
+    return table
+
+
+def arrow_schema(path: Path) -> Any:
+    """The columns of a Parquet, Arrow or Feather file, by name and type of Arrow's.
+
+    Raises
+    ------
+    SourceError
+        A file that is damaged or of another kind than its name says.
+    DataError
+        Columns of the same name.
+    """
+    with _whole_file(path):
+        parquet = path.suffix.lower() == ".parquet"
+        schema: Any = arrow_parquet.read_schema(path) if parquet else arrow_feather.read_table(path).schema
+    check_unique(schema.names, str(path))
+    return schema
+
+
+def read_arrow(path: Path, columns: Sequence[str] | None = None) -> Any:
+    """The table of a Parquet, Arrow or Feather file, or some columns of it; as :func:`arrow_schema`."""
+    with _whole_file(path):
+        wanted = None if columns is None else list(columns)
+        if path.suffix.lower() == ".parquet":
+            table: Any = arrow_parquet.ParquetFile(path).read(columns=wanted)
+        else:
+            table = arrow_feather.read_table(path, columns=wanted)
+    check_unique(table.column_names, str(path))
+    return table
+
+
+@contextmanager
+def _whole_file(path: Path) -> Generator[None]:
+    try:
+        yield
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, PermissionError):
             raise
+        what = "Parquet" if path.suffix.lower() == ".parquet" else "Arrow"
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise SourceError(
             f"{path}: expected a whole {what} file, got a damaged or truncated one ({reason}); "
             f"take another copy of it."
         ) from None
-    check_unique(table.column_names, who)
-    return TableSource(table, types, who=who)
-
-
-def _labels(labels: ArrayLike, n_rows: int, who: str) -> NDArray[Any]:
-    values: NDArray[Any] = np.asarray(labels)
-    if values.shape != (n_rows,):
-        raise DataError(
-            f"{who}: expected one label a row, {n_rows} in all, got labels of shape {values.shape}; "
-            f"give the labels of these rows."
-        )
-    return values if values.dtype.kind in "iuU" else as_labels([str(value) for value in values])

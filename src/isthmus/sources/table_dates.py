@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,14 @@ FORMS = (
 )
 """Patterns of the dates that are known, with their forms in the signs of ``strftime``."""
 
+_SIGNS = {
+    "%Y": r"(?P<Y>\d{4})",
+    **{f"%{sign}": rf"(?P<{sign}>\d{{1,2}})" for sign in "mdHMS"},
+    "%f": r"(?P<f>\d{1,6})",
+    "%z": r"(?:(?P<sign>[+-])(?P<east>\d{2}):?(?P<eastern>[0-5]\d)|Z)",
+    " ": r"\s+",
+}
+"""What stands for a sign of ``strftime`` in the date that it describes."""
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST, LAST = (
@@ -50,27 +58,56 @@ FIRST, LAST = (
 """The first and the last second that calendars of four digits have."""
 
 
-def date_forms(words: list[str]) -> list[str]:
+def date_forms(words: Any) -> list[str]:
     """Every known form in which all of the words are dates; the ISO forms and month before day come first.
 
     >>> date_forms(["2020-01-31"]), date_forms(["31/01/2020"]), date_forms(["01/02/2020"])
     (['%Y-%m-%d'], ['%d/%m/%Y'], ['%m/%d/%Y', '%d/%m/%Y'])
     """
-    fitting = [form for pattern, form in FORMS if re.fullmatch(pattern, words[0])] if words else []
-    return [form for form in fitting if all(seconds_of(word, form) is not None for word in words)]
+    array = pa.array(words, pa.string()) if isinstance(words, (list, tuple)) else words
+    if not len(array):
+        return []
+    first = array[0].as_py()
+    fitting = [form for pattern, form in FORMS if re.fullmatch(pattern, first)]
+    return [form for form in fitting if not np.isnan(seconds_of(array, form)).any()]
 
 
-def seconds_of(word: str, form: str) -> float | None:
-    """Seconds since 1970 of a date in one form; None if it is no date of that form.
+def seconds_of(words: Any, form: str) -> NDArray[np.float64]:
+    """Seconds since 1970 (UTC) of dates that are written in one form; NaN of what is no date of that form.
 
-    >>> seconds_of("1970-01-02", "%Y-%m-%d"), seconds_of("2020-02-30", "%Y-%m-%d")
-    (86400.0, None)
+    What fits is what Python's ``strptime`` takes, all words at once.
+
+    >>> seconds_of(pa.array(["1970-01-02", "2020-02-30", None]), "%Y-%m-%d")
+    array([86400.,    nan,    nan])
     """
-    try:
-        found = datetime.strptime(word, form)
-    except ValueError:
-        return None
-    return ((found if found.tzinfo else found.replace(tzinfo=UTC)) - _START).total_seconds()
+    pattern = "".join(_SIGNS.get(part) or re.escape(part) for part in re.findall(r"%.|[^%]", form))
+    found: Any = pc.extract_regex(words, rf"(?i)^{pattern}$")
+    fits = pc.is_valid(found).to_numpy(zero_copy_only=False)
+
+    def number(sign: str, default: int = 0) -> NDArray[np.int64]:
+        if f"(?P<{sign}>" not in pattern:
+            return np.full(len(words), default)
+        digits = found.field(sign)  # empty of what does not fit, and of a Z for an offset
+        digits = pc.if_else(pc.equal(digits, ""), None, digits)
+        return pc.fill_null(pc.cast(digits, pa.int64()), default).to_numpy(zero_copy_only=False)
+
+    year, month, day = number("Y"), number("m", 1), number("d", 1)
+    hour, minute, second = number("H"), number("M"), number("S")
+    fits &= (year >= 1) & (month >= 1) & (month <= 12) & (hour < 24) & (minute < 60) & (second < 60)
+    start = ((year - 1970) * 12 + np.clip(month, 1, 12) - 1).astype("datetime64[M]")
+    first = start.astype("datetime64[D]")
+    fits &= (day >= 1) & (day <= ((start + 1).astype("datetime64[D]") - first).astype(np.int64))
+    whole = ((first.astype(np.int64) + day - 1) * 24 + hour) * 3600 + minute * 60 + second
+    seconds = whole.astype(np.float64)
+    if "%f" in form:
+        ticks = pc.utf8_rpad(found.field("f"), width=6, padding="0")
+        seconds += pc.cast(ticks, pa.int64()).to_numpy(zero_copy_only=False) / 1e6
+    if "%z" in form:
+        east = number("east")
+        fits &= east < 24
+        ahead = east * 3600 + number("eastern") * 60
+        seconds -= np.where(pc.equal(found.field("sign"), "-").to_numpy(zero_copy_only=False), -ahead, ahead)
+    return np.where(fits, seconds, np.nan)
 
 
 def date_text(seconds: float, form: str) -> str:
@@ -79,10 +116,42 @@ def date_text(seconds: float, form: str) -> str:
     >>> date_text(86400.0, "%d.%m.%Y"), date_text(-1e99, "%Y-%m-%d")
     ('02.01.1970', '0001-01-01')
     """
-    finest = 6 if "%f" in form else 0
-    found = _START + timedelta(seconds=min(max(round(seconds, finest), FIRST), LAST))
-    # Not every C library pads years, and none writes the colon of an offset.
-    return found.strftime(form.replace("%Y", f"{found.year:04d}").replace("%z", "+00:00"))
+    return str(texts_of(np.array([seconds]), form)[0])
+
+
+def texts_of(seconds: NDArray[np.float64], form: str) -> Any:
+    """An Arrow array of dates in one form, as :func:`date_text` writes each; null for NaN.
+
+    >>> texts_of(np.array([86400.5, np.nan]), "%Y-%m-%dT%H:%M:%S.%fZ").to_pylist()
+    ['1970-01-02T00:00:00.500000Z', None]
+    """
+    gaps = np.isnan(seconds)
+    safe = np.where(gaps, 0.0, np.round(seconds, 6 if "%f" in form else 0))
+    safe = np.clip(safe, FIRST, LAST)
+    whole = np.floor(safe)
+    micro = np.minimum(np.rint((safe - whole) * 1e6).astype(np.int64), 999_999)
+    ticks = whole.astype(np.int64)
+    day_ticks = ticks % 86400
+    months = (ticks // 86400).astype("datetime64[D]").astype("datetime64[M]")
+    days = ticks // 86400 - months.astype("datetime64[D]").astype(np.int64) + 1
+    month_number = months.astype(np.int64)
+    values = {
+        "%Y": (month_number // 12 + 1970, 4),
+        "%m": (month_number % 12 + 1, 2),
+        "%d": (days, 2),
+        "%H": (day_ticks // 3600, 2),
+        "%M": (day_ticks // 60 % 60, 2),
+        "%S": (day_ticks % 60, 2),
+        "%f": (micro, 6),
+    }
+    pieces = list[Any]()
+    for part in re.findall(r"%.|[^%]+", form):
+        if part in values:
+            digits, width = values[part]
+            pieces.append(pc.utf8_lpad(pc.cast(pa.array(digits), pa.string()), width=width, padding="0"))
+        else:
+            pieces.append("+00:00" if part == "%z" else part)
+    return pc.if_else(pa.array(~gaps), pc.binary_join_element_wise(*pieces, ""), None)
 
 
 def seconds_from(array: Any) -> NDArray[np.float64]:

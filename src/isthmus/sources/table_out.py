@@ -16,7 +16,7 @@ from isthmus.errors import ArtifactError, DataError
 from isthmus.schema import Column, Schema
 from isthmus.shapes import shape_text
 from isthmus.sources.arrow import is_date, is_text, pc, plain
-from isthmus.sources.table_dates import date_text, dates_of
+from isthmus.sources.table_dates import dates_of, texts_of
 
 _DICTIONARY = re.compile(r"dictionary<values=(.+), indices=(\w+), ordered=([01])>")
 _TIMESTAMP = re.compile(r"timestamp\[(\w+), tz=(.+)\]")
@@ -220,9 +220,7 @@ def _dates(values: NDArray[np.float64], column: Column, dtype: Any) -> Any:
     if is_date(dtype):
         return dates_of(values, dtype)
     form = column.form or "%Y-%m-%d %H:%M:%S"
-    single, places = np.unique(values, return_inverse=True)
-    words = [None if np.isnan(value) else date_text(float(value), form) for value in single]
-    return _typed([words[place] for place in places], dtype)
+    return texts_of(values, form).cast(dtype)
 
 
 def _categories(values: NDArray[np.float64], column: Column, dtype: Any) -> Any:

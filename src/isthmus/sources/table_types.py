@@ -51,6 +51,15 @@ LARGEST_COUNT = 1000
 _ID = re.compile(r"(?i:(?:^|[_\W])(?:id|ids|uuid|guid|nr|rowid|index)$|^$|^Unnamed: \d+$)|[a-z](?:Id|ID|Nr)$")
 
 
+_AS = {
+    "continuous": "continuous",
+    "count": "a count",
+    "category": "a category",
+    "boolean": "a boolean",
+    "date": "a date",
+}
+
+
 class Found(NamedTuple):
     """A table's columns as a model sees them."""
 
@@ -109,10 +118,29 @@ def infer_columns(
             constants.append(constant)
             notes.append(f"Column {name!r} is no part of the rows: it holds one value alone "
                          f"({_shown(array)}), which comes back as it is.")  # fmt: skip
+    said = [f"{name!r} ({type_})" for name, type_ in given.items() if type_ != "ignore"]
+    if said:
+        notes.append(f"Set by data.types: {', '.join(said)}.")
+    if not columns and constants and len(constants) == len(table.column_names):
+        names = ", ".join(repr(one.column.name) for one in constants)
+        raise DataError(
+            f"{who}: expected columns to learn from, got one value alone in each ({names}); give rows that differ."
+        )
     if not columns:
         reasons = " ".join(notes)
         raise DataError(f"{who}: expected a column to learn from, got none. {reasons}")
     return Found(tuple(columns), tuple(constants), tuple(notes))
+
+
+def setting_for(name: str, type_: str) -> str:
+    """How the type of a column is set at the command line.
+
+    >>> setting_for("age", "count"), setting_for("body.mass", "ignore")
+    ('data.types.age=count', 'data.types."body.mass"=ignore')
+    """
+    plain_name = not any(sign in name for sign in ".=\"'")
+    quoted = name if plain_name else f"'{name}'" if '"' in name else f'"{name}"'
+    return f"data.types.{quoted}={type_}"
 
 
 def _checked_types(types: Mapping[str, str], names: list[str], who: str) -> dict[str, GivenType]:
@@ -121,10 +149,10 @@ def _checked_types(types: Mapping[str, str], names: list[str], who: str) -> dict
         if name not in names:
             near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
             advice = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {examples(names)}."
-            raise ParameterError(f"types: expected names of columns of {who}, got {name!r}; {advice}")
+            raise ParameterError(f"data.types: expected names of columns of {who}, got {name!r}; {advice}")
         if given not in known:
             raise ParameterError(
-                f"types: column {name!r} must be one of {', '.join(known)}, got {given!r}; choose one of them."
+                f"data.types: column {name!r} must be one of {', '.join(known)}, got {given!r}; choose one of them."
             )
     return cast("dict[str, GivenType]", dict(types))
 
@@ -134,12 +162,19 @@ def _column(
 ) -> tuple[Column, list[str]]:
     """What a column is, and what a user should know of it."""
     if given == "ignore":
-        raise _LeftOut("types says so")
+        raise _LeftOut("data.types says so")
     if array.null_count == len(array):
         raise _LeftOut("it holds no value")
     dtype, values = str(array.type), plain(array)
     if given is not None:
-        return _given_column(name, values, dtype, given, who, written), []
+        try:
+            return _given_column(name, values, dtype, given, who, written), []
+        except DataError as error:
+            reason = str(error).removeprefix(f"{who}: column {name!r}: ")
+            raise DataError(
+                f"{who}: column {name!r} cannot be {_AS[given]}, as data.types has it: {reason.rpartition(';')[0]}; "
+                f"choose another type, or mend the values."
+            ) from None
     if pa.types.is_boolean(values.type):
         return Column(name, "boolean", dtype, (False, True)), []
     if is_date(values.type):
@@ -158,26 +193,27 @@ def _text_column(name: str, values: Any, dtype: str, who: str, written: bool) ->
     numbers = are_numbers(there)
     if numbers.all() and written:
         return _number_column(name, values, "int64" if are_whole(there) else "double", who)
-    words: list[str] = sorted(pc.unique(there).to_pylist())
-    truths = truth_words(words)
+    single = pc.unique(there)
+    n_words = len(single)
+    truths = truth_words(sorted(single.to_pylist())) if n_words == 2 else None
     if truths is not None:
         return Column(name, "boolean", dtype, truths), []
     if not numbers.any():
-        forms = date_forms(words)
+        forms = date_forms(single)
         if forms:
             others = " or ".join(forms[1:])
             note = f"Column {name!r}: dates are read as {forms[0]}; {others} would fit as well."
             return Column(name, "date", dtype, form=forms[0]), [note] if others else []
-    n, differ = len(there), len(words) == len(there)
+    n, differ = len(there), n_words == len(there)
     if differ and n > 2 and _is_id(name):
         raise _LeftOut("it is an identifier: it is named like one, and all its values differ")
-    if len(words) > FEW and numbers.mean() >= 0.5:
+    if n_words > FEW and numbers.mean() >= 0.5:
         raise _numbers_and_text(name, values, numbers, who)
-    if len(words) <= FEW or (len(words) <= MANY and 2 * len(words) <= n):
-        return Column(name, "category", dtype, tuple(words)), []
-    if differ and not any(" " in word for word in words):
+    if n_words <= FEW or (n_words <= MANY and 2 * n_words <= n):
+        return Column(name, "category", dtype, tuple(sorted(single.to_pylist()))), []
+    if differ and not pc.any(pc.match_substring(single, " ")).as_py():
         raise _LeftOut("it is an identifier: all its values differ")
-    raise _LeftOut(f"it is text of {len(words):,} different values in {n:,} rows, too many for categories")
+    raise _LeftOut(f"it is text of {n_words:,} different values in {n:,} rows, too many for categories")
 
 
 def _number_column(name: str, array: Any, dtype: str, who: str) -> tuple[Column, list[str]]:
@@ -212,7 +248,7 @@ def _given_column(name: str, values: Any, dtype: str, given: ColumnType, who: st
     if given == "date":
         if is_date(values.type):
             return Column(name, "date", dtype)
-        forms = date_forms(pc.unique(values.drop_null()).to_pylist()) if is_text(values.type) else []
+        forms = date_forms(pc.unique(values.drop_null())) if is_text(values.type) else []
         column = Column(name, "date", dtype, form=forms[0] if forms else None)
         values_of(values, column, who)
         return column
@@ -288,12 +324,12 @@ def _numbers_and_text(name: str, values: Any, numbers: Any, who: str) -> DataErr
     if numbers.all():
         return DataError(
             f"{who}: column {name!r}: expected numbers or categories, got numbers as text, first "
-            f"{values[int(places[0])].as_py()!r} in row {places[0]}; convert the column to numbers, or give "
-            f"types={{{name!r}: 'continuous'}}."
+            f"{values[int(places[0])].as_py()!r} in row {places[0]}; convert the column to numbers, or set "
+            f"{setting_for(name, 'continuous')}."
         )
     row = int(places[~numbers][0])
     return DataError(
         f"{who}: column {name!r}: expected numbers, got {values[row].as_py()!r} in row {row} "
-        f"({int((~numbers).sum()):,} such in all); mend or empty the cells, or give "
-        f"types={{{name!r}: 'category'}}."
+        f"({int((~numbers).sum()):,} such in all); mend or empty the cells, or set "
+        f"{setting_for(name, 'category')}."
     )

@@ -155,13 +155,15 @@ def _dates(array: Any, column: Column, who: str) -> Values:
     if not is_text(array.type):
         raise _of_another_type(array, column, who, "dates")
     coded = array.dictionary_encode()
-    words: list[str] = coded.dictionary.to_pylist()
-    found = [None if column.form is None else seconds_of(word, column.form) for word in words]
-    if None in found:
+    words = coded.dictionary
+    nowhere = np.full(len(words), np.nan)
+    found = nowhere if column.form is None else seconds_of(words, column.form)
+    if np.isnan(found).any():
         others = date_forms(words)
-        found = [seconds_of(word, others[0]) for word in words] if others else found
-    if None in found:
-        word = words[found.index(None)]
+        found = seconds_of(words, others[0]) if others else found
+    bad = np.flatnonzero(np.isnan(found))
+    if len(bad):
+        word = words[int(bad[0])].as_py()
         row = int(pc.index(array, word).as_py())
         like = f" like {column.form!r}" if column.form else ""
         raise _refused(column, who, f"dates{like}", row, word, "mend the cell, or leave it empty")
@@ -220,8 +222,8 @@ def _truth(word: Any) -> float:
     return next((float(pair.index(text)) for pair in TRUTHS if text in pair), np.nan)
 
 
-def _looked_up(indices: Any, values: Sequence[float | None]) -> Values:
-    table = np.array([*values, np.nan], np.float64)
+def _looked_up(indices: Any, values: Sequence[float] | Values) -> Values:
+    table = np.append(np.asarray(values, np.float64), np.nan)
     return table[pc.fill_null(indices, len(values)).to_numpy(zero_copy_only=False)]
 
 

@@ -14,12 +14,15 @@ from numpy.typing import DTypeLike, NDArray
 from isthmus.artifact.file import atomically, write_atomically
 from isthmus.errors import DataError, ParameterError, SourceError
 from isthmus.sources.files import read_npy
+from isthmus.sources.lists import list_names, values_of_lists
 from isthmus.sources.npz import open_npz
 from isthmus.workflows.npy_files import write_npy
 
 CODE_SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
 ROW, LABEL = "row", "label"
 """Columns of the names of rows and of their labels."""
+CODE, SCALE = "code", "scale"
+"""What columns of codes and of their scales begin with, and what list columns of them are called."""
 ROWS_A_GROUP = 1 << 17
 """Rows of a row group, and of what is made text at a time."""
 
@@ -34,6 +37,7 @@ def write_codes(
     labels: NDArray[Any] | None = None,
     scale: NDArray[Any] | None = None,
     row_names: NDArray[Any] | None = None,
+    as_lists: bool = False,
 ) -> None:
     """Write codes, whole or not at all.
 
@@ -50,13 +54,17 @@ def write_codes(
         Standard deviations of a Gaussian code, ``(rows, code_size)``.
     row_names
         What each row is called where it comes from, ``(rows,)``.
+    as_lists
+        Whether ``.parquet`` holds the codes, and their scales, as list columns ``code`` and ``scale`` instead.
     """
     if path.suffix.lower() == ".npy" and scale is not None:
         raise ParameterError(
             f"{path}: a .npy file holds codes alone, not their scale too. Write .npz, .csv or .parquet."
         )
     shape = (len(codes), codes.shape[1])
-    write_code_blocks(path, [(codes, scale)], shape, codes.dtype, labels=labels, row_names=row_names)
+    write_code_blocks(
+        path, [(codes, scale)], shape, codes.dtype, labels=labels, row_names=row_names, as_lists=as_lists
+    )
 
 
 def write_code_blocks(
@@ -67,6 +75,7 @@ def write_code_blocks(
     *,
     labels: NDArray[Any] | None = None,
     row_names: NDArray[Any] | None = None,
+    as_lists: bool = False,
 ) -> None:
     """As :func:`write_codes`, from blocks of codes and their scales as they come; only ``.npz`` collects them.
 
@@ -90,7 +99,7 @@ def write_code_blocks(
         return
     write = _write_csv if suffix == ".csv" else _write_parquet
     with atomically(path) as file:
-        write(file, _tables(blocks, labels, row_names))
+        write(file, _tables(blocks, labels, row_names, as_lists=as_lists and suffix != ".csv"))
 
 
 def _joined(blocks: Iterable[Block], n_rows: int) -> Iterator[Block]:
@@ -113,15 +122,19 @@ def _one(blocks: list[Block]) -> Block:
 
 
 def _tables(
-    blocks: Iterable[Block], labels: NDArray[Any] | None, row_names: NDArray[Any] | None
-) -> Iterator[dict[str, NDArray[Any]]]:
+    blocks: Iterable[Block],
+    labels: NDArray[Any] | None,
+    row_names: NDArray[Any] | None,
+    *,
+    as_lists: bool,
+) -> Iterator[dict[str, Any]]:
     """One array a column, in the order of a table, for some rows after the other."""
     start = 0
     for codes, scale in _joined(blocks, ROWS_A_GROUP):
         rows = slice(start, start + len(codes))
         start = rows.stop
         own, names = (None if values is None else values[rows] for values in (labels, row_names))
-        yield _columns(codes, own, scale, names)
+        yield _lists(codes, own, scale, names) if as_lists else _columns(codes, own, scale, names)
 
 
 def read_codes(path: Path) -> NDArray[Any]:
@@ -210,10 +223,13 @@ def _parquet(path: Path) -> Any:
 
 def _read_parquet(path: Path) -> NDArray[Any]:
     table = _parquet(path)
+    if CODE in list_names(table.schema):
+        return values_of_lists(table[CODE], CODE, str(path))
     wanted = [name for name in table.column_names if name.startswith("code_")]
     if not wanted:
         raise SourceError(
-            f"{path}: expected columns code_0, code_1, ..., got none of them. Give what 'encode' wrote."
+            f"{path}: expected columns code_0, code_1, ..., or lists in a column code, got none of them. "
+            "Give what 'encode' wrote."
         )
     return np.stack([table[name].to_numpy() for name in wanted], axis=1)
 
@@ -226,13 +242,32 @@ def _columns(
 ) -> dict[str, NDArray[Any]]:
     """One array a column, in the order of a table."""
     found: dict[str, NDArray[Any]] = {} if row_names is None else {ROW: row_names}
-    for name, block in (("code", codes), ("scale", scale)):
+    for name, block in ((CODE, codes), (SCALE, scale)):
         if block is not None:
             found |= {f"{name}_{unit}": values for unit, values in enumerate(block.T)}
     return found if labels is None else {**found, LABEL: labels}
 
 
-def _write_parquet(file: IO[bytes], tables: Iterable[dict[str, NDArray[Any]]]) -> None:
+def _lists(
+    codes: NDArray[Any],
+    labels: NDArray[Any] | None,
+    scale: NDArray[Any] | None,
+    row_names: NDArray[Any] | None,
+) -> dict[str, Any]:
+    """As :func:`_columns`, with one list a row for its code, and for its scale."""
+    import pyarrow as pa
+
+    blocks = {CODE: codes, SCALE: scale}
+    lists = {
+        name: pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(block).ravel()), block.shape[1])
+        for name, block in blocks.items()
+        if block is not None
+    }
+    columns = {ROW: row_names, **lists, LABEL: labels}
+    return {name: values for name, values in columns.items() if values is not None}
+
+
+def _write_parquet(file: IO[bytes], tables: Iterable[dict[str, Any]]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -245,7 +280,7 @@ def _write_parquet(file: IO[bytes], tables: Iterable[dict[str, NDArray[Any]]]) -
         writer.close()
 
 
-def _write_csv(file: IO[bytes], tables: Iterable[dict[str, NDArray[Any]]]) -> None:
+def _write_csv(file: IO[bytes], tables: Iterable[dict[str, Any]]) -> None:
     for number, columns in enumerate(tables):
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")

@@ -30,7 +30,7 @@ from isthmus.workflows.sound_files import (
     one_after_another,
     sounds_to_write,
 )
-from isthmus.workflows.table_files import TABLE_OUTPUTS, write_table
+from isthmus.workflows.table_files import TABLE_OUTPUTS, TEXT_OUTPUTS, table_of_vectors, write_table
 
 MOST_ON_A_SHEET = 400
 """Pictures on one sheet; the first ones."""
@@ -46,7 +46,7 @@ def check_rows_output(path: Path, *, folder: bool, schema: Schema, force: bool =
     Parameters
     ----------
     path
-        ``.npy`` for any rows; for tables also what :func:`write_table` writes; for pictures also ``.png``,
+        ``.npy`` for any rows; for tables and vectors also what :func:`write_table` writes; for pictures also ``.png``,
         one sheet of them, or a folder; for sounds also ``.wav`` or ``.flac``, or a folder.
     folder
         Whether ``path`` is meant as a folder.
@@ -59,10 +59,11 @@ def check_rows_output(path: Path, *, folder: bool, schema: Schema, force: bool =
     pictures = schema.kind == "pictures" and schema.sample_shape[-1] in (1, 3)
     if path.suffix.lower() == ".npy" and not folder:
         check_file(path, force=force)
-    elif schema.kind == "tables":
+    elif schema.kind in ("tables", "vectors"):
         if folder:
+            what = "a table goes" if schema.kind == "tables" else "vectors go"
             raise OutputError(
-                f"{path}: a table goes into {', '.join(TABLE_OUTPUTS)} or .npy, got a folder. "
+                f"{path}: {what} into {', '.join(TABLE_OUTPUTS)} or .npy, got a folder. "
                 "Give a name that ends in .csv."
             )
         check_file(path, force=force, suffixes=(*TABLE_OUTPUTS, ".npy"))
@@ -147,6 +148,9 @@ def write_rows(
         return len(rows)
     if schema.kind == "tables":
         write_table(path, table_of(rows, schema))
+        return len(rows)
+    if schema.kind == "vectors":
+        write_table(path, table_of_vectors(rows, schema, lists=path.suffix.lower() not in TEXT_OUTPUTS))
         return len(rows)
     shown = rows[:MOST_ON_A_SHEET]
     write_atomically(_png(sheet(pixels_of(shown, schema))), path)

@@ -14,8 +14,7 @@ from isthmus.schema import Schema
 from isthmus.shapes import shape_text
 from isthmus.sources import Source, TableSource, bundled, conform, open_source
 from isthmus.sources.bundled import BUNDLED_NAMES
-from isthmus.sources.images import IMAGE_SUFFIXES
-from isthmus.sources.open import check_pictures, is_sound, is_there
+from isthmus.sources.open import check_pictures, has_lists, is_there, kind_of
 from isthmus.sources.subset import Subset
 
 _ROW = re.compile(r"(?P<place>.+):(?P<row>\d+)")
@@ -34,11 +33,12 @@ def open_data(
         behind it for one row, counted from 0. A path that exists comes before a name.
     data
         ``resize`` is for files of images alone; flat rows take ``sample_shape``, and arrays ``row_kind``.
+        ``types`` are for tables that no model has seen.
     labels
         A file with one label a row.
     schema
         That of a model's rows, where the data are for a model: a table is read by its columns, see
-        :func:`isthmus.sources.conform`.
+        :func:`isthmus.sources.conform`, and list columns by their names.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def open_data(
     """
     data = Data() if data is None else data
     one = None if is_there(Path(name)) else _ROW.fullmatch(name)
-    source = _opened(one["place"] if one else name, data, labels)
+    source = _opened(one["place"] if one else name, data, labels, schema)
     _check_size(source, data, name)
     source = source if one is None else _row(source, int(one["row"]), name)
     if schema is None or schema.kind != "tables" or not isinstance(source, TableSource):
@@ -70,7 +70,7 @@ def with_memory(data: Data, memory: str) -> Data:
     return data.replace(memory=parse)
 
 
-def _opened(name: str, data: Data, labels: Path | None) -> Source:
+def _opened(name: str, data: Data, labels: Path | None, schema: Schema | None) -> Source:
     path = Path(name)
     if not is_there(path) and name in BUNDLED_NAMES:
         if labels is not None:
@@ -79,21 +79,32 @@ def _opened(name: str, data: Data, labels: Path | None) -> Source:
         return bundled(name)
     if path.suffix == ".safetensors" or (path / _MODEL_NAME).is_file():
         raise SourceError(
-            f"{name}: expected data, got a model. Give rows: a folder of images or sounds, .npy, .npz, IDX or a table."
+            f"{name}: expected data, got a model. Give rows: a folder of images, sounds or shards, .npy, .npz, IDX "
+            "or a table."
         )
     if not is_there(path):
         return open_source(path)  # its error lists what is near
-    images = (path.is_dir() and not is_sound(path)) or path.name.lower().endswith(IMAGE_SUFFIXES)
     return open_source(
         path,
         labels=labels,
-        resize=data.resize if images else None,
+        resize=data.resize if kind_of(path) == "images" else None,
         resize_by=data.resize_by,
         strict=data.strict,
         sample_shape=data.sample_shape,
         row_kind=data.row_kind,
         sound=data.sound_options(),
+        types=data.types if schema is None else None,
+        array=_array(path, data, schema),
     )
+
+
+def _array(path: Path, data: Data, schema: Schema | None) -> str | tuple[str, ...] | None:
+    """Which array or list columns to read: those that a model knows, where the file has any."""
+    if schema is None:
+        return data.array
+    if has_lists(path):
+        return tuple(name for name, _ in schema.lists) or None
+    return data.array if path.suffix.lower() == ".npz" and not schema.lists else None
 
 
 def _check_size(source: Source, data: Data, name: str) -> None:

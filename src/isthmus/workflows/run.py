@@ -103,7 +103,7 @@ def run_fit(
         As for :func:`isthmus.workflows.fit.fit`.
     """
     check_places(output, folder, force=force)
-    ready = prepare(source, config, validation=validation, who=name)
+    ready = prepare(source, config, validation=validation, who=source.name)
     if prepared is not None:
         prepared(ready)
     if folder is None and output is not None:

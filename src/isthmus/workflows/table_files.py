@@ -11,12 +11,45 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.feather as arrow_feather
 import pyarrow.parquet as arrow_parquet
+from numpy.typing import NDArray
 
 from isthmus.artifact.file import write_atomically
 from isthmus.errors import OutputError
+from isthmus.schema import Schema
 
 TABLE_OUTPUTS = (".csv", ".tsv", ".parquet", ".arrow", ".feather")
 """Endings of the files that a table can be written to."""
+TEXT_OUTPUTS = (".csv", ".tsv")
+"""Those among them that hold no lists."""
+
+
+def table_of_vectors(rows: NDArray[Any], schema: Schema, *, lists: bool) -> Any:
+    """Vectors as an Arrow table: of list columns as they came in, or of a column a feature.
+
+    Parameters
+    ----------
+    rows
+        ``(rows, features)``.
+    schema
+        What a row is; its ``lists`` name the list columns, its ``columns`` the features.
+    lists
+        Whether the file can hold lists. Vectors without names are then one list column ``vector``, and else
+        columns ``value_0``, ``value_1``, ...
+
+    Examples
+    --------
+    >>> table_of_vectors(np.ones((1, 2)), Schema("vectors", (2,), "float64"), lists=True).to_pydict()
+    {'vector': [[1.0, 1.0]]}
+    """
+    if lists and (schema.lists or not schema.columns):
+        named, first = dict[str, Any](), 0
+        for name, length in schema.lists or (("vector", rows.shape[1]),):
+            block = np.ascontiguousarray(rows[:, first : first + length])
+            named[name] = pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), length)
+            first += length
+        return pa.table(named)
+    names = schema.columns or tuple(f"value_{at}" for at in range(rows.shape[1]))
+    return pa.table([pa.array(values) for values in np.ascontiguousarray(rows.T)], names=list(names))
 
 
 def write_table(path: Path, table: Any) -> None:
@@ -43,7 +76,7 @@ def write_table(path: Path, table: Any) -> None:
         )
     buffer = io.BytesIO()
     try:
-        if suffix in (".csv", ".tsv"):
+        if suffix in TEXT_OUTPUTS:
             buffer.write(_text(table, "," if suffix == ".csv" else "\t").encode())
         elif suffix == ".parquet":
             arrow_parquet.write_table(table, buffer)

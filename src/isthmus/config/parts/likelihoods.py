@@ -95,7 +95,8 @@ class Mixed(Likelihood):
     numbers
         ``"squared_error"``: ``(x - g)^2``; ``"gaussian"``: ``(x - g)^2 / (2 s^2) + ln s + ln(2 pi) / 2``
         with a scale s for each column, fitted with the weights and at least 0.01 in model units: then L
-        is a density, in nats. ``"auto"``: gaussian with a Gaussian code, else squared_error.
+        is a density, in nats. ``"auto"``: gaussian with a Gaussian code, or a corruption of emphasis 1 that
+        makes a model fill hidden values; else squared_error.
     balanced
         Whether training divides by the constant's loss.
 
