@@ -207,7 +207,9 @@ def main() -> None:
                 command = [sys.executable, __file__, "--one", str(path), "--memory", memory]
                 command += ["--epochs", str(asked.epochs), "--hidden", str(asked.hidden)]
                 command += ["--limit", "0" if memory == "1TB" else asked.limit]
-                one = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+                one = json.loads(
+                    subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+                )
                 found.append(one)
                 print(
                     f"{'by block' if one['streamed'] else 'in memory':>12} {bytes_text(int(one['peak'])):>9}"
