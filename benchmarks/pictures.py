@@ -103,9 +103,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         n_bytes = make(Path(folder), asked.files)
         pixels = bytes_text(asked.files * SIDE * SIDE * 3)
-        print(f"{asked.files:,} files, {bytes_text(n_bytes)}; {pixels} of pixels at {SIDE} x {SIDE}", flush=True)
         print(
-            f"{'budget':>8} {'rows':>8} {'opened':>8} {'decoded':>8} {'a picture':>9} {'peak':>8} {'opening':>9} {'fit':>9}"
+            f"{asked.files:,} files, {bytes_text(n_bytes)}; {pixels} of pixels at {SIDE} x {SIDE}", flush=True
+        )
+        print(
+            f"{'budget':>8} {'rows':>8} {'opened':>8} {'decoded':>8} {'a picture':>9}"
+            f" {'peak':>8} {'opening':>9} {'fit':>9}"
         )
         for memory in asked.memory:
             command = [sys.executable, __file__, "--one", folder, "--memory", memory]
