@@ -55,7 +55,8 @@ def regions_of(scaling: Preprocessing) -> Regions:
     if schema.kind == "pictures":
         return _patches(*schema.sample_shape)
     if schema.kind == "sequences":
-        return _stretches(*schema.sample_shape, schema.audio)
+        steps, channels = schema.sample_shape
+        return _stretches(steps, channels, schema.audio)
     sizes = 1 if scaling.layout is None else [block.size for block in scaling.layout]
     return Regions(np.repeat(np.arange(schema.n_values), sizes), _column_names(schema), MOST_COLUMNS)
 
@@ -83,10 +84,8 @@ def _stretches(steps: int, channels: int, audio: Audio | None = None) -> Regions
     ranges = [_range(number, length, steps) for number in range(math.ceil(steps / length))]
     names = tuple(f"step{'s' * ('-' in each)} {each}" for each in ranges)
     if audio is not None:
-        names = tuple(
-            _moment(number * length, min((number + 1) * length, steps), audio)
-            for number in range(len(ranges))
-        )
+        ends = [(start, min(start + length, steps)) for start in range(0, steps, length)]
+        names = tuple(_moment(first, end, audio) for first, end in ends)
     return Regions(np.tile(np.arange(steps) // length, channels), names, MOST_PLACES)
 
 
