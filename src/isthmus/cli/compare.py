@@ -80,8 +80,8 @@ def compare(
         described = configs_of(list(KINDS[rows.schema.kind]))
     planned, test = candidates(rows, described)
     if not json:
-        lines = [(one.kind, f"about {duration(one.seconds)} at most") for one in planned]
-        total = duration(sum(one.seconds for one in planned))
+        lines = [(one.kind, f"about {duration(max(1.0, one.seconds))} at most") for one in planned]
+        total = duration(sum(max(1.0, one.seconds) for one in planned))
         size = planned[0].prepared.model.module.code.size
         about = f"{source}: {len(rows):,} rows, {len(test):,} of them held out, codes of {size} numbers"
         print_lines(

@@ -67,7 +67,7 @@ def sample(
     from isthmus.exploration.sampling import sample as sampled
     from isthmus.inference import Inference
     from isthmus.workflows.data_files import check_rows_output, means_folder, write_rows
-    from isthmus.workflows.open_data import open_data
+    from isthmus.workflows.open_data import notes_of, open_data
     from isthmus.workflows.outputs import check_file
 
     fitted = open_model(model)
@@ -106,7 +106,7 @@ def sample(
     if noise is None:
         noise = schema.kind == "tables" and fitted.module.likelihood.unit == "nats"
     rows = fitted.scaling.to_data(sampled(inference, n, prior, seed=root, noise=noise, labels=told))
-    notes = [] if source is None else list(source.notes)
+    notes = notes_of([(like, source), (compare_with, real), (held_out, unseen)])
     made = {"prior": prior.words, "seed": root, "noise": noise}
     quality = None
     if real is not None:

@@ -29,7 +29,7 @@ import pyarrow as pa
 from isthmus.errors import DataError, ParameterError
 from isthmus.schema import Column, ColumnType, Constant
 from isthmus.sources.arrow import is_date, is_number, is_text, pc, plain
-from isthmus.sources.table_dates import date_forms
+from isthmus.sources.table_dates import date_forms, date_like, nearly_date_form, seconds_of
 from isthmus.sources.table_values import (
     Values,
     are_numbers,
@@ -209,6 +209,9 @@ def _text_column(name: str, values: Any, dtype: str, who: str, written: bool) ->
         raise _LeftOut("it is an identifier: it is named like one, and all its values differ")
     if n_words > FEW and numbers.mean() >= 0.5:
         raise _numbers_and_text(name, values, numbers, who)
+    nearly = nearly_date_form(single) if n_words > FEW else None
+    if nearly is not None:
+        raise _dates_and_text(name, values, nearly, who)
     if n_words <= FEW or (n_words <= MANY and 2 * n_words <= n):
         return Column(name, "category", dtype, tuple(sorted(single.to_pylist()))), []
     if differ and not pc.any(pc.match_substring(single, " ")).as_py():
@@ -317,6 +320,15 @@ def _constant(array: Any, column: Column, place: int, who: str) -> Constant | No
 def _shown(array: Any) -> str:
     text = str(array[0].as_py())
     return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+def _dates_and_text(name: str, values: Any, form: str, who: str) -> DataError:
+    odd = np.isnan(seconds_of(values, form)) & pc.is_valid(values).to_numpy(zero_copy_only=False)
+    row = int(np.flatnonzero(odd)[0])
+    return DataError(
+        f"{who}: column {name!r}: expected dates like {date_like(form)}, got {values[row].as_py()!r} in row {row} "
+        f"({int(odd.sum()):,} such in all); mend or empty the cells, or set {setting_for(name, 'ignore')}."
+    )
 
 
 def _numbers_and_text(name: str, values: Any, numbers: Any, who: str) -> DataError:
