@@ -324,9 +324,9 @@ def page(paths: Sequence[Path]) -> str:
     parts = [
         "# The lab: every sentence as an experiment\n\n"
         "Each experiment stands beside the sentence or the published figure that it is about. All errors are of "
-        "held-out data unless a line says otherwise. `make lab` runs them all, one on each core (five hours on two cores; digits and "
-        "sounds are not part of the package: `make lab MNIST=FOLDER AUDIO=FOLDER`), `make lab-quick` a short form "
-        "of each in minutes. An interrupted run goes on where it stopped. This page is written by the run.\n"
+        "held-out data unless a line says otherwise. `make lab` runs them all, one on each core (five hours on two; "
+        "digits and sounds are not part of the package: `make lab MNIST=FOLDER AUDIO=FOLDER`), `make lab-quick` a "
+        "short form of each in minutes. An interrupted run goes on where it stopped. This page is written by the run.\n"
     ]
     for path in paths:
         if not path.exists():

@@ -21,7 +21,7 @@ from isthmus.shapes import shape_text
 from isthmus.sources import Source
 from isthmus.sources.audio import AudioSource
 from isthmus.sources.table_out import table_of
-from isthmus.workflows.outputs import check_file, check_folder
+from isthmus.workflows.outputs import check_file, check_folder, notes_on_others
 from isthmus.workflows.sound_files import (
     SOUND_FILES,
     encoded,
@@ -134,6 +134,8 @@ def write_rows(
         )
         if folder:
             whole = {f"{TOGETHER}.wav": encoded(in_a_row, rate)} if together else {}
+            if notes is not None and not together and (path / f"{TOGETHER}.wav").is_file():
+                notes.extend(notes_on_others([path / f"{TOGETHER}.wav"]))
             _write_folder(path, files_of(sounds, schema.audio), ".wav", whole)
         else:
             write_atomically(encoded(in_a_row, rate, path.suffix.lower()), path)
