@@ -240,13 +240,8 @@ def _number_column(name: str, array: Any, dtype: str, who: str) -> tuple[Column,
 
 def _given_column(name: str, values: Any, dtype: str, given: ColumnType, who: str, written: bool) -> Column:
     """A column as the user says it is, or why it cannot be."""
-    numeric = "double" if is_text(values.type) else dtype
     if given in ("continuous", "count"):
-        found = values_of(values, Column(name, given, numeric), who).values
-        if is_text(values.type) and are_whole(values.drop_null()):
-            return Column(name, given, "int64")
-        decimals = _decimals(found, numeric) if given == "continuous" else None
-        return Column(name, given, numeric, decimals=decimals)
+        return _given_number(name, values, dtype, given, who)
     if given == "date":
         if is_date(values.type):
             return Column(name, "date", dtype)
@@ -274,6 +269,16 @@ def _given_column(name: str, values: Any, dtype: str, given: ColumnType, who: st
         return Column(name, "boolean", dtype, (False, True))
     truths = truth_words([str(word) for word in words]) if is_text(values.type) else None
     return Column(name, "boolean", dtype, truths or words)
+
+
+def _given_number(
+    name: str, values: Any, dtype: str, given: Literal["continuous", "count"], who: str
+) -> Column:
+    numeric = "double" if is_text(values.type) else dtype
+    found = values_of(values, Column(name, given, numeric), who).values
+    if is_text(values.type) and are_whole(values.drop_null()):
+        return Column(name, given, "int64")
+    return Column(name, given, numeric, decimals=_decimals(found, numeric) if given == "continuous" else None)
 
 
 def _decimals(values: Values, dtype: str) -> int | None:
