@@ -11,8 +11,14 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 
-from isthmus import AnomalyDetector, Autoencoder, VariationalAutoencoder
-from isthmus.errors import ParameterError
+from isthmus import (
+    AnomalyDetector,
+    Autoencoder,
+    AutoencoderClusterer,
+    AutoencoderImputer,
+    VariationalAutoencoder,
+)
+from isthmus.errors import DataError, ParameterError
 
 torch.set_num_threads(1)
 MATRIX = sparse.random(120, 20, density=0.2, format="csr", random_state=0)
@@ -26,6 +32,21 @@ def test_sparse_is_dense(kind: Any) -> None:
     wanted = getattr(dense, verb)(MATRIX.toarray())
     for given in (MATRIX, MATRIX.tocoo(), sparse.csc_matrix(MATRIX), MATRIX.toarray()):
         assert np.array_equal(getattr(thin, verb)(given), wanted)
+
+
+def test_groups_of_sparse_rows_are_those_of_dense_rows() -> None:
+    thin, dense = (
+        AutoencoderClusterer(2, Autoencoder(**QUICK), random_state=0).fit(rows)
+        for rows in (MATRIX, MATRIX.toarray())
+    )
+    assert np.array_equal(thin.labels_, dense.labels_)
+    for given in (sparse.csr_array(MATRIX), MATRIX.tocsc()):
+        assert np.array_equal(thin.predict_proba(given), dense.predict_proba(MATRIX.toarray()))
+
+
+def test_a_sparse_matrix_has_no_gaps_to_fill() -> None:
+    with pytest.raises(DataError, match="a sparse matrix has a value in every cell"):
+        AutoencoderImputer().fit(MATRIX)
 
 
 def test_words_of_a_pipeline() -> None:

@@ -305,7 +305,7 @@ def test_a_unit_sees_exactly_its_receptive_field(size, kernel, way, n_stages, re
     network, _ = built(size, 1, (2, 2, 2)[:n_stages], kernel, way, residual)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter.abs_().add_(0.01)  # nothing cancels
+            parameter.abs_().add_(0.01).mul_(0.1)  # nothing cancels, and no unit saturates
     maps: list[Tensor] = []
     network.encoder.to_code.register_forward_hook(lambda _, given, __: maps.append(given[0]))
     seen = torch.zeros(size, dtype=torch.bool)

@@ -463,9 +463,9 @@ class Autoencoder(
         return self
 
     def __sklearn_tags__(self) -> Tags:
-        """What scikit-learn asks: NaN is allowed where it is a gap, and sparse matrices are."""
+        """What scikit-learn asks: NaN is allowed where it is a gap, and sparse matrices are vectors."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.sample_shape is None and self.row_kind in ("auto", "vectors")
         tags.input_tags.allow_nan = self.missing == "mask"
         return tags
 

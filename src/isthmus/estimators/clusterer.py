@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Tags
+from sklearn.utils import Tags, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from isthmus.errors import OutputError, ParameterError
@@ -160,9 +160,11 @@ class AutoencoderClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, Transf
         return estimator
 
     def __sklearn_tags__(self) -> Tags:
-        """What scikit-learn asks: NaN is allowed where the autoencoder takes it for a gap."""
+        """What scikit-learn asks: what the autoencoder takes."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = getattr(self._given(), "missing", "auto") == "mask"
+        given = self._given()
+        taken = get_tags(given if isinstance(given, Autoencoder) else Autoencoder()).input_tags
+        tags.input_tags.allow_nan, tags.input_tags.sparse = taken.allow_nan, taken.sparse
         return tags
 
     @property

@@ -12,6 +12,7 @@ from typing import Any, Self, cast
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags
@@ -20,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from isthmus.config.parts.likelihoods import Mixed
 from isthmus.config.parts.networks import Dense
 from isthmus.config.recipes import imputing
-from isthmus.errors import DataWarning, OutputError, ParameterError
+from isthmus.errors import DataError, DataWarning, OutputError, ParameterError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.parameters import seed_from
 from isthmus.model.build import Factory
@@ -286,6 +287,11 @@ def _is_gap(marker: Any) -> bool:
 
 def _marked(X: Any, missing_values: Any) -> Any:
     """Rows in which what stands for a gap is one."""
+    if sparse.issparse(X):
+        raise DataError(
+            f"AutoencoderImputer: a sparse matrix has a value in every cell, so none to fill, got {type(X).__name__}. "
+            "Give an array or a frame in which gaps are NaN; a sparse matrix made dense has them where it stores NaN."
+        )
     if _is_gap(missing_values):
         return X
     if not is_frame(X):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from numpy.typing import ArrayLike
+from sklearn.utils import Tags
 
 from isthmus.artifact import FittedModel
 from isthmus.config import Config, Model
@@ -283,6 +284,12 @@ class ConvolutionalAutoencoder(Recipe):
         self.channels = channels
         self.kernel_size = kernel_size
         self.stride = stride
+
+    def __sklearn_tags__(self) -> Tags:
+        """What scikit-learn asks: a sparse matrix has no axes to convolve over."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = False
+        return tags
 
     def _parts(self) -> dict[str, Any]:
         sizes: dict[str, Any] = {
