@@ -11,7 +11,7 @@ import soundfile
 from isthmus.errors import OutputError
 from isthmus.schema import Audio, Schema
 from isthmus.sources.audio import open_audio
-from isthmus.workflows.data_files import check_rows_output, recording_length, write_rows
+from isthmus.workflows.data_files import check_rows_output, write_rows
 from isthmus.workflows.sound_files import encoded, joined, one_after_another, sounds_to_write
 
 RATE = 1000
@@ -59,11 +59,30 @@ def test_windows_of_a_recording_are_put_back(hop, tmp_path):
     )
     back = joined(source.read(slice(0, len(source))), audio, 1330)
     np.testing.assert_allclose(back[:, 0], sound, atol=1e-6)
-    assert recording_length(source) == 1330
+    assert source.recordings() == [("a.wav", slice(0, len(source)), 1330)]
     write_rows(
-        tmp_path / "b.wav", source.read(slice(0, len(source))), source.schema, folder=False, recording=1330
+        tmp_path / "b.wav", source.read(slice(0, len(source))), source.schema, folder=False, source=source
     )
     np.testing.assert_allclose(soundfile.read(tmp_path / "b.wav")[0], sound, atol=2.0**-14)
+
+
+@pytest.mark.parametrize("hop", [0.2, 0.1])
+def test_recordings_of_a_folder_come_back_by_their_names(hop, tmp_path):
+    sounds = {"a.wav": noise(1, 1330, 1)[0, :, 0], "low/b.flac": noise(1, 300, 1)[0, :, 0] / 2}
+    (tmp_path / "in/low").mkdir(parents=True)
+    for name, sound in sounds.items():
+        soundfile.write(tmp_path / "in" / name, sound, RATE, subtype="PCM_16")
+    source = open_audio(tmp_path / "in", representation="waveform", window_seconds=0.2, hop_seconds=hop)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "000003.wav").write_bytes(b"of an earlier writing")
+    rows = source.read(slice(0, len(source)))
+    assert write_rows(folder, rows, source.schema, folder=True, source=source) == len(source)
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.wav")}
+    assert found == {"a.wav", "low/b.wav"}
+    for name, sound in sounds.items():
+        back = soundfile.read((folder / name).with_suffix(".wav"))[0]
+        np.testing.assert_allclose(back, sound, atol=2.0**-13)
 
 
 def test_sounds_in_a_row_fade_and_pause():
