@@ -12,7 +12,13 @@ from isthmus.errors import OutputError
 from isthmus.schema import Audio, Schema
 from isthmus.sources.audio import open_audio
 from isthmus.workflows.data_files import check_rows_output, write_rows
-from isthmus.workflows.sound_files import encoded, joined, one_after_another, sounds_to_write
+from isthmus.workflows.sound_files import (
+    encoded,
+    joined,
+    one_after_another,
+    recordings_to_write,
+    sounds_to_write,
+)
 
 RATE = 1000
 PLAIN = Audio(RATE, 400, 400, 1, "waveform")
@@ -83,6 +89,21 @@ def test_recordings_of_a_folder_come_back_by_their_names(hop, tmp_path):
     for name, sound in sounds.items():
         back = soundfile.read((folder / name).with_suffix(".wav"))[0]
         np.testing.assert_allclose(back, sound, atol=2.0**-13)
+
+
+def test_a_loud_recording_does_not_soften_the_others():
+    audio = Audio(RATE, 400, 200, 1, "waveform")
+    rows = noise(5, 400, 1)
+    rows[3] *= 4
+    recordings = [("a.wav", slice(0, 3), 700), ("b.wav", slice(3, 5), 600)]
+    whole, said = recordings_to_write(rows, audio, recordings)
+    np.testing.assert_array_equal(whole[0], joined(rows[:3], audio, 700))
+    peak = np.abs(joined(rows[3:], audio, 600)).max()
+    assert peak > 1.0 > np.abs(whole[1]).max() > 0.99
+    assert said == (
+        "1 of 2 sounds go beyond full scale and are made softer, so that none is clipped: "
+        f"b.wav by {20 * np.log10(peak / 0.999):.2f} dB.",
+    )
 
 
 def test_sounds_in_a_row_fade_and_pause():

@@ -26,11 +26,10 @@ from isthmus.sources.table_out import table_of
 from isthmus.workflows.outputs import check_file, check_folder
 from isthmus.workflows.sound_files import (
     SOUND_FILES,
-    Sounds,
     encoded,
     files_of,
-    joined,
     one_after_another,
+    recordings_to_write,
     sounds_to_write,
 )
 from isthmus.workflows.table_files import TABLE_OUTPUTS, TEXT_OUTPUTS, table_of_vectors, write_table
@@ -137,10 +136,9 @@ def write_rows(
         Takes what people should know about what was written, one sentence each.
     """
     if schema.audio is not None and (folder or path.suffix.lower() != ".npy"):
-        sounds, said = sounds_to_write(rows, schema.audio)
+        said = _write_sounds(path, rows, schema.audio, folder=folder, together=together, source=source)
         if notes is not None:
             notes.extend(said)
-        _write_sounds(path, sounds, schema.audio, folder=folder, together=together, source=source)
         return len(rows)
     if folder:
         called = None if source is None or source.row_names is None else source.row_names.tolist()
@@ -164,24 +162,30 @@ def write_rows(
 
 
 def _write_sounds(
-    path: Path, sounds: Sounds, audio: Audio, *, folder: bool, together: bool, source: Source | None
-) -> None:
-    """Sounds as one file or a folder of them; windows of recordings are put together where these are known."""
+    path: Path, rows: NDArray[Any], audio: Audio, *, folder: bool, together: bool, source: Source | None
+) -> tuple[str, ...]:
+    """Sounds as one file or a folder of them, and what was done to them.
+
+    Windows of recordings are put together where these are known, but for several that go into one file.
+    """
     recordings = source.recordings() if isinstance(source, AudioSource) else []
-    if folder and recordings:
-        whole_ones = (joined(sounds[place], audio, length) for _, place, length in recordings)
-        names = _file_names([name for name, _, _ in recordings], ".wav")
-        _write_folder(path, (encoded(sound, audio.rate) for sound in whole_ones), ".wav", names=names)
-        return
-    if len(recordings) == 1:
-        in_a_row = joined(sounds, audio, recordings[0][2])
-    else:
-        in_a_row = one_after_another(sounds, audio.rate)
+    suffix = path.suffix.lower()
+    if len(recordings) == 1 or (folder and recordings):
+        whole, said = recordings_to_write(rows, audio, recordings)
+        if folder:
+            names = _file_names([name for name, _, _ in recordings], ".wav")
+            _write_folder(path, (encoded(sound, audio.rate) for sound in whole), ".wav", names=names)
+        else:
+            write_atomically(encoded(whole[0], audio.rate, suffix), path)
+        return said
+    sounds, said = sounds_to_write(rows, audio)
     if folder:
-        whole = {f"{TOGETHER}.wav": encoded(in_a_row, audio.rate)} if together else {}
-        _write_folder(path, files_of(sounds, audio), ".wav", whole)
+        in_a_row = one_after_another(sounds, audio.rate) if together else None
+        others = {} if in_a_row is None else {f"{TOGETHER}.wav": encoded(in_a_row, audio.rate)}
+        _write_folder(path, files_of(sounds, audio), ".wav", others)
     else:
-        write_atomically(encoded(in_a_row, audio.rate, path.suffix.lower()), path)
+        write_atomically(encoded(one_after_another(sounds, audio.rate), audio.rate, suffix), path)
+    return said
 
 
 def pixels_of(rows: NDArray[Any], schema: Schema) -> NDArray[Any]:
