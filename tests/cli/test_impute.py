@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,23 @@ def test_cells_stay_to_the_letter(folder: Path, isthmus: Callable[..., Any]) -> 
     assert str(typed["age"].type) == "double"
     assert typed["note"].to_pylist() == ["a b", None, "c", "d"]
     assert typed["ward"].to_pylist()[1] == "moon"
+
+
+def test_a_file_is_written_as_its_country_writes(folder: Path, isthmus: Callable[..., Any]) -> None:
+    source, output = folder / "german.csv", folder / "german_filled.csv"
+    source.write_bytes("smoker;ward;age;note\ny;nard;30,50;1,2 µm\nn;ward;;a.b\ny;;41;\n".encode("latin-1"))
+    done = isthmus("impute", folder / "m.safetensors", source, "-o", output)
+    said = " ".join(done.out.split())
+    assert "Kept as they are, for the model does not know them: 'note'." in said
+    assert "Left out" not in said
+    header, first, second, third = output.read_text("utf-8").splitlines()
+    assert (header, first) == ("smoker;ward;age;note", "y;nard;30,50;1,2 µm")
+    assert re.fullmatch(r"n;ward;\d+,\d+;a\.b", second)
+    assert re.fullmatch(r"y;[nsw]ard;41;", third)
+    assert isthmus("impute", folder / "m.safetensors", source, "-o", folder / "german.tsv").status == 0
+    assert (folder / "german.tsv").read_text("utf-8").splitlines()[1] == "y\tnard\t30,50\t1,2 µm"
+    assert isthmus("impute", folder / "m.safetensors", source, "-o", folder / "german.parquet").status == 0
+    assert pq.read_table(folder / "german.parquet")["age"].to_pylist()[::2] == [30.5, 41.0]
 
 
 def test_draws_are_a_function_of_the_seed(folder: Path, isthmus: Callable[..., Any]) -> None:

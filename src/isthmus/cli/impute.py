@@ -32,7 +32,7 @@ def impute(
     from isthmus.artifact import open_model
     from isthmus.cli.words import many
     from isthmus.errors import ParameterError
-    from isthmus.workflows.impute_files import check_outputs, write_filled
+    from isthmus.workflows.impute_files import check_outputs, notes_on_filling, write_filled
     from isthmus.workflows.open_data import open_data
 
     if draws is not None and draws < 1:
@@ -42,7 +42,7 @@ def impute(
     paths = check_outputs(output, draws, schema, force=force)
     rows = open_data(source, fitted.config.data, labels=labels, schema=schema)
     written = write_filled(fitted, rows, paths, n_draws=draws, seed=seed)
-    notes = [*rows.notes, *written.notes]
+    notes = [*notes_on_filling(rows), *written.notes]
     n_gaps, files = sum(written.gaps.values()), [str(path) for path in written.paths]
     if json:
         found = {"output": output, "files": files, "rows": written.n_rows, "filled": n_gaps}

@@ -126,6 +126,14 @@ class AudioSource(Source):
         starts = self._start / self._audio.rate
         return np.array([f"{name}@{start:.3f}s" for name, start in zip(names, starts, strict=True)])
 
+    def recordings(self) -> list[tuple[str, slice, int]]:
+        """Of each file its name, which windows are of it, and its samples at the common rate."""
+        ends = np.searchsorted(self._file_of, np.arange(len(self._files)), side="right").tolist()
+        return [
+            (file.name, slice(start, end), length)
+            for file, start, end, length in zip(self._files, [0, *ends[:-1]], ends, self.lengths, strict=True)
+        ]
+
     def _numbers(self, rows: slice | Indices) -> Indices:
         try:
             return np.arange(len(self))[rows]
