@@ -155,3 +155,20 @@ def test_a_model_that_knows_no_gaps_fills_none(folder: Path, isthmus: Callable[.
     assert done.status == 2
     assert "expected a model that knows gaps" in done.err
     assert not (folder / "x.npy").exists()
+
+
+def test_files_of_more_draws_are_said_to_stay(folder: Path, isthmus: Callable[..., Any]) -> None:
+    """They would be pooled with the new ones by who reads all that are numbered."""
+    output, said = folder / "pool.csv", "were there before and stay"
+    args = ("impute", folder / "v.safetensors", folder / "people.csv", "-o", output, "--force")
+    assert said not in isthmus(*args, "--draws", 5).out
+    before = (folder / "pool_3.csv").read_bytes()
+    assert said in isthmus(*args, "--draws", 2, "--seed", 9).out
+    stay = ", ".join(str(folder / f"pool_{at}.csv") for at in (3, 4, 5))
+    (note,) = isthmus(*args, "--draws", 2, "--json").json["notes"]
+    assert note.startswith(f"{stay} {said}")
+    assert (folder / "pool_3.csv").read_bytes() == before
+    found = isthmus(*args, "--draws", 10, "--json").json
+    (note,) = found["notes"]
+    assert note.startswith(f"{folder / 'pool_1.csv'} to {folder / 'pool_5.csv'} (5 files) {said}")
+    assert isthmus(*args, "--json").json["notes"] == []  # one filling has a name of its own

@@ -54,7 +54,8 @@ def compare(
         KEY=VALUE for any key of the config, for all kinds.
     """
     from isthmus.cli.settings import read_config
-    from isthmus.workflows.outputs import check_folder
+    from isthmus.config.recipes import RECIPES
+    from isthmus.workflows.outputs import check_folder, notes_on_others
 
     chosen = None if kinds is None else [name.strip() for name in kinds.split(",") if name.strip()]
 
@@ -98,18 +99,24 @@ def compare(
     table = [one.to_dict() for one in found.results]
     write_comparison(table, output / "comparison.csv")
     draw_comparison(found.results, found.code_size, output / "comparison.png")
+    models = {name: output / f"{name}.safetensors" for name in RECIPES if name not in described}
+    others = notes_on_others([path for path in models.values() if path.is_file()])
     if json:
         about = {
             "rows": {"training": found.n_training, "test": found.n_test},
             "code": {"size": found.code_size},
         }
-        told = {"recommended": found.recommended, "words": found.words, "notes": list(rows.notes)}
+        told = {"recommended": found.recommended, "words": found.words, "notes": [*rows.notes, *others]}
         print_json({"output": str(output), **about, "results": table, **told})
         return
     _print_table(table)
     print()
     print_lines(
-        [("take", found.words), ("written", f"{output}: comparison.csv, comparison.png, a model a kind")]
+        [
+            ("take", found.words),
+            ("written", f"{output}: comparison.csv, comparison.png, a model a kind"),
+            *note_lines(others),
+        ]
     )
 
 

@@ -42,7 +42,7 @@ def impute(
     paths = check_outputs(output, draws, schema, force=force)
     rows = open_data(source, fitted.config.data, labels=labels, schema=schema)
     written = write_filled(fitted, rows, paths, n_draws=draws, seed=seed)
-    notes = notes_on_filling(rows)
+    notes = [*notes_on_filling(rows), *written.notes]
     n_gaps, files = sum(written.gaps.values()), [str(path) for path in written.paths]
     if json:
         found = {"output": output, "files": files, "rows": written.n_rows, "filled": n_gaps}

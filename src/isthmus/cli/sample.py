@@ -68,7 +68,7 @@ def sample(
     from isthmus.inference import Inference
     from isthmus.workflows.data_files import check_rows_output, means_folder, write_rows
     from isthmus.workflows.open_data import notes_of, open_data
-    from isthmus.workflows.outputs import check_file
+    from isthmus.workflows.outputs import check_file, notes_on_others
 
     fitted = open_model(model)
     schema, path, folder = fitted.scaling.schema, Path(output), means_folder(output)
@@ -115,6 +115,8 @@ def sample(
     n_written = write_rows(path, rows, schema, folder=folder, notes=notes)
     if quality is not None:
         _write(quality, beside)
+    elif beside.is_file():
+        notes += notes_on_others([beside])
     if json:
         print_json(
             {

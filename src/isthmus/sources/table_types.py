@@ -30,6 +30,7 @@ from isthmus.errors import DataError, ParameterError
 from isthmus.schema import Column, ColumnType, Constant
 from isthmus.sources.arrow import is_date, is_number, is_text, pc, plain
 from isthmus.sources.table_dates import date_forms, date_like, nearly_date_form, seconds_of
+from isthmus.sources.table_decimals import decimals_of
 from isthmus.sources.table_values import (
     Values,
     are_numbers,
@@ -237,17 +238,13 @@ def _number_column(name: str, array: Any, dtype: str, who: str) -> tuple[Column,
         return Column(name, "count", dtype), []
     beyond = whole and np.abs(there).max() > 2**53 and "int" in dtype
     note = f"Column {name!r}: integers beyond 2**53 are rounded, for a row holds them as float64."
-    return Column(name, "continuous", dtype), [note] if beyond else []
+    return Column(name, "continuous", dtype, decimals=_decimals(there, dtype)), [note] if beyond else []
 
 
 def _given_column(name: str, values: Any, dtype: str, given: ColumnType, who: str, written: bool) -> Column:
     """A column as the user says it is, or why it cannot be."""
-    numeric = "double" if is_text(values.type) else dtype
     if given in ("continuous", "count"):
-        column = Column(name, given, numeric)
-        values_of(values, column, who)
-        whole = is_text(values.type) and are_whole(values.drop_null())
-        return Column(name, given, "int64") if whole else column
+        return _given_number(name, values, dtype, given, who)
     if given == "date":
         if is_date(values.type):
             return Column(name, "date", dtype)
@@ -275,6 +272,21 @@ def _given_column(name: str, values: Any, dtype: str, given: ColumnType, who: st
         return Column(name, "boolean", dtype, (False, True))
     truths = truth_words([str(word) for word in words]) if is_text(values.type) else None
     return Column(name, "boolean", dtype, truths or words)
+
+
+def _given_number(
+    name: str, values: Any, dtype: str, given: Literal["continuous", "count"], who: str
+) -> Column:
+    numeric = "double" if is_text(values.type) else dtype
+    found = values_of(values, Column(name, given, numeric), who).values
+    if is_text(values.type) and are_whole(values.drop_null()):
+        return Column(name, given, "int64")
+    return Column(name, given, numeric, decimals=_decimals(found, numeric) if given == "continuous" else None)
+
+
+def _decimals(values: Values, dtype: str) -> int | None:
+    """Of a continuous column; integers have none to tell."""
+    return None if dtype.startswith(("int", "uint")) else decimals_of(values, dtype)
 
 
 def _words(values: Any) -> tuple[Any, ...]:
