@@ -37,6 +37,8 @@ class Column:
     decimals
         Of continuous columns that are no integers, the decimals that tell all their values, where at most 6 do;
         else None.
+    unit
+        Of dates that came as no text, what all of them are whole numbers of: ``"day"``, ``"second"``, or None.
 
     Examples
     --------
@@ -50,6 +52,7 @@ class Column:
     categories: tuple[str | int | float | bool, ...] | None = None
     form: str | None = None
     decimals: int | None = None
+    unit: Literal["day", "second"] | None = None
 
 
 MOST_DECIMALS = 6
@@ -234,6 +237,7 @@ def _column(values: dict[str, Any]) -> Column:
         None if categories is None else tuple(categories),
         values["form"],
         values.get("decimals"),
+        values.get("unit"),
     )
 
 
@@ -242,8 +246,10 @@ def _is_table(table: Any, n_columns: int) -> bool:
 
 
 def _is_column(values: Any) -> bool:
-    # Models from before decimals were kept have none.
-    if not isinstance(values, dict) or {*values, "decimals"} != {field.name for field in fields(Column)}:
+    # Models from before decimals and units were kept have none.
+    if not isinstance(values, dict) or {*values, "decimals", "unit"} != {
+        field.name for field in fields(Column)
+    }:
         return False
     categories, form, decimals = values["categories"], values["form"], values.get("decimals")
     if not isinstance(values["name"], str) or not isinstance(values["dtype"], str):
@@ -253,6 +259,8 @@ def _is_column(values: Any) -> bool:
     if decimals is not None and not (
         type(decimals) is int and 0 <= decimals <= MOST_DECIMALS and values["type"] == "continuous"
     ):
+        return False
+    if values.get("unit") not in ((None, "day", "second") if values["type"] == "date" else (None,)):
         return False
     if values["type"] not in ("category", "boolean"):
         return values["type"] in get_args(ColumnType) and categories is None
