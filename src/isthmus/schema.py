@@ -251,21 +251,24 @@ def _is_column(values: Any) -> bool:
         field.name for field in fields(Column)
     }:
         return False
-    categories, form, decimals = values["categories"], values["form"], values.get("decimals")
-    if not isinstance(values["name"], str) or not isinstance(values["dtype"], str):
-        return False
-    if form is not None and not (isinstance(form, str) and values["type"] == "date"):
-        return False
-    if decimals is not None and not (
-        type(decimals) is int and 0 <= decimals <= MOST_DECIMALS and values["type"] == "continuous"
-    ):
-        return False
-    if values.get("unit") not in ((None, "day", "second") if values["type"] == "date" else (None,)):
+    categories = values["categories"]
+    if not isinstance(values["name"], str) or not isinstance(values["dtype"], str) or not _is_written(values):
         return False
     if values["type"] not in ("category", "boolean"):
         return values["type"] in get_args(ColumnType) and categories is None
     return isinstance(categories, (list, tuple)) and all(
         isinstance(one, (str, int, float)) for one in categories
+    )
+
+
+def _is_written(values: dict[str, Any]) -> bool:
+    """Whether form and unit are those of dates, and decimals those of numbers."""
+    form, decimals, unit, type_ = values["form"], values.get("decimals"), values.get("unit"), values["type"]
+    counted = type(decimals) is int and 0 <= decimals <= MOST_DECIMALS and type_ == "continuous"
+    return (
+        (form is None or (isinstance(form, str) and type_ == "date"))
+        and (decimals is None or counted)
+        and (unit is None or (unit in ("day", "second") and type_ == "date"))
     )
 
 
