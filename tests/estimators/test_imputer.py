@@ -381,7 +381,9 @@ def test_an_autoencoder_keeps_what_it_was_given() -> None:
 def test_one_set_of_constants_fills(tmp_path: Path) -> None:
     """``AutoencoderImputer()`` and ``isthmus fit --kind imputing`` are one model."""
     frame = people(60)
-    config = Config.from_dict({"model": {"kind": "imputing"}, "training": {"seed": 3}}).with_training(epochs=3)
+    config = Config.from_dict({"model": {"kind": "imputing"}, "training": {"seed": 3}}).with_training(
+        epochs=3
+    )
     model, _ = fit(TableSource(frame), config)
     imputer = AutoencoderImputer(Autoencoder(max_epochs=3), random_state=3).fit(frame)
     found = imputer.autoencoder_.config_

@@ -386,11 +386,17 @@ def test_types_of_columns_are_as_they_are_said_to_be(tmp_path: Path) -> None:
 
 def test_types_that_cannot_be() -> None:
     frame, rows = people()[["age", "visits"]], np.eye(9, 3)
-    with pytest.raises(ParameterError, match=r"expected names of columns of Autoencoder, got 'visit'; did you"):
+    with pytest.raises(
+        ParameterError, match=r"expected names of columns of Autoencoder, got 'visit'; did you"
+    ):
         Autoencoder(types={"visit": "count"}, **SMALL).fit(frame)
-    with pytest.raises(ParameterError, match=r"^Autoencoder: types: column 'age' must be one of .* got 'number'"):
+    with pytest.raises(
+        ParameterError, match=r"^Autoencoder: types: column 'age' must be one of .* got 'number'"
+    ):
         Autoencoder(types={"age": "number"}, **SMALL).fit(frame)
-    with pytest.raises(ParameterError, match=r"^Autoencoder: types: expected .* try types=\{'NAME': 'category'\}"):
+    with pytest.raises(
+        ParameterError, match=r"^Autoencoder: types: expected .* try types=\{'NAME': 'category'\}"
+    ):
         Autoencoder(types="category", **SMALL).fit(frame)
     for X in (rows, sparse.csr_matrix(rows)):
         with pytest.raises(ParameterError, match="types says what the columns of a frame are, got"):

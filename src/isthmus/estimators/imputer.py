@@ -208,9 +208,7 @@ class AutoencoderImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if given is not None and hasattr(given, "_model"):
             _check_knows_gaps(given)
             return given
-        autoencoder: Autoencoder = (
-            Autoencoder() if given is None else cast(Autoencoder, clone(given))
-        )
+        autoencoder: Autoencoder = Autoencoder() if given is None else cast(Autoencoder, clone(given))
         if autoencoder.missing == "refuse":
             raise ParameterError(
                 "AutoencoderImputer: expected an autoencoder that knows gaps, got one of missing='refuse'. "

@@ -34,8 +34,8 @@ class Reading:
     """Rows in and out of an estimator: arrays as they are, frames as frames again.
 
     A sparse matrix is vectors. A frame is a table, whose columns are of several types, where a column holds
-    something other than numbers, or a gap, or where ``missing="mask"`` or ``types`` are given; otherwise its rows are vectors with
-    names. Columns are put in order by their names.
+    something other than numbers, or a gap, or where ``missing="mask"`` or ``types`` are given; otherwise its
+    rows are vectors with names. Columns are put in order by their names.
     """
 
     missing: str
@@ -84,7 +84,11 @@ class Reading:
     def _check_no_types(self, X: Any, row_kind: RowKind) -> None:
         """Refuse types of columns where rows have none."""
         if self.types:
-            got = f"row_kind={row_kind!r}, sample_shape={self.sample_shape}" if is_frame(X) else type(X).__name__
+            got = (
+                f"row_kind={row_kind!r}, sample_shape={self.sample_shape}"
+                if is_frame(X)
+                else type(X).__name__
+            )
             raise ParameterError(
                 f"Autoencoder: types says what the columns of a frame are, got {got}. Give a frame of pandas, polars "
                 "or pyarrow as it is, or leave types out."
