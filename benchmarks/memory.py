@@ -1,16 +1,24 @@
 """Memory and rows per second of a file that is read by block, beside the same rows held in memory.
 
-Makes an ``.npy`` file of float32 or uint8 rows in a temporary folder, fits a model and encodes the file in a
-process of its own each way, in turn, and prints anonymous memory above that after the imports (Linux) and
-rows per second of training as ratios. The rows are those of a random plane with noise.
+Makes an ``.npy`` file of float32 or uint8 rows in a temporary folder, or with ``--parquet`` a table of ten
+columns (six numbers on a random plane, two of them with gaps; a skewed one, a count, a boolean, a category with
+gaps), fits a model and encodes the file in a process of its own each way, in turn, and prints anonymous memory
+above that after the imports (Linux), rows per second of training and of encoding, and their ratios. The rows of
+an array are those of a random plane with noise.
 
     python benchmarks/memory.py --size 2GB --memory 500MB --rounds 3
+    python benchmarks/memory.py --parquet 5000000 --memory 250MB --rounds 3
+
+``--limit 4GB`` has the kernel refuse the process that reads by block more private memory than that
+(``RLIMIT_DATA``: what is mapped for writing, used or not; a file that is mapped for reading does not count).
+Rows are held by the other process, which has no limit.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -18,10 +26,14 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 BLOCK = 1 << 16
+ROWS_A_GROUP = 100_000
+CITIES = np.array(["Ulm", "Aalen", "Celle", "Hof", "Trier"])
+GAPS = 0.05
 
 
 def make(path: Path, n_bytes: int, width: int, dtype: str) -> int:
@@ -36,6 +48,31 @@ def make(path: Path, n_bytes: int, width: int, dtype: str) -> int:
         x += 0.3 * chance.standard_normal((n, width), np.float32)
         rows[start : start + n] = np.clip(128 + 20 * x, 0, 255) if dtype == "uint8" else x
     rows.flush()
+    return n_rows
+
+
+def make_table(path: Path, n_rows: int) -> int:
+    """Write a table, one row group after the other; how many rows it has."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    chance = np.random.default_rng(0)
+    plane = chance.normal(size=(4, 10))
+    writer: Any = None
+    for start in range(0, n_rows, ROWS_A_GROUP):
+        n = min(ROWS_A_GROUP, n_rows - start)
+        x = chance.normal(size=(n, 4)) @ plane + 0.3 * chance.normal(size=(n, 10))
+        columns = {f"x{place}": pa.array(x[:, place].astype(np.float32)) for place in range(4)}
+        columns |= {f"y{k}": pa.array(x[:, 4 + k], mask=chance.random(n) < GAPS) for k in range(2)}
+        columns["price"] = pa.array(np.exp(x[:, 6] / 2))
+        columns["visits"] = pa.array(chance.poisson(np.exp(np.clip(x[:, 7], -2, 3))).astype(np.int32))
+        columns["member"] = pa.array(x[:, 8] > 0)
+        city = CITIES[np.clip(np.rint(x[:, 9] + 2), 0, len(CITIES) - 1).astype(np.int64)]
+        columns["city"] = pa.array(city, mask=chance.random(n) < GAPS)
+        table = pa.table(columns)
+        writer = writer or parquet.ParquetWriter(path, table.schema)
+        writer.write_table(table, row_group_size=n)
+    writer.close()
     return n_rows
 
 
@@ -64,8 +101,10 @@ class Peak:
             self.bytes = max(self.bytes, anonymous_bytes())
 
 
-def measure(path: Path, memory: str, epochs: int, hidden: int) -> dict[str, float]:
-    """Fit and encode in this process."""
+def measure(path: Path, memory: str, epochs: int, hidden: int, limit: int) -> dict[str, float]:
+    """Fit and encode in this process, under a limit of memory that is not 0."""
+    if limit:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     from isthmus.config import Config, Data, Model, Training
     from isthmus.config.parts.networks import Dense
     from isthmus.inference import Inference
@@ -94,22 +133,27 @@ def measure(path: Path, memory: str, epochs: int, hidden: int) -> dict[str, floa
 
     import torch
 
+    is_table = path.suffix == ".parquet"
     torch.zeros(1)
     before = anonymous_bytes()
     config = Config(
-        data=Data(memory=memory, scaling="standardise"),
-        model=Model(code_size=8, network=Dense((hidden,)), likelihood="squared_error"),
+        data=Data(memory=memory) if is_table else Data(memory=memory, scaling="standardise"),
+        model=Model(
+            code_size=4 if is_table else 8,
+            network=Dense((hidden,)),
+            likelihood="auto" if is_table else "squared_error",
+        ),
         training=Training(epochs=epochs, batch_size=256, seed=0, threads=1, device="cpu", start="random"),
     )
     clock, start = Clock(), time.perf_counter()
     with Peak() as peak:
-        source = open_source(path)
+        source = open_source(path, memory=memory)
         prepared = prepare(source, config)
         ready = time.perf_counter()
         train(prepared, [clock])
         fitted = time.perf_counter()
         blocks = Inference(prepared.model).codes_in_blocks(source, scale=False)
-        write_code_blocks(path.with_name("codes.npy"), blocks, (len(source), 8))
+        write_code_blocks(path.with_name("codes.npy"), blocks, (len(source), prepared.model.module.code.size))
         done = time.perf_counter()
     return {
         "streamed": float(prepared.training.room is not None),
@@ -131,20 +175,28 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=64, help="values of a row")
     parser.add_argument("--dtype", choices=["float32", "uint8"], default="float32")
     parser.add_argument("--hidden", type=int, default=128, help="units of the hidden layer")
+    parser.add_argument("--parquet", type=int, metavar="ROWS", help="a table of so many rows instead")
+    parser.add_argument("--limit", default="0", help="of the memory of the process that reads by block")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--alone", action="store_true", help="without the rows in memory, which may not fit")
+    parser.add_argument("--folder", help="where the file is made; else where temporary files are")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.one:
-        print(json.dumps(measure(Path(asked.one), asked.memory, asked.epochs, asked.hidden)))
-        return
     from isthmus.memory import bytes_text, parse_bytes
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.npy"
-        n_rows = make(path, parse_bytes(asked.size), asked.width, asked.dtype)
-        print(f"{n_rows:,} rows of {asked.width} {asked.dtype}, {bytes_text(path.stat().st_size)}")
+    limit = 0 if asked.limit == "0" else parse_bytes(asked.limit, "--limit")
+    if asked.one:
+        print(json.dumps(measure(Path(asked.one), asked.memory, asked.epochs, asked.hidden, limit)))
+        return
+    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
+        path = Path(folder) / ("rows.parquet" if asked.parquet else "rows.npy")
+        if asked.parquet:
+            n_rows, what = make_table(path, asked.parquet), "10 columns"
+        else:
+            n_rows = make(path, parse_bytes(asked.size), asked.width, asked.dtype)
+            what = f"{asked.width} {asked.dtype}"
+        print(f"{n_rows:,} rows of {what}, {bytes_text(path.stat().st_size)}", flush=True)
         print(
             f"{'rows':>12} {'peak':>9} {'prepare':>9} {'fit':>9} {'rows/s':>10} {'encoded/s':>10} {'error':>8}"
         )
@@ -154,7 +206,10 @@ def main() -> None:
             for memory in [asked.memory] if asked.alone else [asked.memory, "1TB"]:
                 command = [sys.executable, __file__, "--one", str(path), "--memory", memory]
                 command += ["--epochs", str(asked.epochs), "--hidden", str(asked.hidden)]
-                one = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+                command += ["--limit", "0" if memory == "1TB" else asked.limit]
+                one = json.loads(
+                    subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+                )
                 found.append(one)
                 print(
                     f"{'by block' if one['streamed'] else 'in memory':>12} {bytes_text(int(one['peak'])):>9}"

@@ -53,8 +53,13 @@ def test_thresholds_are_read_off() -> None:
 
 
 def test_a_state_gives_the_same() -> None:
-    for one in (usual(), usual(held_out=None, contamination=0.1)):
+    for one in (
+        usual(),
+        usual(held_out=None, contamination=0.1),
+        usual(products=np.eye(3, dtype=np.float32)),
+    ):
         again = Usual.from_state(*one.to_state(), 3)
+        assert (again.products is None) == (one.products is None)
         assert again.to_state()[0] == one.to_state()[0]
         assert (again.held_out is None) == (one.held_out is None)
 
@@ -72,6 +77,9 @@ def test_a_state_gives_the_same() -> None:
         ({}, {"training": np.arange(1001.0)[::-1]}),
         ({}, {"held_out": np.full(1001, np.nan)}),
         ({}, {"training": np.arange(5.0)}),
+        ({}, {"products": np.eye(4, dtype=np.float32)}),
+        ({}, {"products": np.arange(9, dtype=np.float32).reshape(3, 3)}),
+        ({}, {"products": np.full((3, 3), np.inf, np.float32)}),
     ],
 )
 def test_what_no_isthmus_wrote_is_refused(words: dict[str, Any], arrays: dict[str, Any]) -> None:

@@ -11,9 +11,10 @@ import torch
 
 from isthmus import Autoencoder
 from isthmus.artifact import FittedModel
+from isthmus.artifact.anomaly import Measure
 from isthmus.config import Config, Data, Model
 from isthmus.config.parts.networks import Dense
-from isthmus.exploration.anomaly import FLOOR_SHARE, N_FILLS, AnomalyScore, fit_usual
+from isthmus.exploration.anomaly import FLOOR_SHARE, N_FILLS, RIDGE, AnomalyScore, fit_usual
 from isthmus.exploration.regions import regions_of
 from isthmus.inference import Inference
 from isthmus.preprocessing import Scaling
@@ -33,11 +34,16 @@ def model() -> FittedModel:
     return Autoencoder(2, max_epochs=10, random_state=0, threads=1).fit(ROWS)._model
 
 
-def errors_of(model: FittedModel, x: np.ndarray) -> np.ndarray:
-    """Squared errors of rows in model units, in float64, through the torch module alone."""
+def residuals_of(model: FittedModel, x: np.ndarray) -> np.ndarray:
+    """What the reconstruction of rows in model units leaves, in float64, through the torch module alone."""
     with torch.no_grad():
         rebuilt = model.module.reconstruct(torch.from_numpy(x.astype(np.float32)))
-    return np.square(x.astype(np.float32) - rebuilt.numpy()).astype(np.float64)
+    return (x.astype(np.float32) - rebuilt.numpy()).astype(np.float64)
+
+
+def errors_of(model: FittedModel, x: np.ndarray) -> np.ndarray:
+    """Their squares."""
+    return np.square(residuals_of(model, x))
 
 
 def test_the_anomaly_is_what_its_equation_says(model: FittedModel) -> None:
@@ -77,25 +83,79 @@ def test_a_weight_is_so_many_rows(model: FittedModel) -> None:
     np.testing.assert_allclose(weighted.training, repeated.training, rtol=1e-5)
 
 
-def test_the_causes_are_those_of_a_slow_twin(model: FittedModel) -> None:
+@pytest.mark.parametrize("measure", ["relative_error", "squared_error"])
+def test_the_causes_are_those_of_a_slow_twin(model: FittedModel, measure: Measure) -> None:
     rows = ROWS[:5].copy()
     rows[np.arange(5), [0, 2, 4, 6, 1]] += 5.0
-    usual = fit_usual(Inference(model), ArraySource(ROWS))
-    scale = np.maximum(usual.errors, FLOOR_SHARE * usual.errors.mean()).astype(np.float64)
+    usual = fit_usual(Inference(model), ArraySource(ROWS), measure=measure)
+    scale = np.sqrt(np.maximum(usual.errors, FLOOR_SHARE * usual.errors.mean()).astype(np.float64))
+    every = residuals_of(model, model.scaling.to_model(ROWS)) / scale
+    inner = np.linalg.inv(every.T @ every / 200 + RIDGE * np.eye(7))
+    if measure == "squared_error":
+        scale, inner = np.full(7, np.sqrt(np.mean(scale**2))), np.eye(7)
+
+    def size(rows: np.ndarray) -> float:
+        z = residuals_of(model, rows)[0] / scale
+        return float(z @ inner @ z) / 7
+
     parts, regions = AnomalyScore(Inference(model), usual).causes(ArraySource(rows))
     x = model.scaling.to_model(rows)
     for row in range(5):
-        before = (errors_of(model, x[row : row + 1]) / scale).mean()
+        before = size(x[row : row + 1])
         for column in range(7):
             filled = x[row : row + 1].copy()
             for _ in range(N_FILLS):
                 with torch.no_grad():
                     filled[0, column] = model.module.reconstruct(torch.from_numpy(filled)).numpy()[0, column]
-            after = (errors_of(model, filled) / scale).mean()
-            assert parts[row, column] == pytest.approx(max(before - after, 0.0), rel=1e-3, abs=1e-4)
+            after = size(filled)
+            assert parts[row, column] == pytest.approx(max(before - after, 0.0), rel=1e-3, abs=1e-3)
     assert regions.names == tuple(f"column {number}" for number in range(7))
     contributions = AnomalyScore(Inference(model), usual).contributions(ArraySource(rows))
     np.testing.assert_allclose(contributions, parts, rtol=1e-5)
+
+
+def test_residuals_that_go_together_are_no_cause() -> None:
+    """Six pairs of nearly equal columns and a code of three: what is odd is a pair that disagrees."""
+    chance = np.random.default_rng(0)
+    rows = np.repeat(chance.normal(size=(600, 6)) @ chance.normal(size=(6, 6)), 2, axis=1)
+    rows += 0.1 * chance.normal(size=rows.shape)
+    model = Autoencoder(3, max_epochs=20, random_state=0, threads=1).fit(rows[:500])._model
+    odd, changed = rows[500:].copy(), chance.integers(0, 12, 100)
+    odd[np.arange(100), changed] += rows.std(axis=0)[changed]
+    assert model.usual is not None
+    shares = []
+    for usual in (model.usual, replace(model.usual, products=None)):
+        parts, _ = AnomalyScore(Inference(model), usual).causes(ArraySource(odd))
+        shares.append(np.mean(parts.argmax(axis=1) // 2 == changed // 2))
+    assert shares[0] > 0.95
+    assert shares[1] < shares[0] - 0.1
+
+
+def test_categories_take_no_part_in_what_goes_together(tmp_path: Path) -> None:
+    """Nor does a gap: the residuals of a table with both, by hand."""
+    chance = np.random.default_rng(0)
+    a = chance.normal(size=80)
+    lines = [
+        f"{one:.4f},{'' if number % 7 == 0 else f'{one + 0.1 * number:.4f}'},{'xyz'[number % 3]}"
+        for number, one in enumerate(a)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,kind", *lines]))
+    source = open_data(str(tmp_path / "t.csv"), Data())
+    model, _ = fit(source, Config.from_dict({"training": {"epochs": 2, "seed": 0, "threads": 1}}))
+    usual = fit_usual(Inference(model), source)
+    x = model.scaling.to_model(source.read(slice(None)))
+    z = np.nan_to_num(residuals_of(model, x))
+    assert usual.products is not None
+    np.testing.assert_allclose(usual.products, z.T @ z / 80, rtol=1e-4, atol=1e-6)
+    t = usual.errors.astype(np.float64)
+    C = (z.T @ z / 80 / np.sqrt(np.outer(t, t)))[:2, :2] + RIDGE * np.eye(2)
+    numbers = z[:, :2] / np.sqrt(t[:2])
+    expected = (
+        np.sum(numbers @ np.linalg.inv(C) * numbers, axis=1) + np.square(z[:, 2:]).sum(axis=1) / t[2:].sum()
+    )
+    score = AnomalyScore(Inference(model), usual)
+    found = score._size(torch.from_numpy(x), torch.from_numpy(x - residuals_of(model, x).astype(np.float32)))
+    np.testing.assert_allclose(found.numpy(), expected / 5, rtol=1e-3)
 
 
 def test_a_row_does_not_depend_on_its_neighbours(model: FittedModel) -> None:

@@ -6,12 +6,14 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from isthmus.config import Model, Training
 from isthmus.config.parts.codes import GaussianCode
@@ -54,7 +56,8 @@ class Twin(Rows[torch.Tensor]):
     def in_order(self, chance: Randomness, n_batches: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:  # type: ignore[override]
         order = []
         for number, blocks in enumerate(self.mixing.parts(chance)):
-            rows = [row for b in blocks for row in range(b * self.mixing.block, (b + 1) * self.mixing.block)]
+            ends = self.mixing.ends or range(self.mixing.block, 10**3, self.mixing.block)
+            rows = [row for b in blocks for row in range(ends[b - 1] if b else 0, ends[b])]
             rows = [row for row in rows if row < len(self)]
             order += [rows[i] for i in chance.at("rows", number).permutation(len(rows)).tolist()]
         for indices in torch.tensor(order).tensor_split(n_batches):
@@ -77,6 +80,28 @@ def test_each_row_once_in_batches_of_nearly_one_size(
     assert len(found) == n_batches
     for (indices, x), (same, y) in zip(found, expected, strict=True):
         assert torch.equal(indices, same)
+        assert torch.equal(x, y)
+
+
+@given(sizes=st.lists(st.integers(1, 30), min_size=1, max_size=20), budget=st.integers(1, 300))
+@settings(deadline=None, max_examples=40)
+def test_uneven_blocks_are_whole_and_mixed_within_the_budget(sizes: list[int], budget: int) -> None:
+    ends = np.cumsum(sizes)
+    mixing = Mixing.within(int(ends[-1]), 1, 4 * budget, ends)
+    parts = [part.tolist() for part in mixing.parts(Randomness(1))]
+    assert sorted(chain.from_iterable(parts)) == list(range(len(sizes)))
+    assert all(sum(sizes[b] for b in part) <= max(budget, *sizes) for part in parts)
+    rows = np.concatenate([mixing.rows_of(np.array(part)) for part in parts])
+    np.testing.assert_array_equal(np.sort(rows), np.arange(ends[-1]))
+
+
+def test_uneven_blocks_in_batches() -> None:
+    rows = streamed(X, 1, 1)
+    rows.mixing = Mixing.within(101, 16, 4 * 16 * 40, np.array([30, 37, 38, 60, 75, 101]))
+    assert rows.mixing.mixed == 1
+    found = list(rows.in_order(Randomness(3), 7))
+    for (i, x), (j, y) in zip(found, Twin(X, rows.mixing).in_order(Randomness(3), 7), strict=True):
+        assert torch.equal(i, j)
         assert torch.equal(x, y)
 
 
@@ -111,19 +136,19 @@ def test_blocks_are_mixed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row_bytes", "budget", "block_rows", "expected"),
+    ("row_bytes", "budget", "ends", "expected"),
     [
         (256, 2 * 10**9, None, (4096, 476)),  # blocks of a megabyte
         (100, 10**6, None, (156, 16)),  # as many as can be mixed
         (10**6, 10**6, None, (1, 1)),  # a row at a time
-        (100, 10**6, 1000, (1000, 2)),  # a row group is a block
-        (100, 10**6, 10**5, (10**5, 1)),
+        (100, 10**6, np.arange(1000, 10**7 + 1, 1000), (1000, 2)),  # a row group is a block
+        (100, 10**6, np.array([10**5, 10**7 - 10**5, 10**7]), (10**7 - 2 * 10**5, 1)),
     ],
 )
 def test_blocks_follow_the_budget(
-    row_bytes: int, budget: int, block_rows: int | None, expected: tuple[int, int]
+    row_bytes: int, budget: int, ends: NDArray[np.int64] | None, expected: tuple[int, int]
 ) -> None:
-    mixing = Mixing.within(10**7, row_bytes, budget, block_rows)
+    mixing = Mixing.within(10**7, row_bytes, budget, ends)
     assert (mixing.block, mixing.mixed) == expected
 
 

@@ -38,6 +38,9 @@ class Usual:
         Where the threshold came from, in words.
     contamination
         Share of the rows of the fit that lie above the threshold, where that decided it.
+    products
+        Mean product of the residuals of each two values over the training rows, in model units,
+        ``(n_values, n_values)``; None of rows of many values.
     """
 
     measure: Measure
@@ -47,6 +50,7 @@ class Usual:
     threshold: float
     rule: str
     contamination: float | None = None
+    products: NDArray[np.float32] | None = None
 
     def with_threshold(self, threshold: float, rule: str, contamination: float | None = None) -> Usual:
         """The same with another threshold, and where that came from."""
@@ -89,6 +93,8 @@ class Usual:
         arrays: dict[str, NDArray[Any]] = {"errors": self.errors, "training": self.training}
         if self.held_out is not None:
             arrays["held_out"] = self.held_out
+        if self.products is not None:
+            arrays["products"] = self.products
         return words, arrays
 
     @classmethod
@@ -101,8 +107,11 @@ class Usual:
             It is not of the right shape or type.
         """
         errors, training, held_out = arrays["errors"], arrays["training"], arrays.get("held_out")
+        products = arrays.get("products")  # models of an earlier isthmus have none
         if errors.shape != (n_values,) or errors.dtype != np.float32 or not (errors >= 0).all():
             raise ValueError(f"anomaly.errors are no {n_values} errors")
+        if products is not None and not _are_products(products, n_values):
+            raise ValueError(f"anomaly.products are none of {n_values} values")
         for quantiles in (training, held_out):
             if quantiles is not None and not _are_quantiles(quantiles):
                 raise ValueError("anomaly quantiles are none")
@@ -114,7 +123,7 @@ class Usual:
         contamination = words["contamination"]
         if contamination is not None:
             check_contamination(contamination)
-        return cls(measure, errors, training, held_out, float(threshold), rule, contamination)
+        return cls(measure, errors, training, held_out, float(threshold), rule, contamination, products)
 
 
 def check_contamination(contamination: float) -> None:
@@ -165,6 +174,15 @@ def _quantiles(
 
 def _read_off(values: NDArray[np.float64], share: float) -> float:
     return float(values[min(math.ceil(share * N_QUANTILES - 1e-6), N_QUANTILES)])
+
+
+def _are_products(values: NDArray[np.float32], n_values: int) -> bool:
+    return (
+        values.shape == (n_values, n_values)
+        and values.dtype == np.float32
+        and bool(np.isfinite(values).all())
+        and np.array_equal(values, values.T)
+    )
 
 
 def _are_quantiles(values: NDArray[Any]) -> bool:

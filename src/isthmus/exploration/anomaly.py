@@ -15,6 +15,7 @@ from isthmus.errors import ParameterError
 from isthmus.exploration.regions import Regions, regions_of
 from isthmus.inference import Inference
 from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.shapes import Layout
 from isthmus.sources import Source
 from isthmus.sources.subset import Subset
 
@@ -26,6 +27,11 @@ usual error, nor than a thousandth of a model unit, squared: a column that was a
 otherwise outweigh all others for a rounding error."""
 N_FILLS = 4
 """How often what is hidden is filled in from the reconstruction of the row filled in before."""
+MOST_TOGETHER = 256
+"""Values of a row, at most, whose residuals are looked at together for what made it odd."""
+RIDGE = 0.3
+"""Added to the variance of the residuals in every direction, in units of their usual size: of few rows, or of
+columns that say the same, some directions would seem never to be taken. From 0.03 to 1 it decides little."""
 DOUBT = 0.03
 """Added to the variance of a pixel that is black or white and has the reconstruction for its mean."""
 BLOCK = 1024
@@ -76,6 +82,10 @@ class AnomalyScore:
             of_value = torch.full_like(of_value, float(_floored(torch.from_numpy(usual.errors)).mean()))
         self._scale_of_causes = of_value.reshape(scaling.model_shape)
         self._are_pictures = scaling.schema.kind == "pictures"
+        self._together = None
+        if usual.products is not None and usual.measure != "squared_error":
+            size = torch.full_like(of_value, float(of_value.mean())) if self._are_pictures else of_value
+            self._together = _whitening(usual.products, size.numpy(), scaling.layout)
         check_measure(inference, usual.measure)
 
     def score(self, source: Source) -> NDArray[np.float64]:
@@ -95,12 +105,18 @@ class AnomalyScore:
 
         A region is a column, a patch of a picture or a stretch of steps. Each in turn is hidden and filled
         in from the rest: by the row's reconstruction, that of the row so filled, and so on, four times in
-        all. Its part is how far the mean over the row's values of ``e_j / t_j`` falls then, 0 where it does
-        not. Of pictures it is that of ``e_j / (r_j (1 - r_j) + 0.03)``: a grey reconstruction says that the
-        model does not know, and the edges of strokes would outshine every patch. For the measure
-        ``"squared_error"`` t is the mean over all values. So a value that is common in itself but wrong
-        beside the others is found, though its oddity spreads over all errors. Of more than 64 columns, or
-        16 patches or stretches, those of largest error are looked at and the others get 0.
+        all. Its part is how far the size of the row's residual falls then, 0 where it does not. So a value
+        that is common in itself but wrong beside the others is found, though its oddity spreads over all
+        errors. Of more than 64 columns, or 16 patches or stretches, those of largest error are looked at and
+        the others get 0.
+
+        The size of d values, up to 256, is ``z (C + 0.3 I)^-1 z / d``, with
+        ``z_j = (x_j - r(x)_j) / sqrt(t_j)`` (of pictures t is the mean over all values) and C the mean of the
+        products ``z_j z_k`` over the training rows, in which categories have no part: residuals of columns that
+        say nearly the same go together, and one that goes alone is odder than its size. Of more values, of a
+        model that knows no C and for the measure ``"squared_error"`` it is the mean of ``e_j / t_j``, t for
+        that measure the mean over all values; of pictures the mean of ``e_j / (r_j (1 - r_j) + 0.03)``, for a
+        grey reconstruction says that the model does not know, and the edges of strokes would outshine every patch.
 
         Costs four reconstructions a region, and one.
         """
@@ -108,7 +124,7 @@ class AnomalyScore:
         label = torch.from_numpy(regions.of_value)
 
         def one(module: AutoencoderModule, x: Tensor) -> Tensor:
-            return _parts(module, x, self._relative, label, regions)
+            return _parts(module, x, self._relative, self._size, label, regions)
 
         return self.inference.over(source, one, (regions.n_regions,)), regions
 
@@ -160,6 +176,12 @@ class AnomalyScore:
 
         return self.inference.over(source, one, self.inference.model.scaling.model_shape)
 
+    def _size(self, x: Tensor, rebuilt: Tensor) -> Tensor:
+        """How large the residual of a row is, ``(rows,)``, where what made it so is looked for."""
+        if self._together is None:
+            return self._relative(x, rebuilt).flatten(1).mean(dim=1)
+        return (_residuals(x, rebuilt).flatten(1) @ self._together).square().mean(dim=1)
+
     def _relative(self, x: Tensor, rebuilt: Tensor) -> Tensor:
         """Errors against what is usual where a value is looked for, of x's shape."""
         errors = _squares(x, rebuilt)
@@ -196,15 +218,15 @@ def fit_usual(
     """
     check_measure(inference, measure)
     training, weights = _some(training, weights)
-    errors = _mean_errors(inference, training, weights)
+    errors, products = _mean_errors(inference, training, weights)
     empty = np.zeros(0)
-    score = AnomalyScore(inference, Usual(measure, errors, empty, None, 0.0, ""))
+    score = AnomalyScore(inference, Usual(measure, errors, empty, None, 0.0, "", products=products))
     found = quantiles(score.score(training), weights)
     found_held_out = None
     if held_out is not None:
         held_out, held_out_weights = _some(held_out, held_out_weights)
         found_held_out = quantiles(score.score(held_out), held_out_weights)
-    usual = Usual(measure, errors, found, found_held_out, 0.0, "")
+    usual = Usual(measure, errors, found, found_held_out, 0.0, "", products=products)
     rows = "training" if held_out is None else "held-out"
     return usual.with_threshold(
         usual.at_quantile(USUAL_SHARE), f"the {USUAL_SHARE:g}-quantile of {rows} rows"
@@ -236,21 +258,39 @@ def _by_column(errors: Tensor, column: Tensor | None) -> Tensor:
 
 
 def _squares(x: Tensor, rebuilt: Tensor) -> Tensor:
-    """Squared errors; nothing is known of a gap, and it makes no row odd."""
-    return (x - rebuilt).square().masked_fill(x.isnan(), 0.0)
+    return _residuals(x, rebuilt).square()
+
+
+def _residuals(x: Tensor, rebuilt: Tensor) -> Tensor:
+    """What the reconstruction leaves; nothing is known of a gap, and it makes no row odd."""
+    return (x - rebuilt).masked_fill(x.isnan(), 0.0)
+
+
+def _whitening(products: Array, usual: Array, layout: Layout | None) -> Tensor:
+    """What residuals are multiplied with, so that the sum of their squares tells how odd they are together."""
+    scale = np.sqrt(usual.astype(np.float64))
+    correlation = products / np.outer(scale, scale)
+    if layout is not None:
+        alone = np.repeat([block.size > 1 for block in layout], [block.size for block in layout])
+        correlation[alone, :] = correlation[:, alone] = 0.0
+        correlation[alone, alone] = 1.0 - RIDGE  # their errors count as they are
+    variance, axes = np.linalg.eigh(correlation)
+    root = axes / np.sqrt(np.maximum(variance, 0.0) + RIDGE) @ axes.T
+    return torch.from_numpy((root / scale[:, None]).astype(np.float32))
 
 
 def _parts(
     module: AutoencoderModule,
     x: Tensor,
     relative: Callable[[Tensor, Tensor], Tensor],
+    size: Callable[[Tensor, Tensor], Tensor],
     label: Tensor,
     regions: Regions,
 ) -> Tensor:
-    """How far the mean relative error falls when each region is filled in from the rest."""
+    """How far the size of the residual falls when each region is filled in from the rest."""
     rebuilt = module.reconstruct(x)
     errors = relative(x, rebuilt).flatten(1)
-    mean = errors.mean(dim=1)
+    before = size(x, rebuilt)
     by_region = x.new_zeros(len(x), regions.n_regions).index_add_(1, label, errors)
     # The regions looked at, those of largest error first: other ones in each row.
     order = by_region.argsort(dim=1, descending=True, stable=True)[:, : regions.n_looked_at]
@@ -262,25 +302,39 @@ def _parts(
         for _ in range(N_FILLS - 1):
             filled = torch.where(hidden, again, x)
             again = module.reconstruct(filled)
-        fallen = (mean - relative(filled, again).flatten(1).mean(dim=1)).clamp_min(0.0)
+        fallen = (before - size(filled, again)).clamp_min(0.0)
         result.scatter_(1, order[:, number, None], fallen[:, None])
     return result
 
 
-def _mean_errors(inference: Inference, source: Source, weights: NDArray[np.floating] | None) -> Array:
-    """Mean squared error of each value that is there, ``(n_values,)``, a block of rows at a time."""
+def _mean_errors(
+    inference: Inference, source: Source, weights: NDArray[np.floating] | None
+) -> tuple[Array, Array | None]:
+    """Mean squared error of each value that is there, ``(n_values,)``, a block of rows at a time.
+
+    And where they are few the mean product of the residuals of each two, a gap's 0, ``(n_values, n_values)``.
+    """
 
     def one(module: AutoencoderModule, x: Tensor) -> Tensor:
-        return (x - module.reconstruct(x)).square()
+        return x - module.reconstruct(x)
 
-    shape = inference.model.scaling.model_shape
-    total, counted = np.zeros((2, int(np.prod(shape))))
+    scaling = inference.model.scaling
+    total, counted = np.zeros((2, int(np.prod(scaling.model_shape))))
+    products, n_rows = np.zeros((total.size, total.size)) if total.size <= MOST_TOGETHER else None, 0.0
     for rows in _blocks(len(source)):
-        errors = inference.over(_rows(source, rows), one, shape).reshape(-1, total.size).astype(np.float64)
-        counts = np.ones(len(errors)) if weights is None else weights[rows].astype(np.float64)
-        total += counts @ np.nan_to_num(errors)
-        counted += counts @ ~np.isnan(errors)
-    return (total / np.maximum(counted, np.finfo(np.float64).tiny)).astype(np.float32)
+        residuals = inference.over(_rows(source, rows), one, scaling.model_shape).reshape(-1, total.size)
+        counts = np.ones(len(residuals)) if weights is None else weights[rows].astype(np.float64)
+        there = np.nan_to_num(residuals).astype(np.float64)
+        total += counts @ np.square(there)
+        counted += counts @ ~np.isnan(residuals)
+        n_rows += counts.sum()
+        if products is not None:
+            products += (counts * there.T) @ there
+    errors = total / np.maximum(counted, np.finfo(np.float64).tiny)
+    if products is None:
+        return errors.astype(np.float32), None
+    products = (products + products.T) / (2 * n_rows)
+    return errors.astype(np.float32), products.astype(np.float32)
 
 
 def _some(source: Source, weights: NDArray[np.floating] | None) -> tuple[Source, NDArray[np.floating] | None]:

@@ -28,6 +28,9 @@ BATCH = 128
 MOST_BATCHES = 64
 """Batches of a block of rows, where results are taken as they come."""
 
+READ_VALUES = 1 << 15
+"""Values that are read and brought to model units at a time, as far as a batch has fewer."""
+
 BLOCK_VALUES = 1 << 22
 """Values of a block, as far as it may have fewer batches."""
 
@@ -217,17 +220,27 @@ class Inference:
         """Rows from the beginning of a batch on, all batches of one size."""
         result = np.empty((rows.stop - rows.start, *shape), np.float32)
         with torch.inference_mode(), _AlignedRows():
-            for start in range(rows.start, rows.stop, BATCH):
-                part = slice(start, min(start + BATCH, rows.stop))
-                block = torch.from_numpy(read(part))
-                padded = pad(block, [0, 0] * (block.ndim - 1) + [0, BATCH - len(block)])
+            for part, block in self._batches(rows, read):
+                n_rows = part.stop - part.start
+                padded = pad(block, [0, 0] * (block.ndim - 1) + [0, BATCH - n_rows])
                 module = self.module
                 if labels is not None:
                     told = torch.from_numpy(labels[part])
-                    module = module.given(pad(told, [0, BATCH - len(told)]))
+                    module = module.given(pad(told, [0, BATCH - n_rows]))
                 into = slice(part.start - rows.start, part.stop - rows.start)
-                result[into] = function(module, padded)[: len(block)].cpu().numpy()
+                result[into] = function(module, padded)[:n_rows].cpu().numpy()
         return result
+
+    def _batches(self, rows: slice, read: Callable[[slice], Array]) -> Iterator[tuple[slice, Tensor]]:
+        """Rows of each batch, and their numbers; several are read at once, for a column costs a call a piece."""
+        n_values = max(self.code_size, math.prod(self.model.scaling.model_shape))
+        step = BATCH * max(1, min(MOST_BATCHES, READ_VALUES // (BATCH * n_values)))
+        for first in range(rows.start, rows.stop, step):
+            stop = min(first + step, rows.stop)
+            piece = read(slice(first, stop))
+            for start in range(first, stop, BATCH):
+                part = slice(start, min(start + BATCH, stop))
+                yield part, torch.from_numpy(piece[part.start - first : part.stop - first])
 
 
 def _distribution(module: AutoencoderModule, x: Tensor) -> Tensor:

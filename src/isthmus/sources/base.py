@@ -28,8 +28,8 @@ class Source(ABC):
     """One label a row, integers or strings, or None. Only a model that is conditional on them learns from them."""
     row_names: NDArray[Any] | None = None
     """What each row is called where it comes from, such as the name of its file, or None."""
-    block_rows: int | None = None
-    """How many rows in a row are read at the cost of one, such as a row group's; None where each has its own."""
+    block_ends: Indices | None = None
+    """Where stretches of rows end that are read at the cost of one, such as row groups; None where each has its own."""
     notes: tuple[str, ...] = ()
     """Sentences for people: what was done to the data on the way in, and what was left out."""
 

@@ -42,7 +42,9 @@ class Rest(Source):
         self, source: Source, left_out: Indices, *, allows_gaps: bool = False, who: str | None = None
     ) -> None:
         self.name, self.schema, self.notes = source.name, source.schema, source.notes
-        self.block_rows = source.block_rows
+        if source.block_ends is not None:
+            ends = source.block_ends - np.searchsorted(left_out, source.block_ends)
+            self.block_ends = np.unique(ends[ends > 0])
         self.labels = None if source.labels is None else np.delete(source.labels, left_out)
         self.row_names = None if source.row_names is None else np.delete(source.row_names, left_out)
         self._who = source.name if who is None else who

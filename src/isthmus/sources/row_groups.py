@@ -73,9 +73,10 @@ class RowGroups(Source):
         facts = self._file.metadata
         sizes = [facts.row_group(group).num_rows for group in range(facts.num_row_groups)]
         self._ends = np.cumsum(sizes)
+        self.block_ends = np.unique(self._ends[self._ends > 0])
         self.column_names: list[str] = list(self._file.schema_arrow.names)
         check_unique(self.column_names, self.name)
-        self.block_rows = most = max(sizes)
+        most = max(sizes)
         largest = most * len(self.column_names) * BYTES_A_VALUE
         if largest > budget // SHARE_HELD:
             fitting = budget // SHARE_HELD // (len(self.column_names) * BYTES_A_VALUE)
@@ -103,6 +104,8 @@ class RowGroups(Source):
 
     def read(self, rows: slice | Indices) -> Rows:
         """The rows asked for, in the order asked, as ``(n, columns)`` of float64; NaN for gaps."""
+        if isinstance(rows, slice) and rows.indices(len(self))[2] == 1:
+            return self._stretch(*rows.indices(len(self))[:2])
         wanted = rows if isinstance(rows, np.ndarray) else np.arange(*rows.indices(len(self)))
         if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(self)):
             raise DataError(
@@ -142,6 +145,17 @@ class RowGroups(Source):
     def notes(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]  # grow as rows are read
         """What a user should know, a sentence each; of values that became gaps in the row groups read so far."""
         return (*self._told, *self._said)
+
+    def _stretch(self, start: int, stop: int) -> Rows:
+        """Rows that follow each other; those of one row group are not copied."""
+        first, last = np.searchsorted(self._ends, [start, max(start, stop - 1)], side="right")
+        parts = list[Rows]()
+        for group in range(int(first), min(int(last), len(self._ends) - 1) + 1):
+            before = int(self._ends[group - 1]) if group else 0
+            parts.append(self._group(group)[max(0, start - before) : max(0, stop - before)])
+        if not parts:
+            return np.empty((0, len(self.schema.table or ())))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _group(self, group: int) -> Rows:
         """The values of a row group; those that were asked for last are held."""

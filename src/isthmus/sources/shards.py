@@ -91,7 +91,7 @@ class ShardedSource(Source):
         self._ends = np.cumsum(lengths)
         n_bytes = len(self) * self.schema.n_values * np.dtype(self.schema.dtype).itemsize
         if in_memory and n_bytes > self._most_bytes:
-            self.block_rows = max(lengths)
+            self.block_ends = self._ends
 
     def __len__(self) -> int:
         """How many rows there are in all pieces."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from isthmus.numerics.randomness import Randomness
 from isthmus.preprocessing import Preprocessing
 from isthmus.sources import Source
+from isthmus.sources.base import Indices
 from isthmus.training.rows import Packed, Rows
 
 SHARE_MIXED = 0.25
@@ -33,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Mixing:
-    """The order of rows that are read by block: a function of chance and these three numbers.
+    """The order of rows that are read by block: a function of chance and what is told here.
 
     Blocks of rows that stand side by side are put in a random order; as many as are mixed together are
     read, and their rows are put in a random order. So a row meets others from anywhere in the file, but in
@@ -48,26 +49,48 @@ class Mixing:
 
     n_rows: int
     block: int
-    """Rows that are read together; the last block may have fewer."""
+    """Rows that are read together, at most: the last block may have fewer, and any where ``ends`` are told."""
     mixed: int
-    """Blocks whose rows are mixed, at most."""
+    """Blocks of so many rows that are mixed, at most."""
+    ends: tuple[int, ...] | None = None
+    """The row before which each block ends; None where all are of one size."""
 
     @classmethod
-    def within(cls, n_rows: int, row_bytes: int, budget: int, block_rows: int | None = None) -> Mixing:
+    def within(cls, n_rows: int, row_bytes: int, budget: int, ends: Indices | None = None) -> Mixing:
         """What a budget of bytes allows, for rows that take so many each.
 
         >>> Mixing.within(10**9, 256, 2 * 10**9)
         Mixing(n_rows=1000000000, block=4096, mixed=476)
         """
         most = max(1, int(SHARE_MIXED * budget) // row_bytes)
-        block = block_rows or max(1, min(BLOCK_BYTES // row_bytes, most // FEWEST_MIXED))
+        if ends is not None:
+            block = int(np.diff(ends, prepend=0).max())
+            return cls(n_rows, block, max(1, most // block), tuple(ends.tolist()))
+        block = max(1, min(BLOCK_BYTES // row_bytes, most // FEWEST_MIXED))
         return cls(n_rows, block, max(1, most // block))
 
     def parts(self, chance: Randomness) -> Iterator[NDArray[np.int64]]:
         """Numbers of the blocks of each mixture, one mixture after the other, nearly all of one size."""
+        if self.ends is not None:
+            yield from self._uneven_parts(chance)
+            return
         n_blocks = math.ceil(self.n_rows / self.block)
         order = chance.at("blocks").permutation(n_blocks)
-        return (part.numpy() for part in order.tensor_split(math.ceil(n_blocks / self.mixed)))
+        yield from (part.numpy() for part in order.tensor_split(math.ceil(n_blocks / self.mixed)))
+
+    def _uneven_parts(self, chance: Randomness) -> Iterator[NDArray[np.int64]]:
+        """As :meth:`parts`: a mixture ends where it has its share of the rows, or has no room for another block."""
+        sizes = np.diff(np.array(self.ends), prepend=0)
+        most = self.block * self.mixed
+        share = self.n_rows / math.ceil(self.n_rows / most)
+        part, held = list[int](), 0
+        for block in chance.at("blocks").permutation(len(sizes)).tolist():
+            if part and (held >= share or held + sizes[block] > most):
+                yield np.array(part)
+                part, held = [], 0
+            part.append(block)
+            held += int(sizes[block])
+        yield np.array(part)
 
     def rows_of(self, blocks: NDArray[np.int64]) -> NDArray[np.int64]:
         """Numbers of the rows of some blocks, block by block."""
@@ -75,6 +98,8 @@ class Mixing:
 
     def slice_of(self, block: int | np.int64) -> slice:
         """The rows of one block."""
+        if self.ends is not None:
+            return slice(self.ends[block - 1] if block else 0, self.ends[block])
         start = int(block) * self.block
         return slice(start, min(start + self.block, self.n_rows))
 
@@ -98,7 +123,7 @@ class StreamedRows(Rows[Tensor]):
     def __init__(self, source: Source, scaling: Preprocessing, budget: int) -> None:
         self._source, self._scaling = source, scaling
         self._packed = Packed(source, scaling)
-        self.mixing = Mixing.within(len(source), self._packed.n_bytes, budget, source.block_rows)
+        self.mixing = Mixing.within(len(source), self._packed.n_bytes, budget, source.block_ends)
 
     def __len__(self) -> int:
         return len(self._source)

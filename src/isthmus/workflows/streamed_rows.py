@@ -44,7 +44,7 @@ def row_bytes(source: Source, data: Data) -> int:
 def budget_if_streamed(source: Source, data: Data) -> int | None:
     """The budget of rows that do not fit into it, or are a part of what does not; None of those that are held."""
     budget = budget_of(data.memory)
-    if source.block_rows is not None:
+    if source.block_ends is not None:
         return budget
     return budget if len(source) * (row_bytes(source, data) + KEPT_A_ROW) > budget else None
 
