@@ -97,12 +97,14 @@ def test_cells_stay_to_the_letter(folder: Path, isthmus: Callable[..., Any]) -> 
 
 def test_a_file_is_written_as_its_country_writes(folder: Path, isthmus: Callable[..., Any]) -> None:
     source, output = folder / "german.csv", folder / "german_filled.csv"
-    source.write_bytes("smoker;ward;age;note\ny;nard;30,50;1,2 µm\nn;ward;;a.b\ny;;41;\n".encode("latin-1"))
+    lines = ("smoker;ward;age;note", "y;nard;30,50;1,2 µm", "n;ward;;a.b", "y;;41;", "")
+    source.write_bytes("\r\n".join(lines).encode("latin-1"))
     done = isthmus("impute", folder / "m.safetensors", source, "-o", output)
     said = " ".join(done.out.split())
     assert "Kept as they are, for the model does not know them: 'note'." in said
     assert "Left out" not in said
-    header, first, second, third = output.read_text("utf-8").splitlines()
+    header, first, second, third, end = output.read_bytes().decode("utf-8").split("\r\n")
+    assert end == ""
     assert (header, first) == ("smoker;ward;age;note", "y;nard;30,50;1,2 µm")
     assert re.fullmatch(r"n;ward;\d+,\d+;a\.b", second)
     assert re.fullmatch(r"y;[nsw]ard;41;", third)

@@ -121,7 +121,10 @@ def test_a_folder_of_sounds(tmp_path):
     assert {file.name for file in folder.iterdir()} == {*(f"00000{i}.wav" for i in range(4)), "all.wav"}
     np.testing.assert_allclose(soundfile.read(folder / "000002.wav")[0], rows[2, :, 0], atol=2.0**-15)
     assert soundfile.info(folder / "all.wav").frames == 4 * 400 + 3 * 100
-    write_rows(folder, rows[:2], schema(PLAIN), folder=True)
+    notes: list[str] = []
+    write_rows(folder, rows[:2], schema(PLAIN), folder=True, notes=notes)
+    said = f"{folder / 'all.wav'} was there before and stays: it is no part of what was written now."
+    assert notes[-1:] == [said]
     assert {file.name for file in folder.iterdir()} == {"000000.wav", "000001.wav", "all.wav"}
 
 

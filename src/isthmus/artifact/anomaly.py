@@ -40,7 +40,7 @@ class Usual:
         Share of the rows of the fit that lie above the threshold, where that decided it.
     products
         Mean product of the residuals of each two values over the training rows, in model units,
-        ``(n_values, n_values)``; None of rows that are no columns, or of many values.
+        ``(n_values, n_values)``; None of rows of many values.
     """
 
     measure: Measure

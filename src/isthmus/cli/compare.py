@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Labels, Source
+from isthmus.cli.options import Force, Json, Labels, Source, told
 from isthmus.cli.output import note_lines, number, print_json, print_lines, print_table, ratio
 
 if TYPE_CHECKING:
     from isthmus.workflows.compare import Compared
 
 
+@told
 def compare(
     source: Source,
     /,

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Labels, Model, Source
+from isthmus.cli.options import Force, Json, Labels, Model, Source, told
 from isthmus.cli.output import print_json, print_lines, print_table
 
 
+@told
 def group(
     model: Model,
     source: Source,

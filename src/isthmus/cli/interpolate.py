@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Label, Model, RowsOutput
+from isthmus.cli.options import Force, Json, Label, Model, RowsOutput, told
 from isthmus.cli.output import note_lines, print_json, print_lines
 
 End = Annotated[
@@ -16,6 +16,7 @@ End = Annotated[
 ]
 
 
+@told
 def interpolate(
     model: Model,
     a: End,

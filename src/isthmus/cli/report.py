@@ -7,10 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Labels, Model, Source
+from isthmus.cli.options import Force, Json, Labels, Model, Source, told
 from isthmus.cli.output import note_lines, print_json, print_lines
 
 
+@told
 def report(
     model: Model,
     source: Source,

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Label, Labels, Model, RowsOutput
+from isthmus.cli.options import Force, Json, Label, Labels, Model, RowsOutput, told
 from isthmus.cli.output import note_lines, print_json, print_lines
 
 QUALITY = ".quality.json"
 """What the name of the file ends in that says how good new rows are."""
 
 
+@told
 def sample(
     model: Model,
     /,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Labels, Memory, Model, Source
+from isthmus.cli.options import Force, Json, Labels, Memory, Model, Source, told
 from isthmus.cli.output import note_lines, number, print_json, print_lines, print_table
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ BYTES_A_ROW = 400
 """What the names of three causes take where those of all rows are held."""
 
 
+@told
 def score(
     model: Model,
     source: Source,

@@ -34,8 +34,8 @@ class Reading:
     """Rows in and out of an estimator: arrays as they are, frames as frames again.
 
     A sparse matrix is vectors. A frame is a table, whose columns are of several types, where a column holds
-    something other than numbers, or a gap, or where ``missing="mask"`` or ``types`` are given; otherwise its rows
-    are vectors with names. Columns are put in order by their names.
+    something other than numbers, or a gap, or where ``missing="mask"`` or ``types`` are given; otherwise its
+    rows are vectors with names. Columns are put in order by their names.
     """
 
     missing: str

@@ -27,11 +27,11 @@ usual error, nor than a thousandth of a model unit, squared: a column that was a
 otherwise outweigh all others for a rounding error."""
 N_FILLS = 4
 """How often what is hidden is filled in from the reconstruction of the row filled in before."""
-MOST_TOGETHER = 128
-"""Values of a row of columns, at most, whose residuals are looked at together for what made it odd."""
-RIDGE = 0.1
+MOST_TOGETHER = 256
+"""Values of a row, at most, whose residuals are looked at together for what made it odd."""
+RIDGE = 0.3
 """Added to the variance of the residuals in every direction, in units of their usual size: of few rows, or of
-columns that say the same, some directions would seem never to be taken. From 0.03 to 0.3 it decides little."""
+columns that say the same, some directions would seem never to be taken. From 0.03 to 1 it decides little."""
 DOUBT = 0.03
 """Added to the variance of a pixel that is black or white and has the reconstruction for its mean."""
 BLOCK = 1024
@@ -81,10 +81,11 @@ class AnomalyScore:
         if usual.measure == "squared_error":
             of_value = torch.full_like(of_value, float(_floored(torch.from_numpy(usual.errors)).mean()))
         self._scale_of_causes = of_value.reshape(scaling.model_shape)
+        self._are_pictures = scaling.schema.kind == "pictures"
         self._together = None
         if usual.products is not None and usual.measure != "squared_error":
-            self._together = _whitening(usual.products, of_value.numpy(), scaling.layout)
-        self._are_pictures = scaling.schema.kind == "pictures"
+            size = torch.full_like(of_value, float(of_value.mean())) if self._are_pictures else of_value
+            self._together = _whitening(usual.products, size.numpy(), scaling.layout)
         check_measure(inference, usual.measure)
 
     def score(self, source: Source) -> NDArray[np.float64]:
@@ -109,13 +110,13 @@ class AnomalyScore:
         errors. Of more than 64 columns, or 16 patches or stretches, those of largest error are looked at and
         the others get 0.
 
-        The size is the mean over the row's values of ``e_j / t_j``; for the measure ``"squared_error"`` t is
-        the mean over all values. Of columns, up to 128 values, it is ``z (C + 0.1 I)^-1 z / d``, with
-        ``z_j = (x_j - r(x)_j) / sqrt(t_j)`` and C the mean product of z over the training rows, in which
-        categories have no part but their own: residuals of columns that say nearly the same go together, and
-        one that goes alone is odder than its size. Of pictures it is the mean of
-        ``e_j / (r_j (1 - r_j) + 0.03)``: a grey reconstruction says that the model does not know, and the
-        edges of strokes would outshine every patch.
+        The size of d values, up to 256, is ``z (C + 0.3 I)^-1 z / d``, with
+        ``z_j = (x_j - r(x)_j) / sqrt(t_j)`` (of pictures t is the mean over all values) and C the mean of the
+        products ``z_j z_k`` over the training rows, in which categories have no part: residuals of columns that
+        say nearly the same go together, and one that goes alone is odder than its size. Of more values, of a
+        model that knows no C and for the measure ``"squared_error"`` it is the mean of ``e_j / t_j``, t for
+        that measure the mean over all values; of pictures the mean of ``e_j / (r_j (1 - r_j) + 0.03)``, for a
+        grey reconstruction says that the model does not know, and the edges of strokes would outshine every patch.
 
         Costs four reconstructions a region, and one.
         """
@@ -311,7 +312,7 @@ def _mean_errors(
 ) -> tuple[Array, Array | None]:
     """Mean squared error of each value that is there, ``(n_values,)``, a block of rows at a time.
 
-    And of a few columns the mean product of the residuals of each two, a gap's 0, ``(n_values, n_values)``.
+    And where they are few the mean product of the residuals of each two, a gap's 0, ``(n_values, n_values)``.
     """
 
     def one(module: AutoencoderModule, x: Tensor) -> Tensor:
@@ -319,8 +320,7 @@ def _mean_errors(
 
     scaling = inference.model.scaling
     total, counted = np.zeros((2, int(np.prod(scaling.model_shape))))
-    are_few = scaling.schema.kind in ("tables", "vectors") and total.size <= MOST_TOGETHER
-    products, n_rows = np.zeros((total.size, total.size)) if are_few else None, 0.0
+    products, n_rows = np.zeros((total.size, total.size)) if total.size <= MOST_TOGETHER else None, 0.0
     for rows in _blocks(len(source)):
         residuals = inference.over(_rows(source, rows), one, scaling.model_shape).reshape(-1, total.size)
         counts = np.ones(len(residuals)) if weights is None else weights[rows].astype(np.float64)

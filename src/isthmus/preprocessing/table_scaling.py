@@ -21,11 +21,11 @@ from isthmus.preprocessing.table_fit import (
 from isthmus.schema import Column, Schema
 from isthmus.shapes import Shape, shape_text
 from isthmus.sources.base import Indices, Source
+from isthmus.sources.table_dates import DAY
 from isthmus.sources.table_decimals import rounded
 
 Method = Literal["auto", "quantile", "standardise", "range", "none"]
 Array = NDArray[np.float64]
-DAY = 86_400.0
 
 
 @final
@@ -251,9 +251,10 @@ class TableScaling(Preprocessing):
 def _rounded(values: Array, column: Column) -> Array:
     """Whole numbers, days, seconds and decimals as the column has them."""
     if column.type == "date":
-        if column.dtype.startswith("date"):
+        if column.dtype.startswith("date") or column.unit == "day":
             return np.rint(values / DAY) * DAY
-        return np.rint(values) if column.dtype.startswith("timestamp[s") else values
+        whole = column.dtype.startswith("timestamp[s") or column.unit == "second"
+        return np.rint(values) if whole else values
     if column.type == "count" or column.dtype.startswith(("int", "uint")):
         return np.rint(values)
     return values if column.decimals is None else rounded(values, column.decimals, column.dtype)

@@ -38,6 +38,7 @@ class TextForm(NamedTuple):
     separator: str = ","
     commas: frozenset[str] = frozenset()
     """Columns of numbers with decimal commas."""
+    line_end: str = "\n"
 
 
 class Written(NamedTuple):
@@ -99,7 +100,10 @@ def read_delimited(path: Path) -> Written:
     words = [f"{word!r} ({n:,})" for word, n in gaps.most_common() if word]
     if words:
         notes.append(f"Read as gaps: {', '.join(words)}.")
-    return Written(pa.table(columns, names=names), tuple(notes), TextForm(separator, frozenset(commas)))
+    line_end = "\r\n" if "\r\n" in text else "\n"
+    return Written(
+        pa.table(columns, names=names), tuple(notes), TextForm(separator, frozenset(commas), line_end)
+    )
 
 
 def separator_of(text: str) -> str:

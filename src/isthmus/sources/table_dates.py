@@ -51,6 +51,8 @@ _SIGNS = {
 }
 """What stands for a sign of ``strftime`` in the date that it describes."""
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+DAY = 86400.0
+"""Seconds."""
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 _EXAMPLE = (datetime(2020, 12, 31, 18, 30, tzinfo=UTC) - _START).total_seconds()
 _TRIED = 100

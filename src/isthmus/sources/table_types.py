@@ -29,7 +29,7 @@ import pyarrow as pa
 from isthmus.errors import DataError, ParameterError
 from isthmus.schema import Column, ColumnType, Constant
 from isthmus.sources.arrow import is_date, is_number, is_text, pc, plain
-from isthmus.sources.table_dates import date_forms, date_like, nearly_date_form, seconds_of
+from isthmus.sources.table_dates import DAY, date_forms, date_like, nearly_date_form, seconds_from, seconds_of
 from isthmus.sources.table_decimals import decimals_of
 from isthmus.sources.table_values import (
     Values,
@@ -179,7 +179,7 @@ def _column(
     if pa.types.is_boolean(values.type):
         return Column(name, "boolean", dtype, (False, True)), []
     if is_date(values.type):
-        return Column(name, "date", dtype), []
+        return _date_column(name, values, dtype), []
     if not (is_text(values.type) or is_number(values.type)):
         raise _LeftOut(f"rows cannot hold values of the type {dtype}")
     if pa.types.is_dictionary(array.type):
@@ -220,6 +220,14 @@ def _text_column(name: str, values: Any, dtype: str, who: str, written: bool) ->
     raise _LeftOut(f"it is text of {n_words:,} different values in {n:,} rows, too many for categories")
 
 
+def _date_column(name: str, values: Any, dtype: str) -> Column:
+    """A column of Arrow's dates, with the unit that all of them are whole numbers of."""
+    seconds = seconds_from(values)
+    there = seconds[~np.isnan(seconds)]
+    unit = "day" if not (there % DAY).any() else "second" if not (there % 1.0).any() else None
+    return Column(name, "date", dtype, unit=unit)
+
+
 def _number_column(name: str, array: Any, dtype: str, who: str) -> tuple[Column, list[str]]:
     values = as_floats(array)
     refuse_infinity(values, name, who)
@@ -244,10 +252,10 @@ def _number_column(name: str, array: Any, dtype: str, who: str) -> tuple[Column,
 def _given_column(name: str, values: Any, dtype: str, given: ColumnType, who: str, written: bool) -> Column:
     """A column as the user says it is, or why it cannot be."""
     if given in ("continuous", "count"):
-        return _given_numbers(name, values, dtype, given, who)
+        return _given_number(name, values, dtype, given, who)
     if given == "date":
         if is_date(values.type):
-            return Column(name, "date", dtype)
+            return _date_column(name, values, dtype)
         forms = date_forms(pc.unique(values.drop_null())) if is_text(values.type) else []
         column = Column(name, "date", dtype, form=forms[0] if forms else None)
         values_of(values, column, who)
@@ -274,8 +282,9 @@ def _given_column(name: str, values: Any, dtype: str, given: ColumnType, who: st
     return Column(name, "boolean", dtype, truths or words)
 
 
-def _given_numbers(name: str, values: Any, dtype: str, given: ColumnType, who: str) -> Column:
-    """A column that the user calls continuous or counts; text may hold its numbers."""
+def _given_number(
+    name: str, values: Any, dtype: str, given: Literal["continuous", "count"], who: str
+) -> Column:
     numeric = "double" if is_text(values.type) else dtype
     found = values_of(values, Column(name, given, numeric), who).values
     if is_text(values.type) and are_whole(values.drop_null()):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, repeat
 from threading import Event
 from typing import TypeVar
@@ -52,7 +52,7 @@ class Mixing:
     """Rows that are read together, at most: the last block may have fewer, and any where ``ends`` are told."""
     mixed: int
     """Blocks of so many rows that are mixed, at most."""
-    ends: tuple[int, ...] | None = None
+    ends: tuple[int, ...] | None = field(default=None, repr=False)
     """The row before which each block ends; None where all are of one size."""
 
     @classmethod

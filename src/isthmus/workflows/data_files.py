@@ -137,6 +137,9 @@ def write_rows(
     """
     if schema.audio is not None and (folder or path.suffix.lower() != ".npy"):
         said = _write_sounds(path, rows, schema.audio, folder=folder, together=together, source=source)
+        earlier = path / f"{TOGETHER}.wav"
+        if folder and not together and earlier.is_file():
+            said = (*said, *notes_on_others([earlier]))
         if notes is not None:
             notes.extend(said)
         return len(rows)

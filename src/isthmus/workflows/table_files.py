@@ -94,7 +94,7 @@ def write_table(path: Path, table: Any, form: TextForm | None = None) -> None:
 
 def _text(table: Any, form: TextForm) -> str:
     lines = io.StringIO(newline="")
-    writer = csv.writer(lines, delimiter=form.separator, lineterminator="\n")
+    writer = csv.writer(lines, delimiter=form.separator, lineterminator=form.line_end)
     writer.writerow(table.column_names)
     columns = [_cells(table.column(place)) for place in range(table.num_columns)]
     for place, name in enumerate(table.column_names):
