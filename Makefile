@@ -91,11 +91,11 @@ bench: $(VENV)/.core ## run the benchmarks that need no data of your own: ratios
 	@for script in $(filter-out $(BENCH_DATA),$(sort $(wildcard benchmarks/*.py))); do echo "== $$script"; $(BIN)/python "$$script"; done
 	@echo "Left out, for they need files that do not come along: $(patsubst %,$(BIN)/python % --data FOLDER;,$(BENCH_DATA))"
 
-lab: $(VENV)/.core ## every sentence as an experiment: a night on two cores; MNIST=FOLDER AUDIO=FOLDER for those that need them
+lab: $(VENV)/.core ## every sentence as an experiment: five hours on two cores; MNIST=FOLDER AUDIO=FOLDER for those that need them
 	@MPLBACKEND=Agg $(BIN)/python lab/harness.py
 
 lab-quick: $(VENV)/.core ## a short form of each experiment, in minutes: shows that they run
-	@OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python lab/harness.py --quick --fresh
+	@MPLBACKEND=Agg $(BIN)/python lab/harness.py --quick --fresh
 
 wheel: $(VENV)/.dev ## build dist/*, and run the wheel in an empty environment
 	@rm -rf dist $(WHEEL_VENV)

@@ -17,7 +17,7 @@ EXPERIMENT = Experiment(
     title="Variational: collapse, and the number that it ends at",
     claim="With beta large the code carries nothing and the decoder gives the mean: the bound is the entropy of "
     "independent pixels.",
-    minutes=3,
+    minutes=10,
     data="mnist",
 )
 

@@ -22,7 +22,7 @@ EXPERIMENT = Experiment(
     name="colour_patches",
     title="Natural patches: level with PCA, and what it takes to beat it",
     claim="Small patches of photographs are near PCA's best case; a nonlinear code of the same size may do better.",
-    minutes=60,
+    minutes=50,
 )
 CODE_SIZE, SHOWN = 32, 10
 TEST_STEP = 16

@@ -16,7 +16,7 @@ EXPERIMENT = Experiment(
     name="conv_against_dense",
     title="Convolutional: as many weights, shared over the picture",
     claim="For pictures, convolutions do more with the same number of weights than dense layers (Masci et al. 2011).",
-    minutes=55,
+    minutes=85,
     data="mnist",
 )
 CODE_SIZE, SHOWN = 32, 10

@@ -20,7 +20,7 @@ EXPERIMENT = Experiment(
     name="default_sizes",
     title="Defaults: depth and widths beside the best of a grid",
     claim="Depth and widths left at their defaults come within 10 % of the best of twelve choices.",
-    minutes=12,
+    minutes=8,
 )
 DATA = {"digits": (load_digits, 8), "breast_cancer": (load_breast_cancer, 4), "wine": (load_wine, 2),
         "iris": (load_iris, 2), "diabetes": (load_diabetes, 3)}  # fmt: skip

@@ -15,7 +15,7 @@ EXPERIMENT = Experiment(
     title="Denoising: edge filters appear with noise",
     claim="Edge filters appear with noise: a denoising autoencoder on 12 x 12 natural patches learns Gabor-like "
     "filters where one without noise does not (Vincent et al. 2010, figures 5 and 6).",
-    minutes=12,
+    minutes=4,
 )
 SIDE, UNITS = 12, 128
 GABOR_FIT, ORIENTATION = 0.5, 0.4

@@ -18,7 +18,7 @@ EXPERIMENT = Experiment(
     title="Denoising: codes that survive damage",
     claim="Features that are robust to damage: trained to undo noise, the code keeps what tells digits apart "
     "(Vincent et al. 2010).",
-    minutes=6,
+    minutes=10,
 )
 LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 KINDS = {"denoising": {"corruption": {"type": "masking", "hidden_share": 0.5}}, "plain": {}}

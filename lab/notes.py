@@ -21,7 +21,7 @@ EXPERIMENT = Experiment(
     title="Sequences: notes through sixteen numbers, and the walk between two",
     claim="A convolutional autoencoder over time rebuilds notes that it has not heard better than PCA does from as "
     "many numbers, and what lies between two of its codes is a note too.",
-    minutes=16,
+    minutes=10,
     data="audio",
 )
 RATE, WINDOW, HOP, FRAMES = 16_000, 1024, 256, 48

@@ -20,7 +20,7 @@ EXPERIMENT = Experiment(
     title="Contractive: a robust f(x), where the denoiser makes g(f(x)) robust",
     claim="The contractive penalty is the squared Frobenius norm of the hidden units' Jacobian: robust f(x), where "
     "the denoiser makes g(f(x)) robust (Rifai et al. 2011).",
-    minutes=8,
+    minutes=45,
 )
 STRENGTHS = {
     "contractive": (0.003, 0.01, 0.03, 0.1, 0.3),

@@ -23,7 +23,7 @@ EXPERIMENT = Experiment(
     title="Denoising: r(x) - x is the slope of the log density, and points back to the manifold",
     claim="A denoiser's (r(x) - x) / scale^2 estimates the gradient of the log density (Alain and Bengio 2014); "
     "corrupted examples are brought back to the manifold (Vincent et al. 2010).",
-    minutes=35,
+    minutes=8,
 )
 Numbers = NDArray[np.float64]
 

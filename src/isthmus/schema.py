@@ -34,11 +34,16 @@ class Column:
         first: ``(False, True)``, ``(0, 1)``, ``("no", "yes")``. None of columns that are numbers.
     form
         Of dates that came as text, how they are written, in the signs of ``strftime``; else None.
+    decimals
+        Of continuous columns that are no integers, the decimals that tell all their values, where at most 6 do;
+        else None.
+    unit
+        Of dates that came as no text, what all of them are whole numbers of: ``"day"``, ``"second"``, or None.
 
     Examples
     --------
-    >>> Column("thal", "category", "string", ("fixed defect", "normal"))
-    Column(name='thal', type='category', dtype='string', categories=('fixed defect', 'normal'), form=None)
+    >>> Column("thal", "category", "string", ("fixed defect", "normal")).categories
+    ('fixed defect', 'normal')
     """
 
     name: str
@@ -46,6 +51,12 @@ class Column:
     dtype: str
     categories: tuple[str | int | float | bool, ...] | None = None
     form: str | None = None
+    decimals: int | None = None
+    unit: Literal["day", "second"] | None = None
+
+
+MOST_DECIMALS = 6
+"""Decimals that are kept of a column, at most: a number with more is taken for one of any number of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +236,8 @@ def _column(values: dict[str, Any]) -> Column:
         values["dtype"],
         None if categories is None else tuple(categories),
         values["form"],
+        values.get("decimals"),
+        values.get("unit"),
     )
 
 
@@ -233,17 +246,29 @@ def _is_table(table: Any, n_columns: int) -> bool:
 
 
 def _is_column(values: Any) -> bool:
-    if not isinstance(values, dict) or set(values) != {"name", "type", "dtype", "categories", "form"}:
+    # Models from before decimals and units were kept have none.
+    if not isinstance(values, dict) or {*values, "decimals", "unit"} != {
+        field.name for field in fields(Column)
+    }:
         return False
-    categories, form = values["categories"], values["form"]
-    if not isinstance(values["name"], str) or not isinstance(values["dtype"], str):
-        return False
-    if form is not None and not (isinstance(form, str) and values["type"] == "date"):
+    categories = values["categories"]
+    if not isinstance(values["name"], str) or not isinstance(values["dtype"], str) or not _is_written(values):
         return False
     if values["type"] not in ("category", "boolean"):
         return values["type"] in get_args(ColumnType) and categories is None
     return isinstance(categories, (list, tuple)) and all(
         isinstance(one, (str, int, float)) for one in categories
+    )
+
+
+def _is_written(values: dict[str, Any]) -> bool:
+    """Whether form and unit are those of dates, and decimals those of numbers."""
+    form, decimals, unit, type_ = values["form"], values.get("decimals"), values.get("unit"), values["type"]
+    counted = type(decimals) is int and 0 <= decimals <= MOST_DECIMALS and type_ == "continuous"
+    return (
+        (form is None or (isinstance(form, str) and type_ == "date"))
+        and (decimals is None or counted)
+        and (unit is None or (unit in ("day", "second") and type_ == "date"))
     )
 
 

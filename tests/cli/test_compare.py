@@ -32,6 +32,10 @@ def test_a_table_a_picture_and_models(place, isthmus):
     found = isthmus(*command, "out", "--force", "--json").json
     assert found["recommended"] in ("PCA", "basic", "variational")
     assert [f"{row['sse']:.6g}" for row in found["results"]] == [f"{float(row['sse']):.6g}" for row in table]
+    assert found["notes"] == []
+    fewer = [word.removesuffix(",variational") for word in command]
+    (note,) = isthmus(*fewer, "out", "--force", "--json").json["notes"]
+    assert note.startswith(f"{Path('out') / 'variational.safetensors'} was there before and stays")
 
 
 def test_mistakes(place, isthmus):

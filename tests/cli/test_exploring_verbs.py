@@ -42,6 +42,18 @@ def test_samples_of_another_code_from_a_mixture(place: Path, isthmus: Command) -
         assert image.size == (3 * 10 - 2, 2 * 10 - 2)
 
 
+def test_what_was_made_of_the_ends_is_said(tmp_path: Path, place: Path, isthmus: Command) -> None:
+    for name, shade in (("grey", (9, 9, 9)), ("red", (9, 0, 0))):
+        Image.new("RGBA", (8, 8), (*shade, 99)).convert("LA").save(tmp_path / f"{name}.png")
+    ends = [str(tmp_path / f"{name}.png") for name in ("grey", "red")]
+    done = isthmus("interpolate", "model.safetensors", *ends, "-o", "between.npy", "--json")
+    assert done.json["notes"] == [f"{end}: 1 of 1 images: transparency laid over white." for end in ends]
+    done = isthmus("score", "model.safetensors", ends[0], "-o", "odd.csv")
+    assert "1 of 1 images: transparency laid over white." in " ".join(done.out.split())
+    done = isthmus("score", "model.safetensors", ends[0], "-o", "odd.npy", "--json")
+    assert done.json["notes"] == ["1 of 1 images: transparency laid over white."]
+
+
 @pytest.mark.parametrize("path", ["linear", "spherical"])
 def test_interpolation_begins_and_ends_at_reconstructions(place: Path, isthmus: Command, path: str) -> None:
     isthmus("reconstruct", "model.safetensors", "labelled.npz", "-o", "rebuilt.npy")

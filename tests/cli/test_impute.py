@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,25 @@ def test_cells_stay_to_the_letter(folder: Path, isthmus: Callable[..., Any]) -> 
     assert typed["ward"].to_pylist()[1] == "moon"
 
 
+def test_a_file_is_written_as_its_country_writes(folder: Path, isthmus: Callable[..., Any]) -> None:
+    source, output = folder / "german.csv", folder / "german_filled.csv"
+    lines = ("smoker;ward;age;note", "y;nard;30,50;1,2 µm", "n;ward;;a.b", "y;;41;", "")
+    source.write_bytes("\r\n".join(lines).encode("latin-1"))
+    done = isthmus("impute", folder / "m.safetensors", source, "-o", output)
+    said = " ".join(done.out.split())
+    assert "Kept as they are, for the model does not know them: 'note'." in said
+    assert "Left out" not in said
+    header, first, second, third, end = output.read_bytes().decode("utf-8").split("\r\n")
+    assert end == ""
+    assert (header, first) == ("smoker;ward;age;note", "y;nard;30,50;1,2 µm")
+    assert re.fullmatch(r"n;ward;\d+,\d+;a\.b", second)
+    assert re.fullmatch(r"y;[nsw]ard;41;", third)
+    assert isthmus("impute", folder / "m.safetensors", source, "-o", folder / "german.tsv").status == 0
+    assert (folder / "german.tsv").read_text("utf-8").splitlines()[1] == "y\tnard\t30,50\t1,2 µm"
+    assert isthmus("impute", folder / "m.safetensors", source, "-o", folder / "german.parquet").status == 0
+    assert pq.read_table(folder / "german.parquet")["age"].to_pylist()[::2] == [30.5, 41.0]
+
+
 def test_draws_are_a_function_of_the_seed(folder: Path, isthmus: Callable[..., Any]) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         output = folder / f"{name}.csv"
@@ -137,3 +157,20 @@ def test_a_model_that_knows_no_gaps_fills_none(folder: Path, isthmus: Callable[.
     assert done.status == 2
     assert "expected a model that knows gaps" in done.err
     assert not (folder / "x.npy").exists()
+
+
+def test_files_of_more_draws_are_said_to_stay(folder: Path, isthmus: Callable[..., Any]) -> None:
+    """They would be pooled with the new ones by who reads all that are numbered."""
+    output, said = folder / "pool.csv", "were there before and stay"
+    args = ("impute", folder / "v.safetensors", folder / "people.csv", "-o", output, "--force")
+    assert said not in isthmus(*args, "--draws", 5).out
+    before = (folder / "pool_3.csv").read_bytes()
+    assert said in " ".join(isthmus(*args, "--draws", 2, "--seed", 9).out.split())
+    stay = ", ".join(str(folder / f"pool_{at}.csv") for at in (3, 4, 5))
+    (note,) = isthmus(*args, "--draws", 2, "--json").json["notes"]
+    assert note.startswith(f"{stay} {said}")
+    assert (folder / "pool_3.csv").read_bytes() == before
+    found = isthmus(*args, "--draws", 10, "--json").json
+    (note,) = found["notes"]
+    assert note.startswith(f"{folder / 'pool_1.csv'} to {folder / 'pool_5.csv'} (5 files) {said}")
+    assert isthmus(*args, "--json").json["notes"] == []  # one filling has a name of its own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from isthmus.artifact import open_model
+from isthmus.cli.options import told
 
 Command = Callable[..., Any]
 Process = Callable[..., "CompletedProcess[str]"]
@@ -34,3 +36,24 @@ def test_an_interruption_says_only_what_is_known(
     assert done.err == "isthmus: interrupted; only what was complete by then is written.\n"
     assert open_model("run").best_epoch == 1
     assert not Path("run/report.html").exists()
+
+
+def test_help_breaks_lines_at_its_own_width_alone(isthmus: Callable[..., Any]) -> None:
+    def verb() -> None:
+        """Do it.
+
+        Parameters
+        ----------
+        name
+            One line,
+            and another,
+            and more.
+        other
+            Short.
+        """
+
+    text = "Do it.\n\nParameters\n----------\nname\n    One line, and another, and more.\nother\n    Short."
+    assert told(verb).__doc__ == text
+    said = isthmus("fit", "--help").out
+    words = re.sub(r"[\s│]+", " ", said)
+    assert "Rows that need more are read by block, in every pass anew." in words

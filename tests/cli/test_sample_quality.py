@@ -132,3 +132,11 @@ def test_nothing_is_overwritten(here: Path, isthmus: Command) -> None:
     assert "kept.quality.json" in done.err
     assert not (here / "kept.csv").exists()
     assert isthmus(*options, "--force").status == 0
+
+
+def test_what_was_measured_of_other_rows_is_said_to_stay(here: Path, isthmus: Command) -> None:
+    again = ("sample", "variational.safetensors", "-n", "50", "-o", "again.csv", "--force")
+    assert isthmus(*again, "--compare-with", "train.csv").status == 0
+    assert "again.quality.json was there before and stays" in " ".join(isthmus(*again).out.split())
+    assert "again.quality.json was there" in isthmus(*again, "--json").json["notes"][0]
+    assert "was there before" not in isthmus(*again, "--compare-with", "train.csv").out

@@ -40,6 +40,10 @@ def test_from_files_to_files(isthmus, tones, tmp_path):
     done = isthmus("reconstruct", model, file, "-o", tmp_path / "one.wav", "--json")
     assert done.json["sound"]["rows"] == 2
     assert soundfile.info(tmp_path / "one.wav").frames == RATE
+    done = isthmus("reconstruct", model, tones, "-o", tmp_path / "all")
+    assert "16 sounds, 16 s in all at 2,000 Hz" in " ".join(done.out.split())
+    assert soundfile.info(tmp_path / "all/high/15.wav").frames == RATE
+    assert isthmus("reconstruct", model, tones, "-o", tones, "--force").status == 2
     done = isthmus(
         "interpolate",
         model,

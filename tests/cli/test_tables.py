@@ -80,7 +80,9 @@ def test_new_rows_are_read_by_names_and_written_as_a_table(
     model = hospital / "m.safetensors"
     done = isthmus("reconstruct", model, new, "-o", tmp_path / "out.csv")
     assert done.status == 0
-    assert "Column 'ward': 1 value that is none of its 3 categories became gaps" in " ".join(done.out.split())
+    assert "Column 'ward': 1 value is none of its 3 categories and counts as a gap" in " ".join(
+        done.out.split()
+    )
     header, *rest = (tmp_path / "out.csv").read_text("utf-8").splitlines()
     assert header == "age,ward,smoker,site,since"
     assert len(rest) == 2

@@ -77,6 +77,28 @@ def test_a_folder_of_pictures(place: Path, isthmus: Command, output: str) -> Non
     assert not [path for path in place.iterdir() if path.name.startswith(".")]
 
 
+def test_a_folder_of_pictures_keeps_their_names(place: Path, isthmus: Command) -> None:
+    assert isthmus("decode", "model.safetensors", *_codes_of(isthmus, "labelled.npz"), "-o", "in").status == 0
+    for old, new in (("000000.png", "cat/a.png"), ("000001.png", "cat/b.png"), ("000002.png", "dog/a.png")):
+        Path("in", new).parent.mkdir(exist_ok=True)
+        Path("in", old).rename(Path("in", new))
+    assert isthmus("reconstruct", "model.safetensors", "in", "-o", "out").status == 0
+    names = [
+        {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*.png")}
+        for folder in ("in", "out")
+    ]
+    assert names[0] == names[1] >= {"cat/a.png", "cat/b.png", "dog/a.png", "000019.png"}
+    assert isthmus("reconstruct", "model.safetensors", "in", "-o", "rebuilt.npy").status == 0
+    np.testing.assert_array_equal(open_source("out").read(slice(0, 20)), np.load("rebuilt.npy"))
+    done = isthmus("reconstruct", "model.safetensors", "in:3", "-o", "in/", "--force")
+    assert (done.status, "expected a folder other than that of the data" in done.err) == (2, True)
+
+
+def _codes_of(isthmus: Command, name: str) -> tuple[str]:
+    assert isthmus("encode", "model.safetensors", name, "-o", "codes.npy").status == 0
+    return ("codes.npy",)
+
+
 def test_a_sheet_of_pictures(place: Path, isthmus: Command) -> None:
     assert isthmus("reconstruct", "model.safetensors", "labelled.npz", "-o", "rebuilt.npy").status == 0
     done = isthmus("reconstruct", "model.safetensors", "labelled.npz", "-o", "sheet.png")

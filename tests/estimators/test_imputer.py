@@ -23,8 +23,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from isthmus import Autoencoder, AutoencoderImputer, Masking, SquaredError
+from isthmus import Autoencoder, AutoencoderImputer, DeterministicCode, Masking, Mixed, SquaredError
+from isthmus.config import Config
 from isthmus.errors import DataError, DataWarning, OutputError, ParameterError
+from isthmus.sources import TableSource, table_of
+from isthmus.workflows.fit import fit
 from isthmus.workflows.impute import impute
 
 torch.set_num_threads(1)
@@ -112,10 +115,17 @@ def test_normal_pairs_are_filled_by_their_conditional_distribution() -> None:
     """x2 given x1 is N(0.8 x1, 0.36): its mean by ``transform``.
 
     The scale of ``sample`` is one for all rows with x2 hidden, of which 35 % hide x1 too:
-    its square is 0.65 * 0.36 + 0.35 * 1.
+    its square is 0.65 * 0.36 + 0.35 * 1. Noise on the code would add to it.
     """
     inner = Autoencoder(
-        4, hidden_sizes=(16,), scaling="standardise", max_epochs=25, learning_rate=1e-2, threads=1
+        4,
+        hidden_sizes=(16,),
+        code=DeterministicCode(),
+        corruption=Masking(0.35, emphasis=1.0),
+        scaling="standardise",
+        max_epochs=25,
+        learning_rate=1e-2,
+        threads=1,
     )
     imputer = AutoencoderImputer(inner, random_state=0).fit(normal_pairs(800, 0))
     rows = normal_pairs(300, 1)
@@ -363,9 +373,34 @@ def test_an_autoencoder_keeps_what_it_was_given() -> None:
     found = imputer.autoencoder_.config_
     assert found.model.corruption == Masking(0.5)
     assert (found.model.code_size, imputer.seed_, found.data.missing) == (3, 7, "mask")
-    assert found.model.network.hidden_sizes == (256,)
+    assert (found.model.network.activation, found.model.code.noise) == ("tanh", 0.5)
     assert inner.missing == "auto"
     assert not hasattr(inner, "module_")
+
+
+def test_one_set_of_constants_fills(tmp_path: Path) -> None:
+    """``AutoencoderImputer()`` and ``isthmus fit --kind imputing`` are one model."""
+    frame = people(60)
+    config = Config.from_dict({"model": {"kind": "imputing"}, "training": {"seed": 3}}).with_training(
+        epochs=3
+    )
+    model, _ = fit(TableSource(frame), config)
+    imputer = AutoencoderImputer(Autoencoder(max_epochs=3), random_state=3).fit(frame)
+    found = imputer.autoencoder_.config_
+    assert found.training == model.config.training
+    assert found.model.replace(kind="imputing") == model.config.model
+    filled = table_of(impute(model, TableSource(frame)), model.scaling.schema).to_pandas()
+    names = ["age", "visits", "word", "smoker"]
+    for name in names:
+        assert imputer.transform(frame)[name].tolist() == filled[name].tolist()
+    # Arrays by the same constants; parts that are given stay.
+    rows = np.random.default_rng(0).normal(size=(40, 4))
+    plain = AutoencoderImputer(Autoencoder(max_epochs=1), random_state=0).fit(rows).autoencoder_.config_.model
+    assert (plain.code, plain.corruption) == (model.config.model.code, model.config.model.corruption)
+    assert (plain.code_size, plain.likelihood) == (4, Mixed("gaussian"))
+    own = Autoencoder(code=DeterministicCode(), activation="relu", max_epochs=1)
+    kept = AutoencoderImputer(own, random_state=0).fit(rows).autoencoder_.config_.model
+    assert (kept.code.noise, kept.network.activation) == (0.0, "relu")
 
 
 def test_a_fitted_one_is_used_as_it_is() -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_predict
@@ -353,3 +354,53 @@ def test_in_pipelines_searches_and_folds() -> None:
     assert search.best_params_["autoencoder__n_components"] in (2, 3)
     codes = pipe[:1].set_output(transform="pandas").fit_transform(frame)
     assert codes.index.equals(frame.index)
+
+
+def test_types_of_columns_are_as_they_are_said_to_be(tmp_path: Path) -> None:
+    """What the rules get wrong stays right in files, copies and searches."""
+    frame = people(gaps=0.0)[["age", "visits", "word"]]
+    types = {"visits": "category", "word": "ignore"}
+    model = Autoencoder(1, types=types, **SMALL).fit(frame)
+    schema = model._model.scaling.schema
+    assert [(column.name, column.type) for column in schema.table or ()] == [
+        ("age", "continuous"),
+        ("visits", "category"),
+    ]
+    assert model.config_.data.types == types
+    assert "Set by data.types: 'visits' (category)." in model.notes_
+    back = model.reconstruct(frame)
+    assert list(back.columns) == ["age", "visits"]
+    assert set(back["visits"]) <= set(frame["visits"])
+    model.save(tmp_path / "m.safetensors")
+    opened = Autoencoder.open(tmp_path / "m.safetensors")
+    assert opened.types == types
+    assert np.array_equal(opened.transform(frame.drop(columns="word")), model.transform(frame))
+    again = clone(model).set_params(types={"visits": "count"}).fit(frame)
+    assert [column.type for column in again._model.scaling.schema.table or ()][1] == "count"
+    # Numbers alone are a table too, and every kind takes them.
+    numbers = pd.DataFrame({"a": np.arange(40.0), "b": np.arange(40) % 7})
+    detector = AnomalyDetector(types={"b": "category"}, **SMALL).fit(numbers)
+    assert [column.type for column in detector._model.scaling.schema.table or ()] == ["count", "category"]
+    assert detector.partial_fit(numbers).predict(numbers).shape == (40,)
+
+
+def test_types_that_cannot_be() -> None:
+    frame, rows = people()[["age", "visits"]], np.eye(9, 3)
+    with pytest.raises(
+        ParameterError, match=r"expected names of columns of Autoencoder, got 'visit'; did you"
+    ):
+        Autoencoder(types={"visit": "count"}, **SMALL).fit(frame)
+    with pytest.raises(
+        ParameterError, match=r"^Autoencoder: types: column 'age' must be one of .* got 'number'"
+    ):
+        Autoencoder(types={"age": "number"}, **SMALL).fit(frame)
+    with pytest.raises(
+        ParameterError, match=r"^Autoencoder: types: expected .* try types=\{'NAME': 'category'\}"
+    ):
+        Autoencoder(types="category", **SMALL).fit(frame)
+    for X in (rows, sparse.csr_matrix(rows)):
+        with pytest.raises(ParameterError, match="types says what the columns of a frame are, got"):
+            Autoencoder(types={"0": "count"}, **SMALL).fit(X)
+    asked = Autoencoder(types={"a": "count"}, row_kind="sequences", **SMALL)
+    with pytest.raises(ParameterError, match="got row_kind='sequences'"):
+        asked.fit(pd.DataFrame({"a": np.arange(9.0), "b": 1.0}))

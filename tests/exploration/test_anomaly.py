@@ -18,6 +18,7 @@ from isthmus.exploration.anomaly import FLOOR_SHARE, N_FILLS, RIDGE, AnomalyScor
 from isthmus.exploration.regions import regions_of
 from isthmus.inference import Inference
 from isthmus.preprocessing import Scaling
+from isthmus.schema import Audio
 from isthmus.sources import ArraySource
 from isthmus.workflows.fit import fit
 from isthmus.workflows.open_data import open_data
@@ -196,6 +197,22 @@ def test_regions_are_places(shape: tuple[int, ...], kind: str, n_regions: int, f
     by_place = np.moveaxis(regions.of_value.reshape(scaling.model_shape), 0, -1).reshape(shape)
     assert (by_place == by_place[..., :1]).all() or kind == "vectors"
     assert set(regions.of_value) == set(range(n_regions))
+
+
+@pytest.mark.parametrize(
+    ("audio", "first", "last"),
+    [
+        # 5 frames of 4 samples, each centred at its own: steps 0 to 4 of 16 samples
+        (Audio(4, 16, 16, 1, "spectrogram", 8, 4, -80.0), "0.000-0.500 s", "3.500-4.000 s"),
+        (Audio(2, 5, 5, 1, "waveform"), "0.000-0.500 s", "2.000-2.500 s"),
+    ],
+)
+def test_regions_of_sounds_are_moments(audio: Audio, first: str, last: str) -> None:
+    rows = np.random.default_rng(0).random((4, 5, 1))
+    source = ArraySource(rows, row_kind="sequences")
+    source.schema = replace(source.schema, audio=audio)
+    names = regions_of(Scaling.fit(source, np.arange(4))).names
+    assert (len(names), names[0], names[-1]) == (5, first, last)
 
 
 def test_pictures_share_a_part_among_the_pixels_of_a_patch() -> None:

@@ -54,6 +54,18 @@ def pictures(folder: Path) -> None:
         Image.fromarray((spot[..., None] * colour).astype(np.uint8)).save(folder / f"{number:03}.png")
 
 
+def people(folder: Path) -> None:
+    """The reader's own tables: ``people.csv`` with gaps, and others of the same kind."""
+    random = np.random.default_rng(0)
+    for name, n in (("people", 120), ("others", 60)):
+        age = random.normal(50, 12, n)
+        ward = np.where(age + 9 * random.normal(size=n) > 50, "north", "south")
+        since = [f"20{int(each) % 24:02}-0{at % 9 + 1}-01" for at, each in enumerate(age)]
+        known = ["" if at % 7 == 0 else f"{each:.1f}" for at, each in enumerate(age)]
+        lines = [",".join(cells) for cells in zip(known, ward, since, strict=True)]
+        (folder / f"{name}.csv").write_text("\n".join(["age,ward,since", *lines]) + "\n", "utf-8")
+
+
 def commands(folder: Path) -> str:
     """PATH of a shell that finds the ``isthmus`` of this checkout first."""
     folder.mkdir()
@@ -71,6 +83,7 @@ def test_page_runs(page: Path, tmp_path: Path, process: Process) -> None:
     work = tmp_path / "work"
     work.mkdir()
     pictures(work / "pictures")
+    people(work)
     path = commands(tmp_path / "bin")
     for language, code in blocks(page.read_text("utf-8")):
         shell = ("python", "-c") if language == "python" else ("bash", "-euo", "pipefail", "-c")

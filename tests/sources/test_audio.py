@@ -157,6 +157,36 @@ def test_a_file_that_ends_early_is_told_with_its_place(tmp_path, monkeypatch):
         lazy.read(slice(0, 1))
 
 
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT", "IMA_ADPCM"])
+def test_a_wav_file_that_lacks_what_its_header_announces(tmp_path, subtype):
+    """Its decoder reads what is there and takes that for all."""
+    whole = write(tmp_path / "whole.wav", tone(seconds=2.0), subtype=subtype)
+    data = whole.read_bytes()
+    (tmp_path / "cut.wav").write_bytes(data[: len(data) // 2])
+    source = open_source(tmp_path)
+    assert len(source.lengths) == 1
+    assert source.notes[0].startswith("1 of 2 files are left out: cut.wav (expected ")
+    place = source.notes[0].partition("ends at ")[2].split()[0]
+    assert float(place) == pytest.approx(1.0, abs=0.1)
+    says = rf"cut\.wav: expected (2\.0|1\.9)\d\d s of sound, got a file that ends at {place} s"
+    for where, options in ((tmp_path, {"strict": True}), (tmp_path / "cut.wav", {})):
+        with pytest.raises(SourceError, match=says):
+            open_source(where, **options)
+
+
+@pytest.mark.parametrize("announced", [0xFFFFFFFF, 0x7FFFFFFF - 36, None])
+def test_a_header_that_leaves_the_length_open_is_no_fault(tmp_path, announced):
+    """As of sound from a pipe; and of programs that count the header's 44 bytes too."""
+    file = write(tmp_path / "a.wav", tone(seconds=1.0))
+    data = bytearray(file.read_bytes())
+    said = len(data) if announced is None else announced
+    data[40:44] = said.to_bytes(4, "little")
+    file.write_bytes(bytes(data))
+    source = open_source(file, sound={"representation": "waveform"})
+    assert source.schema.sample_shape == (RATE, 1)
+    assert not any("left out" in note for note in source.notes)
+
+
 def test_a_rate_of_nothing(tmp_path):
     file = write(tmp_path / "a.wav", tone())
     data = bytearray(file.read_bytes())

@@ -152,6 +152,7 @@ def test_what_was_done_to_the_pixels_is_said(tmp_path):
         "1 of 7 images: transparency laid over white.",
         "1 of 7 images: CMYK brought to RGB without a colour profile.",
         "2 of 7 images: grey, taken as colour like the others.",
+        "1 of 7 images: 16 bits brought to 8.",
         "2 of 7 images: stretched or squeezed to 4 x 6.",
     )
 

@@ -88,6 +88,8 @@ def test_decibels_are_of_full_scale():
     heard = loud > -80.0
     np.testing.assert_allclose(magnitude_of(loud, 64, -80.0)[heard], exact[heard], rtol=1e-9)
     assert not magnitude_of(loud, 64, -80.0)[~heard].any()
+    louder = magnitude_of(np.array([0.0, 20.0]), 64, -80.0)
+    assert louder[0] == louder[1] == pytest.approx(32.0)  # the sum of the window: no sample is beyond 1
 
 
 @pytest.mark.parametrize("kind", ["noise", "tones"])

@@ -150,8 +150,8 @@ def test_unseen_categories_become_gaps_and_are_counted() -> None:
         found.read(slice(None)), [[1, nan, nan, 1], [2, nan, nan, nan], [3, nan, nan, 0]]
     )
     assert found.notes == (
-        "Column 'sex': 2 values that are none of its 2 categories became gaps ('divers', 'other').",
-        "Column 'smoker': 1 value that is none of its 2 categories became gaps ('0').",
+        "Column 'sex': 2 values are none of its 2 categories and count as gaps ('divers', 'other').",
+        "Column 'smoker': 1 value is none of its 2 categories and counts as a gap ('0').",
     )
 
 
@@ -164,7 +164,7 @@ def test_unseen_categories_become_gaps_and_are_counted() -> None:
         (
             "since",
             ["2020-01-01", None, "soon", None],
-            "column 'since': expected dates like '%Y-%m-%d', got 'soon'",
+            "column 'since': expected dates like 2020-12-31, got 'soon'",
         ),
         ("since", [1, 2, 3, 4], "column 'since': expected dates, got the type int64"),
     ],

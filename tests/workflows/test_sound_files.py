@@ -11,8 +11,14 @@ import soundfile
 from isthmus.errors import OutputError
 from isthmus.schema import Audio, Schema
 from isthmus.sources.audio import open_audio
-from isthmus.workflows.data_files import check_rows_output, recording_length, write_rows
-from isthmus.workflows.sound_files import encoded, joined, one_after_another, sounds_to_write
+from isthmus.workflows.data_files import check_rows_output, write_rows
+from isthmus.workflows.sound_files import (
+    encoded,
+    joined,
+    one_after_another,
+    recordings_to_write,
+    sounds_to_write,
+)
 
 RATE = 1000
 PLAIN = Audio(RATE, 400, 400, 1, "waveform")
@@ -59,11 +65,45 @@ def test_windows_of_a_recording_are_put_back(hop, tmp_path):
     )
     back = joined(source.read(slice(0, len(source))), audio, 1330)
     np.testing.assert_allclose(back[:, 0], sound, atol=1e-6)
-    assert recording_length(source) == 1330
+    assert source.recordings() == [("a.wav", slice(0, len(source)), 1330)]
     write_rows(
-        tmp_path / "b.wav", source.read(slice(0, len(source))), source.schema, folder=False, recording=1330
+        tmp_path / "b.wav", source.read(slice(0, len(source))), source.schema, folder=False, source=source
     )
     np.testing.assert_allclose(soundfile.read(tmp_path / "b.wav")[0], sound, atol=2.0**-14)
+
+
+@pytest.mark.parametrize("hop", [0.2, 0.1])
+def test_recordings_of_a_folder_come_back_by_their_names(hop, tmp_path):
+    sounds = {"a.wav": noise(1, 1330, 1)[0, :, 0], "low/b.flac": noise(1, 300, 1)[0, :, 0] / 2}
+    (tmp_path / "in/low").mkdir(parents=True)
+    for name, sound in sounds.items():
+        soundfile.write(tmp_path / "in" / name, sound, RATE, subtype="PCM_16")
+    source = open_audio(tmp_path / "in", representation="waveform", window_seconds=0.2, hop_seconds=hop)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "000003.wav").write_bytes(b"of an earlier writing")
+    rows = source.read(slice(0, len(source)))
+    assert write_rows(folder, rows, source.schema, folder=True, source=source) == len(source)
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.wav")}
+    assert found == {"a.wav", "low/b.wav"}
+    for name, sound in sounds.items():
+        back = soundfile.read((folder / name).with_suffix(".wav"))[0]
+        np.testing.assert_allclose(back, sound, atol=2.0**-13)
+
+
+def test_a_loud_recording_does_not_soften_the_others():
+    audio = Audio(RATE, 400, 200, 1, "waveform")
+    rows = noise(5, 400, 1)
+    rows[3] *= 4
+    recordings = [("a.wav", slice(0, 3), 700), ("b.wav", slice(3, 5), 600)]
+    whole, said = recordings_to_write(rows, audio, recordings)
+    np.testing.assert_array_equal(whole[0], joined(rows[:3], audio, 700))
+    peak = np.abs(joined(rows[3:], audio, 600)).max()
+    assert peak > 1.0 > np.abs(whole[1]).max() > 0.99
+    assert said == (
+        "1 of 2 sounds go beyond full scale and are made softer, so that none is clipped: "
+        f"b.wav by {20 * np.log10(peak / 0.999):.2f} dB.",
+    )
 
 
 def test_sounds_in_a_row_fade_and_pause():
@@ -81,7 +121,10 @@ def test_a_folder_of_sounds(tmp_path):
     assert {file.name for file in folder.iterdir()} == {*(f"00000{i}.wav" for i in range(4)), "all.wav"}
     np.testing.assert_allclose(soundfile.read(folder / "000002.wav")[0], rows[2, :, 0], atol=2.0**-15)
     assert soundfile.info(folder / "all.wav").frames == 4 * 400 + 3 * 100
-    write_rows(folder, rows[:2], schema(PLAIN), folder=True)
+    notes: list[str] = []
+    write_rows(folder, rows[:2], schema(PLAIN), folder=True, notes=notes)
+    said = f"{folder / 'all.wav'} was there before and stays: it is no part of what was written now."
+    assert notes[-1:] == [said]
     assert {file.name for file in folder.iterdir()} == {"000000.wav", "000001.wav", "all.wav"}
 
 

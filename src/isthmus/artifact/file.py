@@ -121,6 +121,8 @@ def read(path: Path) -> bytes:
                 size = f"{found.st_size:,} bytes where its header tells of {8 + n_header + n_values:,}"
                 raise _damaged(str(path), f"it has {size}")
             return start + header + file.read(n_values)
+    except ArtifactError:  # a sentence of its own already
+        raise
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path}: cannot be read: {_reason(error)}. Give a model file.") from None
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Labels, Source
+from isthmus.cli.options import Force, Json, Labels, Source, told
 from isthmus.cli.output import note_lines, number, print_json, print_lines, print_table, ratio
 
 if TYPE_CHECKING:
     from isthmus.workflows.compare import Compared
 
 
+@told
 def compare(
     source: Source,
     /,
@@ -54,7 +55,8 @@ def compare(
         KEY=VALUE for any key of the config, for all kinds.
     """
     from isthmus.cli.settings import read_config
-    from isthmus.workflows.outputs import check_folder
+    from isthmus.config.recipes import RECIPES
+    from isthmus.workflows.outputs import check_folder, notes_on_others
 
     chosen = None if kinds is None else [name.strip() for name in kinds.split(",") if name.strip()]
 
@@ -80,8 +82,8 @@ def compare(
         described = configs_of(list(KINDS[rows.schema.kind]))
     planned, test = candidates(rows, described)
     if not json:
-        lines = [(one.kind, f"about {duration(one.seconds)} at most") for one in planned]
-        total = duration(sum(one.seconds for one in planned))
+        lines = [(one.kind, f"about {duration(max(1.0, one.seconds))} at most") for one in planned]
+        total = duration(sum(max(1.0, one.seconds) for one in planned))
         size = planned[0].prepared.model.module.code.size
         about = f"{source}: {len(rows):,} rows, {len(test):,} of them held out, codes of {size} numbers"
         print_lines(
@@ -98,18 +100,24 @@ def compare(
     table = [one.to_dict() for one in found.results]
     write_comparison(table, output / "comparison.csv")
     draw_comparison(found.results, found.code_size, output / "comparison.png")
+    models = {name: output / f"{name}.safetensors" for name in RECIPES if name not in described}
+    others = notes_on_others([path for path in models.values() if path.is_file()])
     if json:
         about = {
             "rows": {"training": found.n_training, "test": found.n_test},
             "code": {"size": found.code_size},
         }
-        told = {"recommended": found.recommended, "words": found.words, "notes": list(rows.notes)}
+        told = {"recommended": found.recommended, "words": found.words, "notes": [*rows.notes, *others]}
         print_json({"output": str(output), **about, "results": table, **told})
         return
     _print_table(table)
     print()
     print_lines(
-        [("take", found.words), ("written", f"{output}: comparison.csv, comparison.png, a model a kind")]
+        [
+            ("take", found.words),
+            ("written", f"{output}: comparison.csv, comparison.png, a model a kind"),
+            *note_lines(others),
+        ]
     )
 
 

@@ -33,7 +33,8 @@ def decode(
     labels in the file of codes.
     """
     from isthmus.artifact import open_model
-    from isthmus.cli.words import rows_words
+    from isthmus.cli.words import many, rows_words
+    from isthmus.errors import DataError
     from isthmus.inference import Inference
     from isthmus.workflows.code_files import read_codes
     from isthmus.workflows.data_files import check_rows_output, means_folder, write_rows
@@ -42,7 +43,13 @@ def decode(
     schema, path, folder = fitted.scaling.schema, Path(output), means_folder(output)
     check_rows_output(path, folder=folder, schema=schema, force=force)
     values = read_codes(codes)
-    rows = Inference(fitted).decode(values, _labels(fitted, codes, len(values), label, labels))
+    inference = Inference(fitted)
+    if values.ndim != 2 or values.shape[1] != inference.code_size:
+        raise DataError(
+            f"{codes}: expected codes of {many(inference.code_size, 'unit')}, as {model} makes them, got an array of "
+            f"shape {values.shape}. Give what 'encode' of this model wrote."
+        )
+    rows = inference.decode(values, _labels(fitted, codes, len(values), label, labels))
     notes: list[str] = []
     n_written = write_rows(path, rows, schema, folder=folder, notes=notes)
     if json:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json
+from isthmus.cli.options import Force, Json, told
 from isthmus.cli.output import number, print_json, print_lines, print_table, ratio
 
 if TYPE_CHECKING:
     from isthmus.workflows.demo import DemoModel
 
 
+@told
 def demo(
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("demo-report.html"),

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Labels, Memory, Model, Source
+from isthmus.cli.options import Force, Json, Labels, Memory, Model, Source, told
 from isthmus.cli.output import note_lines, print_json, print_lines
 
 if TYPE_CHECKING:
     from isthmus.workflows.code_files import Block
 
 
+@told
 def encode(
     model: Model,
     source: Source,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Labels, Source
+from isthmus.cli.options import Force, Json, Labels, Source, told
 from isthmus.cli.output import denoising_words, number, print_errors, print_json, print_lines
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from isthmus.workflows.run import Run
 
 
+@told
 def fit(
     source: Source,
     /,

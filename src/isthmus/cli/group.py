@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Labels, Model, Source
+from isthmus.cli.options import Force, Json, Labels, Model, Source, told
 from isthmus.cli.output import print_json, print_lines, print_table
 
 
+@told
 def group(
     model: Model,
     source: Source,
@@ -64,6 +66,7 @@ def group(
     )
     from isthmus.workflows.open_data import open_data
     from isthmus.workflows.outputs import check_file
+    from isthmus.workflows.score_files import row_names
 
     wanted = _number(groups)
     check_file(output, force=force, suffixes=GROUP_SUFFIXES)
@@ -124,10 +127,10 @@ def group(
     if json:
         print_json(document)
     else:
-        _print(document)
+        _print(document, list(row_names(rows)))
 
 
-def _print(found: dict[str, Any]) -> None:
+def _print(found: dict[str, Any], called: Sequence[Any]) -> None:
     """For people what ``--json`` gives to programs."""
     from isthmus.cli.words import many
 
@@ -142,10 +145,11 @@ def _print(found: dict[str, Any]) -> None:
                 str(each["group"]),
                 f"{each['rows']:,}",
                 "-" if each["probability"] is None else f"{each['probability']:.3f}",
-                " ".join(map(str, each["centre"][:3])),
+                " ".join(str(called[row]) for row in each["centre"][:3]),
             ]
             for each in found["each"]
         ],
+        left=(0, 3),
     )
     print()
     said = [

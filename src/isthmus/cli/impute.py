@@ -32,7 +32,7 @@ def impute(
     from isthmus.artifact import open_model
     from isthmus.cli.words import many
     from isthmus.errors import ParameterError
-    from isthmus.workflows.impute_files import check_outputs, write_filled
+    from isthmus.workflows.impute_files import check_outputs, notes_on_filling, write_filled
     from isthmus.workflows.open_data import open_data
 
     if draws is not None and draws < 1:
@@ -42,10 +42,11 @@ def impute(
     paths = check_outputs(output, draws, schema, force=force)
     rows = open_data(source, fitted.config.data, labels=labels, schema=schema)
     written = write_filled(fitted, rows, paths, n_draws=draws, seed=seed)
+    notes = [*notes_on_filling(rows), *written.notes]
     n_gaps, files = sum(written.gaps.values()), [str(path) for path in written.paths]
     if json:
         found = {"output": output, "files": files, "rows": written.n_rows, "filled": n_gaps}
-        print_json({**found, "columns": written.gaps, "notes": list(rows.notes)})
+        print_json({**found, "columns": written.gaps, "notes": notes})
         return
     where = ", ".join(f"{name} {n:,}" for name, n in written.gaps.items())
     names = files[0] if len(files) == 1 else f"{files[0]} to {files[-1]}"
@@ -53,6 +54,6 @@ def impute(
         [
             ("filled", f"{n_gaps:,} gaps" + (f" ({where})" if where else "")),
             ("written", f"{names}: {many(written.n_rows, 'row')} of {many(written.n_columns, 'column')}"),
-            *note_lines(rows.notes),
+            *note_lines(notes),
         ]
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Json
+from isthmus.cli.options import Json, told
 from isthmus.cli.output import cut, number, print_errors, print_json, print_lines, print_table
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from isthmus.sources.table_facts import ColumnFacts
 
 
+@told
 def info(
     file: Annotated[str, Parameter(help="A model file, a run folder, or data as fit reads them.")],
     /,

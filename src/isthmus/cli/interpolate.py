@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Label, Model, RowsOutput
+from isthmus.cli.options import Force, Json, Label, Model, RowsOutput, told
 from isthmus.cli.output import note_lines, print_json, print_lines
 
 End = Annotated[
@@ -16,6 +16,7 @@ End = Annotated[
 ]
 
 
+@told
 def interpolate(
     model: Model,
     a: End,
@@ -45,8 +46,9 @@ def interpolate(
     from isthmus.errors import DataError, ParameterError
     from isthmus.exploration.interpolation import path_between
     from isthmus.inference import Inference
+    from isthmus.sources import Source
     from isthmus.workflows.data_files import check_rows_output, means_folder, write_rows
-    from isthmus.workflows.open_data import open_data
+    from isthmus.workflows.open_data import notes_of, open_data
 
     fitted = open_model(model)
     schema, place, folder = fitted.scaling.schema, Path(output), means_folder(output)
@@ -56,8 +58,10 @@ def interpolate(
         raise ParameterError("--label: the model is not conditional on a label, got one. Leave --label out.")
     ends: list[np.ndarray] = []
     own: list[str] = []
+    opened: list[tuple[str, Source]] = []
     for name in (a, b):
         source = open_data(name, fitted.config.data, schema=schema)
+        opened.append((name, source))
         if len(source) != 1:
             raise DataError(
                 f"{name}: expected one row to begin or end at, got {len(source)}. Say which: {name}:0."
@@ -72,7 +76,7 @@ def interpolate(
         )
     codes = path_between(ends[0], ends[1], steps, path)
     rows = inference.decode(codes, None if fitted.classes is None else np.repeat(own[:1], len(codes)))
-    notes: list[str] = []
+    notes = notes_of(opened)
     n_written = write_rows(place, rows, schema, folder=folder, together=True, notes=notes)
     if json:
         print_json(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
@@ -33,6 +36,19 @@ Source = Annotated[
         "SOURCE:ROW is one row, counted from 0."
     ),
 ]
+_Verb = TypeVar("_Verb", bound=Callable[..., Any])
+_BROKEN_LINE = re.compile(r"(?m)^( {4}\S.*)\n {4}(?=\S)")
+
+
+def told(verb: _Verb) -> _Verb:
+    """A verb whose help has each parameter in one paragraph, wherever the lines of its docstring end."""
+    text, n_joined = inspect.cleandoc(verb.__doc__ or ""), 1
+    while n_joined:
+        text, n_joined = _BROKEN_LINE.subn(r"\1 ", text)
+    verb.__doc__ = text
+    return verb
+
+
 Memory = Annotated[
     str,
     Parameter(

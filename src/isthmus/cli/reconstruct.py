@@ -24,7 +24,7 @@ def reconstruct(
     from isthmus.cli.words import noun, rows_words
     from isthmus.evaluation.metrics import measure
     from isthmus.inference import Inference
-    from isthmus.workflows.data_files import check_rows_output, means_folder, recording_length
+    from isthmus.workflows.data_files import check_other_folder, check_rows_output, means_folder
     from isthmus.workflows.open_data import open_data, with_memory
     from isthmus.workflows.reconstruct import measured_within, write_reconstructions
 
@@ -33,11 +33,11 @@ def reconstruct(
     check_rows_output(path, folder=folder, schema=schema, force=force)
     data = with_memory(fitted.config.data, memory)
     rows = open_data(source, data, labels=labels, schema=fitted.scaling.schema)
+    if folder:
+        check_other_folder(path, rows)
     inference = Inference(fitted)
     notes = list(rows.notes)
-    rebuilt = write_reconstructions(
-        path, inference, rows, data, folder=folder, recording=recording_length(rows), notes=notes
-    )
+    rebuilt = write_reconstructions(path, inference, rows, data, folder=folder, notes=notes)
     measured_on = measured_within(inference, rows, data, notes)
     metrics = measure(inference, measured_on, clean=False).to_dict()
     n_written = rebuilt.n_written
@@ -59,4 +59,4 @@ def reconstruct(
     if fitted.module.corruption is not None:
         print("(against the rows as given: of noisy ones this says how much was taken out)")
     print()
-    print_lines([("rebuilt", rows_words(output, n_written, rebuilt, schema)), *note_lines(notes)])
+    print_lines([("rebuilt", rows_words(output, n_written, rebuilt, schema, rows)), *note_lines(notes)])

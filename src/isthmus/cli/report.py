@@ -7,10 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Labels, Model, Source
+from isthmus.cli.options import Force, Json, Labels, Model, Source, told
 from isthmus.cli.output import note_lines, print_json, print_lines
 
 
+@told
 def report(
     model: Model,
     source: Source,
@@ -36,6 +37,7 @@ def report(
 
     check_file(output, force=force, suffixes=(".html", ".htm"))
     from isthmus.artifact import open_model
+    from isthmus.cli.words import many
     from isthmus.evaluation.evaluate import report_data
     from isthmus.evaluation.evidence import density_figures
     from isthmus.evaluation.metrics import measure
@@ -61,5 +63,5 @@ def report(
         print_json({**found, "notes": list(rows.notes)})
     else:
         print_lines(
-            [("report", f"{output}: {len(rows):,} rows; open it in a browser"), *note_lines(rows.notes)]
+            [("report", f"{output}: {many(len(rows), 'row')}; open it in a browser"), *note_lines(rows.notes)]
         )

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Label, Labels, Model, RowsOutput
+from isthmus.cli.options import Force, Json, Label, Labels, Model, RowsOutput, told
 from isthmus.cli.output import note_lines, print_json, print_lines
 
 QUALITY = ".quality.json"
 """What the name of the file ends in that says how good new rows are."""
 
 
+@told
 def sample(
     model: Model,
     /,
@@ -67,8 +68,8 @@ def sample(
     from isthmus.exploration.sampling import sample as sampled
     from isthmus.inference import Inference
     from isthmus.workflows.data_files import check_rows_output, means_folder, write_rows
-    from isthmus.workflows.open_data import open_data
-    from isthmus.workflows.outputs import check_file
+    from isthmus.workflows.open_data import notes_of, open_data
+    from isthmus.workflows.outputs import check_file, notes_on_others
 
     fitted = open_model(model)
     schema, path, folder = fitted.scaling.schema, Path(output), means_folder(output)
@@ -106,7 +107,7 @@ def sample(
     if noise is None:
         noise = schema.kind == "tables" and fitted.module.likelihood.unit == "nats"
     rows = fitted.scaling.to_data(sampled(inference, n, prior, seed=root, noise=noise, labels=told))
-    notes = [] if source is None else list(source.notes)
+    notes = notes_of([(like, source), (compare_with, real), (held_out, unseen)])
     made = {"prior": prior.words, "seed": root, "noise": noise}
     quality = None
     if real is not None:
@@ -115,6 +116,8 @@ def sample(
     n_written = write_rows(path, rows, schema, folder=folder, notes=notes)
     if quality is not None:
         _write(quality, beside)
+    elif beside.is_file():
+        notes += notes_on_others([beside])
     if json:
         print_json(
             {

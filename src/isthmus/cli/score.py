@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json, Labels, Memory, Model, Source
-from isthmus.cli.output import number, print_json, print_lines, print_table
+from isthmus.cli.options import Force, Json, Labels, Memory, Model, Source, told
+from isthmus.cli.output import note_lines, number, print_json, print_lines, print_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,7 @@ BYTES_A_ROW = 400
 """What the names of three causes take where those of all rows are held."""
 
 
+@told
 def score(
     model: Model,
     source: Source,
@@ -65,7 +66,7 @@ def score(
     from isthmus.inference import Inference
     from isthmus.sources.subset import Subset
     from isthmus.workflows.fit import usual_rows
-    from isthmus.workflows.open_data import open_data, with_memory
+    from isthmus.workflows.open_data import notes_of, open_data, with_memory
     from isthmus.workflows.outputs import check_file, check_room
     from isthmus.workflows.score_files import N_CAUSES, SCORE_SUFFIXES, row_names, write_scores
 
@@ -74,11 +75,13 @@ def score(
     check_file(output, force=force, suffixes=SCORE_SUFFIXES)
     fitted = open_model(model)
     data = with_memory(fitted.config.data, memory)
-    if reference is not None:
-        fitted.usual = usual_rows(fitted, open_data(reference, data, schema=fitted.scaling.schema))
+    usual = None if reference is None else open_data(reference, data, schema=fitted.scaling.schema)
+    if usual is not None:
+        fitted.usual = usual_rows(fitted, usual)
     found = AnomalyScore(Inference(fitted))
     limit, rule = _limit(found.usual, asked)
     rows = open_data(source, data, labels=labels, schema=fitted.scaling.schema)
+    notes = notes_of([(source, rows), (reference, usual)])
     if output.suffix.lower() == ".npz":
         check_room(output, len(rows) * BYTES_A_ROW, data, "Write .npy or .csv")
     anomaly = found.score_as_computed(rows)
@@ -112,6 +115,7 @@ def score(
             }
             for row in oddest
         ],
+        "notes": notes,
     }
     if json:
         print_json(document)
@@ -175,6 +179,7 @@ def _print(found: dict[str, Any]) -> None:
             [each["row"], number(each["anomaly"]), "; ".join(each["causes"]) or "-"]
             for each in found["oddest"]
         ],
+        left=(0, 2),
     )
     print()
     above = f"above {number(found['threshold'])} ({found['rule']})"
@@ -182,5 +187,6 @@ def _print(found: dict[str, Any]) -> None:
         [
             ("anomalies", f"{found['anomalies']:,} of {many(found['rows'], 'row')} {above}"),
             ("written", f"{found['output']}: an anomaly a row, larger is odder"),
+            *note_lines(found["notes"]),
         ]
     )

@@ -128,9 +128,18 @@ def _value_words(value: Any) -> str:
     return "-".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
-def rows_words(output: str, n_written: int, rows: Any, schema: Schema | None = None) -> str:
-    """Where rows went, and what they are."""
+def rows_words(
+    output: str, n_written: int, rows: Any, schema: Schema | None = None, source: Source | None = None
+) -> str:
+    """Where rows went, and what they are; of sounds the recordings, where they are those of ``source``."""
     if schema is not None and schema.audio is not None and not output.lower().endswith(".npy"):
+        from isthmus.sources.audio import AudioSource
+        from isthmus.workflows.data_files import means_folder
+
+        recordings = source.recordings() if isinstance(source, AudioSource) else []
+        if recordings and (len(recordings) == 1 or means_folder(output)):
+            length = sum(samples for _, _, samples in recordings) / schema.audio.rate
+            return f"{output}: {many(len(recordings), 'sound')}, {length:.4g} s in all at {schema.audio.rate:,} Hz"
         each = "" if n_written == 1 else "each "
         return f"{output}: {many(n_written, 'sound')}, {each}{schema.audio.describe()}"
     some = "" if n_written == rows.shape[0] else f" (the first of {rows.shape[0]:,})"

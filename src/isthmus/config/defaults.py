@@ -36,7 +36,6 @@ HEAD_WIDTH = 32
 LEARNING_RATE = 2e-3
 LEARNING_RATE_OF_TOKENS = 4e-3
 LEARNING_RATE_FROM_PCA = 1e-3
-LEARNING_RATE_OF_FILLING = 1e-3
 LARGEST_MOVE = 0.15
 """From PCA on, the rate times the number of values a row stays under this: an Adam step moves each
 weight by about the rate, and so an output by the rate times the number of its inputs."""
@@ -96,8 +95,6 @@ def _trained(training: Training, model: Model, facts: Facts) -> Training:
         training = training.replace(patience=PATIENCE)
     if training.learning_rate == "auto" and isinstance(model.network, Transformer):
         training = training.replace(learning_rate=LEARNING_RATE_OF_TOKENS)
-    elif training.learning_rate == "auto" and fills(model):
-        training = training.replace(learning_rate=LEARNING_RATE_OF_FILLING)
     return training
 
 
@@ -114,7 +111,7 @@ def fills(model: Model) -> bool:
     """Whether the values that a corruption damaged are all that counts: the model learns to fill them.
 
     They cannot be copied, so that neither the code nor a layer need be narrow. Each is told from the values
-    at hand as in a regression, to which a second layer and a high rate add little but chance.
+    at hand as in a regression, to which a second layer adds little but chance.
 
     >>> from isthmus.config.recipes import denoising, imputing
     >>> fills(imputing()), fills(denoising())

@@ -47,7 +47,7 @@ class Autoencoder(
     ``(rows, steps, channels)`` or flat rows with ``sample_shape``, under ``row_kind="sequences"``.
 
     Frames of pandas, polars and pyarrow come as they are: one of numbers alone is vectors with names; one
-    with words, booleans, dates or gaps, and any under ``missing="mask"``, is a table, whose columns are
+    with words, booleans, dates or gaps, and any under ``missing="mask"`` or ``types``, is a table, whose columns are
     found out by the rules of ``docs/tables.md``. New frames are put in order by their columns' names. Rows
     come back as frames of the same library, columns, order and types. What was left out of new rows, and
     categories that the fit has not seen, are told by a :class:`isthmus.errors.DataWarning`.
@@ -106,6 +106,10 @@ class Autoencoder(
     row_kind
         ``"vectors"``, ``"sequences"``, ``"pictures"``, or ``"auto"``: sequences where the network is
         ``conv1d``, else by the number of axes, and ``(rows, height, width)`` are pictures.
+    types
+        Columns of a frame and what they are, where the rules of ``docs/tables.md`` get them wrong: ``{"ward":
+        "category"}``. One of ``"continuous"``, ``"count"``, ``"category"``, ``"boolean"``, ``"date"``, or
+        ``"ignore"`` to leave a column out. The frame is a table then, numbers alone too.
     memory
         What rows may take of it beside ``X`` itself, such as ``"2GB"``: those that need more, of a memory map
         for example, are read by block, see :class:`isthmus.Data`. ``"auto"`` is half of what is free.
@@ -175,6 +179,7 @@ class Autoencoder(
         missing: str = "auto",
         sample_shape: tuple[int, ...] | None = None,
         row_kind: str = "auto",
+        types: Mapping[str, str] | None = None,
         memory: int | str = "auto",
         random_state: Any = None,
         device: str = "auto",
@@ -208,6 +213,7 @@ class Autoencoder(
         self.missing = missing
         self.sample_shape = sample_shape
         self.row_kind = row_kind
+        self.types = types
         self.memory = memory
         self.random_state = random_state
         self.device = device

@@ -18,8 +18,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from isthmus.config.parts.corruptions import Masking
 from isthmus.config.parts.likelihoods import Mixed
+from isthmus.config.parts.networks import Dense
+from isthmus.config.recipes import imputing
 from isthmus.errors import DataError, DataWarning, OutputError, ParameterError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.parameters import seed_from
@@ -28,13 +29,6 @@ from isthmus.sources.arrow import is_number, is_text, pc, plain
 from isthmus.sources.frames import is_frame, table_from, with_columns
 from isthmus.sources.table_out import gaps_of, with_gaps_filled
 from isthmus.workflows.impute import impute
-
-HIDDEN_SHARE = 0.35
-"""Share of the values that are hidden in training; on three tables 0.25 to 0.35 served, and 0.5 hid too much."""
-CODE, WIDTH = 16, 256
-"""Units of the code and of the hidden layer: hidden values cannot be copied, so neither need be narrow."""
-RATE = 1e-3
-"""Learning rate: a higher one learns small tables by heart."""
 
 
 class AutoencoderImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -48,11 +42,12 @@ class AutoencoderImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     autoencoder
-        An :class:`Autoencoder` or a recipe, None for one that learns from all rows
-        (``validation_share=0``); its parameters are ``autoencoder__...`` of a search. What it leaves at
-        ``"auto"``, and its corruption where it has none, is chosen for this task: 16 units, one hidden layer
-        of 256 rectified units, 35 % of the values hidden, a normal density for each number, quantile maps, a
-        learning rate of 0.001. One that is fitted already is used as it is, and never changed;
+        An :class:`Autoencoder` or a recipe, None for ``Autoencoder()``; its parameters are
+        ``autoencoder__...`` of a search. What it leaves at its default is as in
+        :func:`isthmus.config.recipes.imputing` and the rules for that kind, so that ``isthmus fit --kind imputing``
+        fits the same model to a table: a quarter of the values hidden, one hidden layer that levels off, as
+        many units as columns, noise on the code; a normal density for each number and quantile maps, of
+        arrays too. One that is fitted already is used as it is, and never changed;
         :func:`sklearn.base.clone` would undo its fit unless it is wrapped in
         :class:`sklearn.frozen.FrozenEstimator`.
     missing_values
@@ -130,8 +125,8 @@ class AutoencoderImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Values are drawn from the likelihood at the row's code, the code from its distribution where it has
         one. What is computed from each filling can be pooled by Rubin's rules (1987): the mean of the
         results, and their variance within plus ``(1 + 1 / n_draws)`` times that between. The draws know of
-        no doubt in the weights themselves; and a number's spread is one for its column, as found where 35 %
-        of the other values were hidden too: too wide for rows of which nearly all is known.
+        no doubt in the weights themselves; and a number's spread is one for its column, as found where a quarter
+        of the other values was hidden too: too wide for rows of which nearly all is known.
 
         Parameters
         ----------
@@ -213,9 +208,7 @@ class AutoencoderImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if given is not None and hasattr(given, "_model"):
             _check_knows_gaps(given)
             return given
-        autoencoder: Autoencoder = (
-            Autoencoder(validation_share=0.0) if given is None else cast(Autoencoder, clone(given))
-        )
+        autoencoder: Autoencoder = Autoencoder() if given is None else cast(Autoencoder, clone(given))
         if autoencoder.missing == "refuse":
             raise ParameterError(
                 "AutoencoderImputer: expected an autoencoder that knows gaps, got one of missing='refuse'. "
@@ -256,19 +249,23 @@ class AutoencoderImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
 
 def _chosen(autoencoder: Autoencoder) -> dict[str, Any]:
-    """What an autoencoder leaves open, chosen for filling gaps."""
-    chosen: dict[str, Any] = {"n_components": CODE, "likelihood": Mixed("gaussian"), "scaling": "quantile"}
-    if isinstance(autoencoder.network, str) and autoencoder.network == "dense":
-        chosen |= {"hidden_sizes": (WIDTH,), "activation": "relu", "learning_rate": RATE}
-    open_ones = {name for name in chosen if _is_auto(getattr(autoencoder, name, None))}
-    chosen = {name: chosen[name] for name in open_ones}
+    """What an autoencoder leaves open, as the recipe has it; sizes and the rate follow from that by the rules."""
+    recipe = imputing()
+    # Arrays are filled as tables are.
+    chosen: dict[str, Any] = {"likelihood": Mixed("gaussian"), "scaling": "quantile"}
+    if isinstance(recipe.network, Dense) and _is(getattr(autoencoder, "network", None), "dense"):
+        chosen["activation"] = recipe.network.activation
+    chosen = {name: value for name, value in chosen.items() if _is(getattr(autoencoder, name, None), "auto")}
+    if _is(getattr(autoencoder, "code", None), "deterministic"):
+        chosen["code"] = recipe.code
     if getattr(autoencoder, "corruption", None) is None:
-        chosen["corruption"] = Masking(HIDDEN_SHARE, emphasis=1.0)
+        chosen["corruption"] = recipe.corruption
     return {**chosen, "missing": "mask"}
 
 
-def _is_auto(value: Any) -> bool:
-    return isinstance(value, str) and value == "auto"
+def _is(value: Any, word: str) -> bool:
+    """Whether a parameter, which may be an array or modules, is a word."""
+    return isinstance(value, str) and value == word
 
 
 def _check_knows_gaps(autoencoder: Autoencoder) -> None:

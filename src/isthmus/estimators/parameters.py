@@ -23,7 +23,7 @@ TRAINING = (
     "pretraining_share", "device", "threads",
 )  # fmt: skip
 """Parameters of the same name in the estimator and in ``Training``."""
-DATA = ("scaling", "missing", "sample_shape", "row_kind", "memory")
+DATA = ("scaling", "missing", "sample_shape", "row_kind", "types", "memory")
 """Parameters of the same name in the estimator and in ``Data``."""
 FAMILIES = ("network", "code", "likelihood", "corruption")
 RENAMED = (
@@ -31,6 +31,8 @@ RENAMED = (
     ("Training: epochs", "Autoencoder: max_epochs"),
     ("Training: seed", "Autoencoder: random_state"),
     ("data.memory", "Autoencoder: memory"),
+    ("data.types.NAME=category", "types={'NAME': 'category'}"),
+    ("data.types", "Autoencoder: types"),
 )
 """What a config calls otherwise than an estimator."""
 

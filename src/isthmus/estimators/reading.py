@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -34,12 +34,13 @@ class Reading:
     """Rows in and out of an estimator: arrays as they are, frames as frames again.
 
     A sparse matrix is vectors. A frame is a table, whose columns are of several types, where a column holds
-    something other than numbers, or a gap, or where ``missing="mask"``; otherwise its rows are vectors with
-    names. Columns are put in order by their names.
+    something other than numbers, or a gap, or where ``missing="mask"`` or ``types`` are given; otherwise its
+    rows are vectors with names. Columns are put in order by their names.
     """
 
     missing: str
     sample_shape: tuple[int, ...] | None
+    types: Mapping[str, str] | None
     _model: FittedModel
 
     # In
@@ -49,15 +50,19 @@ class Reading:
     ) -> Source:
         """Rows as a source, checked as scikit-learn asks; of the kind of the last fit unless ``reset``."""
         if sparse.issparse(X) and (self._schema.kind if not reset else row_kind) in ("auto", "vectors"):
+            if reset:
+                self._check_no_types(X, row_kind)
             return self._sparse_source(X, reset=reset, labels=labels)
         frame = table_from(X, "Autoencoder") if is_frame(X) else None
         if reset:
             self._like = None if frame is None else empty_like(X)
             self._kinds = None if frame is None else _columns_of(frame)
             free = row_kind == "auto" and self.sample_shape is None
-            if frame is not None and free and (self.missing == "mask" or not _is_numbers(frame)):
+            asked = self.missing == "mask" or bool(self.types)
+            if frame is not None and free and (asked or not _is_numbers(frame)):
                 validate_data(self, X if _library(X) in NAMED else frame, reset=True, skip_check_array=True)
-                return TableSource(frame, labels=labels, who="Autoencoder")
+                return TableSource(frame, self.types, labels, who="Autoencoder")
+            self._check_no_types(X, row_kind)
         if not reset and self._schema.kind == "tables":
             return self._conformed(X, frame, self._labels(labels, len(X)))
         ordered = X if reset or frame is None else self._in_order(X, frame)
@@ -75,6 +80,19 @@ class Reading:
             )
         own = labels if reset else self._labels(labels, rows.shape[0])
         return SparseSource(rows, labels=own, who="Autoencoder")
+
+    def _check_no_types(self, X: Any, row_kind: RowKind) -> None:
+        """Refuse types of columns where rows have none."""
+        if self.types:
+            got = (
+                f"row_kind={row_kind!r}, sample_shape={self.sample_shape}"
+                if is_frame(X)
+                else type(X).__name__
+            )
+            raise ParameterError(
+                f"Autoencoder: types says what the columns of a frame are, got {got}. Give a frame of pandas, polars "
+                "or pyarrow as it is, or leave types out."
+            )
 
     def _array_source(
         self, X: Any, *, reset: bool, row_kind: RowKind, labels: ArrayLike | None

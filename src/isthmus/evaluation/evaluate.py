@@ -326,7 +326,7 @@ def _density_numbers(figures: Mapping[str, Any]) -> dict[str, tuple[float, str]]
 
 def _robustness_numbers(robust: Robustness) -> dict[str, tuple[float, str]]:
     """What a small change of a row does to its code and to its reconstruction."""
-    rows = f"mean over {robust.n_rows:,} rows"
+    rows = "of one row" if robust.n_rows == 1 else f"mean over {robust.n_rows:,} rows"
     return {
         f"Squared Jacobian of the code, |dh/dx|^2, {rows}": (robust.code, "per squared model unit"),
         f"Squared Jacobian of the reconstruction, |dg(f(x))/dx|^2, {rows}": (robust.reconstruction, ""),

@@ -125,7 +125,7 @@ def measure_samples(
         raise ParameterError(
             f"measure_samples: target {target!r} is learned from made rows and tested on held-out ones, got "
             f"{'no held-out rows' if flat else f'rows that are {schema.kind}'}. "
-            f"{'Give some' if flat else 'Leave it out'}."
+            f"{'Give some as held_out, at the command line --held-out SOURCE' if flat else 'Leave it out'}."
         )
     to_training = to_held_out = real = useful = None
     if flat:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.preprocessing.base import Preprocessing
-from isthmus.schema import Schema
+from isthmus.schema import Audio, Schema
 
 PATCHES_A_SIDE, STRETCHES = 5, 32
 """Patches along the longest side of a picture, and stretches of a sequence, at most."""
@@ -29,6 +29,7 @@ class Regions:
         Number of the region of each value, ``(n_values,)``, in the order of model units (channels first).
     names
         What people call each: ``"bmi"``, ``"rows 4-7, columns 8-11"``, ``"steps 10-19"``; counted from 0.
+        Of sounds the seconds since the window began: ``"0.250-0.281 s"``.
     most
         How many of a row are looked at one by one.
     """
@@ -54,7 +55,8 @@ def regions_of(scaling: Preprocessing) -> Regions:
     if schema.kind == "pictures":
         return _patches(*schema.sample_shape)
     if schema.kind == "sequences":
-        return _stretches(*schema.sample_shape)
+        steps, channels = schema.sample_shape
+        return _stretches(steps, channels, schema.audio)
     sizes = 1 if scaling.layout is None else [block.size for block in scaling.layout]
     return Regions(np.repeat(np.arange(schema.n_values), sizes), _column_names(schema), MOST_COLUMNS)
 
@@ -77,11 +79,21 @@ def _patches(height: int, width: int, channels: int) -> Regions:
     return Regions(np.tile(of_pixel.reshape(-1), channels), names, MOST_PLACES)
 
 
-def _stretches(steps: int, channels: int) -> Regions:
+def _stretches(steps: int, channels: int, audio: Audio | None = None) -> Regions:
     length = math.ceil(steps / STRETCHES)
     ranges = [_range(number, length, steps) for number in range(math.ceil(steps / length))]
     names = tuple(f"step{'s' * ('-' in each)} {each}" for each in ranges)
+    if audio is not None:
+        ends = [(start, min(start + length, steps)) for start in range(0, steps, length)]
+        names = tuple(_moment(first, end, audio) for first, end in ends)
     return Regions(np.tile(np.arange(steps) // length, channels), names, MOST_PLACES)
+
+
+def _moment(first: int, end: int, audio: Audio) -> str:
+    """Steps from the first to before the end as seconds of the window; a frame is centred at its sample."""
+    each, centre = (audio.fft_hop, 0.5) if audio.representation == "spectrogram" else (1, 0.0)
+    places = (min(max(0.0, (step - centre) * each), audio.window) for step in (first, end))
+    return "-".join(f"{place / audio.rate:.3f}" for place in places) + " s"
 
 
 def _range(number: int, length: int, end: int) -> str:

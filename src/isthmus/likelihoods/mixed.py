@@ -145,7 +145,7 @@ class Mixed(Likelihood):
         if self.unit != "nats":
             raise ParameterError(
                 "Mixed: noise can be drawn from a density alone, got squared error of numbers, which is none. "
-                "Fit with Mixed(numbers='gaussian'), or take the means."
+                "Fit with Mixed(numbers='gaussian'), as the kinds imputing and variational are, or take the means."
             )
         mean = self.mean(outputs).flatten(1)
         chance = randomness.at("blocks").uniform((len(mean), len(self.layout)), like=mean)

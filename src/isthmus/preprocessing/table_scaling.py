@@ -21,10 +21,11 @@ from isthmus.preprocessing.table_fit import (
 from isthmus.schema import Column, Schema
 from isthmus.shapes import Shape, shape_text
 from isthmus.sources.base import Indices, Source
+from isthmus.sources.table_dates import DAY
+from isthmus.sources.table_decimals import rounded
 
 Method = Literal["auto", "quantile", "standardise", "range", "none"]
 Array = NDArray[np.float64]
-DAY = 86_400.0
 
 
 @final
@@ -37,7 +38,8 @@ class TableScaling(Preprocessing):
     ``"range"``: lowest 0 and highest 1; ``"none"``: as it is. A category becomes as many features as
     there are categories, one of them 1; a boolean 0 or 1. A gap is NaN in all features of its column.
 
-    The way back takes the most probable category, booleans from 1/2 on, and rounds what was whole.
+    The way back takes the most probable category, booleans from 1/2 on, and rounds what was whole, or had few
+    decimals, to as many.
     With ``"quantile"`` values beyond the training rows' come back as the nearest of them.
     A value that 2 % of the rows share, and 5 rows, comes back from all scores between the normal quantiles
     of the share of rows below it and of that with its own: the column's quantile function, whose steps
@@ -247,11 +249,12 @@ class TableScaling(Preprocessing):
 
 
 def _rounded(values: Array, column: Column) -> Array:
-    """Whole numbers, days and seconds as the column's own type can hold them."""
+    """Whole numbers, days, seconds and decimals as the column has them."""
     if column.type == "date":
-        if column.dtype.startswith("date"):
+        if column.dtype.startswith("date") or column.unit == "day":
             return np.rint(values / DAY) * DAY
-        return np.rint(values) if column.dtype.startswith("timestamp[s") else values
+        whole = column.dtype.startswith("timestamp[s") or column.unit == "second"
+        return np.rint(values) if whole else values
     if column.type == "count" or column.dtype.startswith(("int", "uint")):
         return np.rint(values)
-    return values
+    return values if column.decimals is None else rounded(values, column.decimals, column.dtype)

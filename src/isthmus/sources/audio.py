@@ -20,6 +20,7 @@ from isthmus.schema import Audio, Schema
 from isthmus.sources.base import Indices, Rows, Source
 from isthmus.sources.labels import as_labels, read_labels
 from isthmus.sources.spectrogram import frame_size, n_frames, rows_of
+from isthmus.sources.wav_header import missing_share
 
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 HELD_BYTES = 1 << 29
@@ -125,6 +126,14 @@ class AudioSource(Source):
         starts = self._start / self._audio.rate
         return np.array([f"{name}@{start:.3f}s" for name, start in zip(names, starts, strict=True)])
 
+    def recordings(self) -> list[tuple[str, slice, int]]:
+        """Of each file its name, which windows are of it, and its samples at the common rate."""
+        ends = np.searchsorted(self._file_of, np.arange(len(self._files)), side="right").tolist()
+        return [
+            (file.name, slice(start, end), length)
+            for file, start, end, length in zip(self._files, [0, *ends[:-1]], ends, self.lengths, strict=True)
+        ]
+
     def _numbers(self, rows: slice | Indices) -> Indices:
         try:
             return np.arange(len(self))[rows]
@@ -197,7 +206,7 @@ def open_audio(
     floor_db
         Loudness that counts as silence in a spectrogram, below 0 dB; None for -80.
     strict
-        Refuse a file that cannot be decoded or holds no samples, instead of leaving it out with a note.
+        Refuse a file that cannot be decoded, ends early or holds no samples, instead of leaving it out with a note.
 
     Raises
     ------
@@ -263,6 +272,9 @@ def _headers(places: list[Path], names: list[str], broken: dict[str, str]) -> li
                 raise _BrokenError(f"expected a rate of 1 Hz or more, got {info.samplerate}")
             if info.frames < 1:
                 raise _BrokenError("expected sound, got 0 s of it: a header without samples")
+            lacks = missing_share(place)
+            if lacks:
+                raise _ends_early(info.duration / (1 - lacks), info.duration)
             file = _File(place, name, info.samplerate, info.channels, info.frames)
         except _BrokenError as why:
             broken[name] = str(why)
@@ -271,6 +283,10 @@ def _headers(places: list[Path], names: list[str], broken: dict[str, str]) -> li
         else:
             files.append(file)
     return files
+
+
+def _ends_early(announced: float, there: float) -> _BrokenError:
+    return _BrokenError(f"expected {announced:.3f} s of sound, got a file that ends at {there:.3f} s")
 
 
 def _undecodable(error: Exception) -> str:
@@ -371,10 +387,7 @@ def _decoded(file: _File, rate: int, channels: int) -> Samples:
     except (soundfile.SoundFileError, RuntimeError) as error:
         raise _BrokenError(_undecodable(error)) from None
     if len(samples) < file.frames and not file.name.lower().endswith(".mp3"):  # whose header is a guess
-        raise _BrokenError(
-            f"expected {file.frames / file.rate:.3f} s of sound, got a file that ends at "
-            f"{len(samples) / file.rate:.3f} s"
-        )
+        raise _ends_early(file.frames / file.rate, len(samples) / file.rate)
     wrong = np.flatnonzero(~np.isfinite(samples).all(axis=1))
     if len(wrong):
         what = "NaN" if np.isnan(samples[wrong[0]]).any() else "infinity"

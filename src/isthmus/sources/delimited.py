@@ -32,11 +32,21 @@ _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?")
 _WHOLE = re.compile(r"\d{1,6}")
 
 
+class TextForm(NamedTuple):
+    """How a table stands in a file of text, so that another can be written alike."""
+
+    separator: str = ","
+    commas: frozenset[str] = frozenset()
+    """Columns of numbers with decimal commas."""
+    line_end: str = "\n"
+
+
 class Written(NamedTuple):
     """A file of text as a table: every column is text, and gaps are null."""
 
     table: Any
     notes: tuple[str, ...]
+    form: TextForm
 
 
 def read_delimited(path: Path) -> Written:
@@ -72,13 +82,16 @@ def read_delimited(path: Path) -> Written:
     _check_heading(path, names, lines[1:])
     read = _parsed(path, text, separator, names)
     comma = separator != "," and _has_decimal_commas(lines[1:])
-    columns, gaps = list[Any](), Counter[str]()
+    columns, commas, gaps = list[Any](), set[str](), Counter[str]()
     for position in range(len(names)):
         cells = pc.utf8_trim_whitespace(read.column(position))
         empty = pc.is_in(cells, value_set=pa.array(GAPS))
         gaps.update(pc.drop_null(pc.if_else(empty, cells, None)).to_pylist())
         cells = pc.if_else(empty, None, cells)
-        columns.append(_with_points(cells) if comma else cells)
+        if comma and _are_comma_numbers(cells):
+            cells = pc.replace_substring(cells, ",", ".")
+            commas.add(names[position])
+        columns.append(cells)
     notes = [] if encoding == "UTF-8" else [f"The file is read as {encoding}."]
     if separator != ("\t" if path.suffix.lower() == ".tsv" else ","):
         notes.append(f"Its columns are separated by a {SEPARATORS[separator]}.")
@@ -87,7 +100,10 @@ def read_delimited(path: Path) -> Written:
     words = [f"{word!r} ({n:,})" for word, n in gaps.most_common() if word]
     if words:
         notes.append(f"Read as gaps: {', '.join(words)}.")
-    return Written(pa.table(columns, names=names), tuple(notes))
+    line_end = "\r\n" if "\r\n" in text else "\n"
+    return Written(
+        pa.table(columns, names=names), tuple(notes), TextForm(separator, frozenset(commas), line_end)
+    )
 
 
 def separator_of(text: str) -> str:
@@ -240,9 +256,8 @@ def _has_decimal_commas(lines: list[list[str]]) -> bool:
     return commas > sum(_POINT_NUMBER.fullmatch(cell) is not None for cell in cells)
 
 
-def _with_points(cells: Any) -> Any:
-    """A column with points for decimal commas, where all of it is numbers; others stay as they are."""
+def _are_comma_numbers(cells: Any) -> bool:
+    """Whether all of a column is numbers, with decimal commas if with any decimals."""
     there = cells.drop_null()
     pattern = r"^[+-]?(?:\d+(?:,\d+)?|,\d+)(?:[eE][+-]?\d+)?$"
-    numbers = pc.all(pc.match_substring_regex(there, pattern), min_count=0).as_py()
-    return pc.replace_substring(cells, ",", ".") if numbers else cells
+    return pc.all(pc.match_substring_regex(there, pattern), min_count=0).as_py()

@@ -27,9 +27,9 @@ _CHANGES = {
     "transparent": "transparency laid over white",
     "cmyk": "CMYK brought to RGB without a colour profile",
     "grey": "grey, taken as colour like the others",
-    "deep": "16 bits brought to 8 like the others",
+    "deep": "16 bits brought to 8",
 }
-_BY = {"stretch": "stretched or squeezed", "crop": "cut", "pad": "fitted in, with a border,"}
+_BY = {"stretch": "stretched or squeezed", "crop": "resized and cut", "pad": "fitted in, with a border,"}
 
 
 @final
@@ -205,7 +205,7 @@ def _changes(
     counts = Counter(trait for header in headers for trait in header.traits)
     if array.shape[-1] == 3:
         counts["grey"] = sum(header.grey for header in headers)
-    elif array.dtype == np.uint8:
+    if array.dtype == np.uint8:
         counts["deep"] = sum(header.deep for header in headers)
     changes = dict(_CHANGES)
     if size is not None:

@@ -142,8 +142,8 @@ def decibels(sound: Real, size: int, hop: int, floor_db: float) -> Real:
 
 
 def magnitude_of(loudness: Real, size: int, floor_db: float) -> Real:
-    """Magnitudes that have this loudness in dB; what is no louder than the floor is silent."""
-    loud = 10.0 ** (loudness / 20.0) * _hann(size).sum()
+    """Magnitudes that have this loudness in dB; what is no louder than the floor is silent, nothing above 0 dB."""
+    loud = 10.0 ** (np.minimum(loudness, 0.0) / 20.0) * _hann(size).sum()
     return np.where(loudness > floor_db, loud, 0.0).astype(loudness.dtype)
 
 

@@ -18,7 +18,7 @@ from isthmus.errors import DataError, SourceError
 from isthmus.schema import Column, Constant, Schema
 from isthmus.sources.arrow import is_text, pc, plain
 from isthmus.sources.base import Indices, Rows, Source
-from isthmus.sources.delimited import check_unique, read_delimited
+from isthmus.sources.delimited import TextForm, check_unique, read_delimited
 from isthmus.sources.frames import table_from
 from isthmus.sources.labels import labels_of
 from isthmus.sources.shards import shards_note
@@ -29,6 +29,8 @@ TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 ARROW_SUFFIXES = (".parquet", ".arrow", ".feather")
 TABLE_SUFFIXES = (*TEXT_SUFFIXES, *ARROW_SUFFIXES)
 """Files that hold tables."""
+LEFT_OUT = "Left out, for the model does not know them:"
+"""What a note on columns begins with that new data have and the model has not."""
 _MOST_TOLD = 8
 """Notes on how the files of one table were read that are told."""
 
@@ -57,6 +59,8 @@ class TableSource(Source):
         The columns as they were fitted; None infers them.
     told
         Notes on how the table was read, to go before those on its columns.
+    form
+        Of a file of text, how it is written.
 
     Raises
     ------
@@ -82,8 +86,9 @@ class TableSource(Source):
         written: bool = False,
         schema: Schema | None = None,
         told: tuple[str, ...] = (),
+        form: TextForm | None = None,
     ) -> None:
-        self.name = who
+        self.name, self.form = who, form
         self._table = table_from(frame, who)
         self._types, self._written, self._given, self._told = types, written, schema, told
         self._whole: TableSource | None = None
@@ -189,6 +194,7 @@ class TableSource(Source):
             labels=None if self.labels is None else self.labels[rows],
             who=self.name,
             written=self._written,
+            form=self.form,
             told=self._told,
         )
         part._whole = self
@@ -201,6 +207,7 @@ class TableSource(Source):
             labels=self.labels,
             who=self.name,
             written=self._written,
+            form=self.form,
             schema=schema,
             told=self._told,
         )
@@ -217,9 +224,7 @@ class TableSource(Source):
         constants = self.schema.constants
         known = {column.name for column in self.schema.table or ()} | {one.column.name for one in constants}
         extra = [name for name in self.column_names if name not in known]
-        said = (
-            [f"Left out, for the model does not know them: {', '.join(map(repr, extra))}."] if extra else []
-        )
+        said = [f"{LEFT_OUT} {', '.join(map(repr, extra))}."] if extra else []
         for one in constants:
             if one.column.name in self.column_names and not self._is_constant(one):
                 said.append(f"Column {one.column.name!r}: held one value alone when the model was fitted, "
@@ -306,7 +311,7 @@ def open_table(path: Path, *, types: Mapping[str, str] | None = None) -> TableSo
     """
     if path.name.lower().endswith(TEXT_SUFFIXES):
         found = read_delimited(path)
-        return TableSource(found.table, types, who=str(path), written=True, told=found.notes)
+        return TableSource(found.table, types, who=str(path), written=True, told=found.notes, form=found.form)
     return TableSource(read_arrow(path), types, who=str(path))
 
 

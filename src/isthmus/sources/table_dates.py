@@ -51,7 +51,12 @@ _SIGNS = {
 }
 """What stands for a sign of ``strftime`` in the date that it describes."""
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+DAY = 86400.0
+"""Seconds."""
 _START = datetime(1970, 1, 1, tzinfo=UTC)
+_EXAMPLE = (datetime(2020, 12, 31, 18, 30, tzinfo=UTC) - _START).total_seconds()
+_TRIED = 100
+"""Words by which it is told whether a column is worth trying as dates."""
 FIRST, LAST = (
     (datetime(*day, tzinfo=UTC) - _START).total_seconds() for day in ((1, 1, 1), (9999, 12, 31, 23, 59, 59))
 )
@@ -70,6 +75,35 @@ def date_forms(words: Any) -> list[str]:
     first = array[0].as_py()
     fitting = [form for pattern, form in FORMS if re.fullmatch(pattern, first)]
     return [form for form in fitting if not np.isnan(seconds_of(array, form)).any()]
+
+
+def nearly_date_form(words: Any) -> str | None:
+    """The known form in which at least half of the words are dates, though not all; None if there is none.
+
+    >>> nearly_date_form(["2020-01-31", "2020-02-30", "2020-03-01"]), nearly_date_form(["north", "south"])
+    ('%Y-%m-%d', None)
+    """
+    array = pa.array(words, pa.string()) if isinstance(words, (list, tuple)) else words
+    first = [word for word in array[:_TRIED].to_pylist() if word is not None]
+
+    def share(pattern: str, form: str) -> float:
+        looks_so = sum(re.fullmatch(pattern, word) is not None for word in first)
+        if 2 * looks_so < len(first):
+            return 0.0
+        return float(1.0 - np.isnan(seconds_of(array, form)).mean())
+
+    shares = {form: share(pattern, form) for pattern, form in FORMS} if first else {}
+    best = max(shares, key=shares.__getitem__, default=None)
+    return best if best is not None and shares[best] >= 0.5 else None
+
+
+def date_like(form: str) -> str:
+    """A date in a form, to show what is meant by it.
+
+    >>> date_like("%d.%m.%Y"), date_like("%Y-%m-%dT%H:%M")
+    ('31.12.2020', '2020-12-31T18:30')
+    """
+    return date_text(_EXAMPLE, form)
 
 
 def seconds_of(words: Any, form: str) -> NDArray[np.float64]:

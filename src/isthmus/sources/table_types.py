@@ -29,7 +29,8 @@ import pyarrow as pa
 from isthmus.errors import DataError, ParameterError
 from isthmus.schema import Column, ColumnType, Constant
 from isthmus.sources.arrow import is_date, is_number, is_text, pc, plain
-from isthmus.sources.table_dates import date_forms
+from isthmus.sources.table_dates import DAY, date_forms, date_like, nearly_date_form, seconds_from, seconds_of
+from isthmus.sources.table_decimals import decimals_of
 from isthmus.sources.table_values import (
     Values,
     are_numbers,
@@ -178,7 +179,7 @@ def _column(
     if pa.types.is_boolean(values.type):
         return Column(name, "boolean", dtype, (False, True)), []
     if is_date(values.type):
-        return Column(name, "date", dtype), []
+        return _date_column(name, values, dtype), []
     if not (is_text(values.type) or is_number(values.type)):
         raise _LeftOut(f"rows cannot hold values of the type {dtype}")
     if pa.types.is_dictionary(array.type):
@@ -209,11 +210,22 @@ def _text_column(name: str, values: Any, dtype: str, who: str, written: bool) ->
         raise _LeftOut("it is an identifier: it is named like one, and all its values differ")
     if n_words > FEW and numbers.mean() >= 0.5:
         raise _numbers_and_text(name, values, numbers, who)
+    nearly = nearly_date_form(single) if n_words > FEW else None
+    if nearly is not None:
+        raise _dates_and_text(name, values, nearly, who)
     if n_words <= FEW or (n_words <= MANY and 2 * n_words <= n):
         return Column(name, "category", dtype, tuple(sorted(single.to_pylist()))), []
     if differ and not pc.any(pc.match_substring(single, " ")).as_py():
         raise _LeftOut("it is an identifier: all its values differ")
     raise _LeftOut(f"it is text of {n_words:,} different values in {n:,} rows, too many for categories")
+
+
+def _date_column(name: str, values: Any, dtype: str) -> Column:
+    """A column of Arrow's dates, with the unit that all of them are whole numbers of."""
+    seconds = seconds_from(values)
+    there = seconds[~np.isnan(seconds)]
+    unit = "day" if not (there % DAY).any() else "second" if not (there % 1.0).any() else None
+    return Column(name, "date", dtype, unit=unit)
 
 
 def _number_column(name: str, array: Any, dtype: str, who: str) -> tuple[Column, list[str]]:
@@ -234,20 +246,16 @@ def _number_column(name: str, array: Any, dtype: str, who: str) -> tuple[Column,
         return Column(name, "count", dtype), []
     beyond = whole and np.abs(there).max() > 2**53 and "int" in dtype
     note = f"Column {name!r}: integers beyond 2**53 are rounded, for a row holds them as float64."
-    return Column(name, "continuous", dtype), [note] if beyond else []
+    return Column(name, "continuous", dtype, decimals=_decimals(there, dtype)), [note] if beyond else []
 
 
 def _given_column(name: str, values: Any, dtype: str, given: ColumnType, who: str, written: bool) -> Column:
     """A column as the user says it is, or why it cannot be."""
-    numeric = "double" if is_text(values.type) else dtype
     if given in ("continuous", "count"):
-        column = Column(name, given, numeric)
-        values_of(values, column, who)
-        whole = is_text(values.type) and are_whole(values.drop_null())
-        return Column(name, given, "int64") if whole else column
+        return _given_number(name, values, dtype, given, who)
     if given == "date":
         if is_date(values.type):
-            return Column(name, "date", dtype)
+            return _date_column(name, values, dtype)
         forms = date_forms(pc.unique(values.drop_null())) if is_text(values.type) else []
         column = Column(name, "date", dtype, form=forms[0] if forms else None)
         values_of(values, column, who)
@@ -272,6 +280,21 @@ def _given_column(name: str, values: Any, dtype: str, given: ColumnType, who: st
         return Column(name, "boolean", dtype, (False, True))
     truths = truth_words([str(word) for word in words]) if is_text(values.type) else None
     return Column(name, "boolean", dtype, truths or words)
+
+
+def _given_number(
+    name: str, values: Any, dtype: str, given: Literal["continuous", "count"], who: str
+) -> Column:
+    numeric = "double" if is_text(values.type) else dtype
+    found = values_of(values, Column(name, given, numeric), who).values
+    if is_text(values.type) and are_whole(values.drop_null()):
+        return Column(name, given, "int64")
+    return Column(name, given, numeric, decimals=_decimals(found, numeric) if given == "continuous" else None)
+
+
+def _decimals(values: Values, dtype: str) -> int | None:
+    """Of a continuous column; integers have none to tell."""
+    return None if dtype.startswith(("int", "uint")) else decimals_of(values, dtype)
 
 
 def _words(values: Any) -> tuple[Any, ...]:
@@ -317,6 +340,15 @@ def _constant(array: Any, column: Column, place: int, who: str) -> Constant | No
 def _shown(array: Any) -> str:
     text = str(array[0].as_py())
     return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+def _dates_and_text(name: str, values: Any, form: str, who: str) -> DataError:
+    odd = np.isnan(seconds_of(values, form)) & pc.is_valid(values).to_numpy(zero_copy_only=False)
+    row = int(np.flatnonzero(odd)[0])
+    return DataError(
+        f"{who}: column {name!r}: expected dates like {date_like(form)}, got {values[row].as_py()!r} in row {row} "
+        f"({int(odd.sum()):,} such in all); mend or empty the cells, or set {setting_for(name, 'ignore')}."
+    )
 
 
 def _numbers_and_text(name: str, values: Any, numbers: Any, who: str) -> DataError:

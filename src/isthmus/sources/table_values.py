@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from isthmus.errors import DataError
 from isthmus.schema import Column
 from isthmus.sources.arrow import is_date, is_number, is_text, pc, plain
-from isthmus.sources.table_dates import date_forms, seconds_from, seconds_of
+from isthmus.sources.table_dates import date_forms, date_like, seconds_from, seconds_of
 
 Values = NDArray[np.float64]
 
@@ -165,7 +165,7 @@ def _dates(array: Any, column: Column, who: str) -> Values:
     if len(bad):
         word = words[int(bad[0])].as_py()
         row = int(pc.index(array, word).as_py())
-        like = f" like {column.form!r}" if column.form else ""
+        like = f" like {date_like(column.form)}" if column.form else ""
         raise _refused(column, who, f"dates{like}", row, word, "mend the cell, or leave it empty")
     return _looked_up(coded.indices, found)
 
@@ -192,9 +192,10 @@ def _places(array: Any, column: Column, who: str) -> Reading:
     if not unseen:
         return Reading(values)
     n_gaps = int(np.isnan(values).sum()) - array.null_count
-    what = "1 value that is" if n_gaps == 1 else f"{n_gaps} values that are"
+    what = "1 value is" if n_gaps == 1 else f"{n_gaps} values are"
+    counts = "counts as a gap" if n_gaps == 1 else "count as gaps"
     said = (
-        f"Column {column.name!r}: {what} none of its {len(categories)} categories became gaps "
+        f"Column {column.name!r}: {what} none of its {len(categories)} categories and {counts} "
         f"({examples(unseen)})."
     )
     return Reading(values, (said,))

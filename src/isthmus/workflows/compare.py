@@ -39,7 +39,7 @@ GENERAL = ("basic", "sparse", "denoising", "contractive", "variational")
 KINDS: dict[str, tuple[str, ...]] = {
     "vectors": GENERAL,
     "tables": ("basic", "sparse", "denoising", "variational"),
-    "sequences": (*GENERAL, "transformer"),
+    "sequences": (*GENERAL, "convolutional", "transformer"),
     "pictures": (*GENERAL, "convolutional", "transformer"),
 }
 """What is compared where nobody chose, the simplest first."""
@@ -138,8 +138,8 @@ def candidates(
         training, test = split_rows(source, None, TEST_SHARE, seed, who, allows_gaps=allows_gaps)
     if training is None or test is None or len(test.source) == 0 or len(training.source) < FEWEST - 1:
         raise DataError(
-            f"{who}: expected {FEWEST} different rows at least, to learn from and to test on, got {len(source)} "
-            "rows with fewer. Give more rows."
+            f"{who}: expected {FEWEST} different rows at least, to learn from and to test on, got fewer among "
+            f"{len(source)} in all. Give more rows."
         )
     found = []
     code_size: Any = None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import re
 import tempfile
-from collections.abc import Iterable
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -16,18 +18,18 @@ from PIL import Image
 
 from isthmus.artifact.file import write_atomically
 from isthmus.errors import OutputError
-from isthmus.schema import Schema
+from isthmus.schema import Audio, Schema
 from isthmus.shapes import shape_text
 from isthmus.sources import Source
 from isthmus.sources.audio import AudioSource
 from isthmus.sources.table_out import table_of
-from isthmus.workflows.outputs import check_file, check_folder
+from isthmus.workflows.outputs import check_file, check_folder, notes_on_others
 from isthmus.workflows.sound_files import (
     SOUND_FILES,
     encoded,
     files_of,
-    joined,
     one_after_another,
+    recordings_to_write,
     sounds_to_write,
 )
 from isthmus.workflows.table_files import TABLE_OUTPUTS, TEXT_OUTPUTS, table_of_vectors, write_table
@@ -36,6 +38,8 @@ MOST_ON_A_SHEET = 400
 """Pictures on one sheet; the first ones."""
 _GAP = 2
 _NUMBERED = re.compile(r"[0-9]{6,}")
+_UNFIT = re.compile(r"""[\x00-\x1f<>:"\\|?*]|(?:^|/)\.\.?(?:/|$)|[^/]{200}""")
+"""What no name of a file holds that is to be written on any system."""
 TOGETHER = "all"
 """Name of the file that holds all sounds of a folder in a row."""
 
@@ -80,9 +84,15 @@ def check_rows_output(path: Path, *, folder: bool, schema: Schema, force: bool =
         check_file(path, force=force, suffixes=(".npy", ".png"))
 
 
-def recording_length(source: Source) -> int | None:
-    """Samples of the one recording that a source holds in windows, one after the other; else None."""
-    return source.lengths[0] if isinstance(source, AudioSource) and len(source.lengths) == 1 else None
+def check_other_folder(path: Path, source: Source) -> None:
+    """Raise where a folder to write to is the one that a source was read from: its files would be lost."""
+    read = Path(source.name)
+    place = read if read.is_dir() else read.parent
+    if path.is_dir() and read.exists() and place.resolve() == path.resolve():
+        raise OutputError(
+            f"{path}: expected a folder other than that of the data, got the one with {source.name}. "
+            "Choose another, so that no file is lost."
+        )
 
 
 def means_folder(text: str) -> bool:
@@ -101,7 +111,7 @@ def write_rows(
     *,
     folder: bool,
     together: bool = False,
-    recording: int | None = None,
+    source: Source | None = None,
     notes: list[str] | None = None,
 ) -> int:
     """Write rows in data units, whole or not at all; how many were written.
@@ -115,31 +125,28 @@ def write_rows(
     schema
         What a row is.
     folder
-        Whether ``path`` is a folder: then ``000000.png``, ``000001.png``, ..., or ``000000.wav``, ...
+        Whether ``path`` is a folder: then ``000000.png``, ``000001.png``, ..., or ``000000.wav``, ... where the
+        rows are of no ``source`` of files.
     together
         Of sounds in a folder: whether ``all.wav`` holds all of them in a row too.
-    recording
-        Samples of the one recording whose windows the rows are, which one file of sound then is; None for
-        rows that stand in it one after the other.
+    source
+        The rows that these are made of, one for one. Pictures and sounds in a folder then have the names of its
+        files, and a sound is a recording and not its windows, each by itself; one alone is so in one file too.
     notes
         Takes what people should know about what was written, one sentence each.
     """
     if schema.audio is not None and (folder or path.suffix.lower() != ".npy"):
-        sounds, said = sounds_to_write(rows, schema.audio)
+        said = _write_sounds(path, rows, schema.audio, folder=folder, together=together, source=source)
+        earlier = path / f"{TOGETHER}.wav"
+        if folder and not together and earlier.is_file():
+            said = (*said, *notes_on_others([earlier]))
         if notes is not None:
             notes.extend(said)
-        rate = schema.audio.rate
-        in_a_row = (
-            one_after_another(sounds, rate) if recording is None else joined(sounds, schema.audio, recording)
-        )
-        if folder:
-            whole = {f"{TOGETHER}.wav": encoded(in_a_row, rate)} if together else {}
-            _write_folder(path, files_of(sounds, schema.audio), ".wav", whole)
-        else:
-            write_atomically(encoded(in_a_row, rate, path.suffix.lower()), path)
         return len(rows)
     if folder:
-        _write_folder(path, map(_png, pixels_of(rows, schema)), ".png")
+        called = None if source is None or source.row_names is None else source.row_names.tolist()
+        names = None if called is None else _file_names(called, ".png")
+        _write_folder(path, map(_png, pixels_of(rows, schema)), ".png", names=names)
         return len(rows)
     if path.suffix.lower() == ".npy":
         buffer = io.BytesIO()
@@ -155,6 +162,36 @@ def write_rows(
     shown = rows[:MOST_ON_A_SHEET]
     write_atomically(_png(sheet(pixels_of(shown, schema))), path)
     return len(shown)
+
+
+def _write_sounds(
+    path: Path, rows: NDArray[Any], audio: Audio, *, folder: bool, together: bool, source: Source | None
+) -> tuple[str, ...]:
+    """Sounds as one file or a folder of them, and what was done to them.
+
+    Windows of recordings are put together where these are known, but for several that go into one file.
+    """
+    recordings = source.recordings() if isinstance(source, AudioSource) else []
+    suffix = path.suffix.lower()
+    if len(recordings) == 1 or (folder and recordings):
+        whole, said = recordings_to_write(rows, audio, recordings)
+        if folder:
+            names = _file_names([name for name, _, _ in recordings], ".wav")
+            _write_folder(path, (encoded(sound, audio.rate) for sound in whole), ".wav", names=names)
+        else:
+            write_atomically(encoded(whole[0], audio.rate, suffix), path)
+        return said
+    sounds, said = sounds_to_write(rows, audio)
+    if folder:
+        in_a_row = one_after_another(sounds, audio.rate) if together else None
+        others = {} if in_a_row is None else {f"{TOGETHER}.wav": encoded(in_a_row, audio.rate)}
+        earlier = path / f"{TOGETHER}.wav"
+        if not together and earlier.is_file():
+            said = (*said, *notes_on_others([earlier]))
+        _write_folder(path, files_of(sounds, audio), ".wav", others)
+    else:
+        write_atomically(encoded(one_after_another(sounds, audio.rate), audio.rate, suffix), path)
+    return said
 
 
 def pixels_of(rows: NDArray[Any], schema: Schema) -> NDArray[Any]:
@@ -195,27 +232,54 @@ def sheet(pixels: NDArray[Any]) -> NDArray[Any]:
     return page
 
 
+def _file_names(names: Sequence[Any], suffix: str) -> list[str] | None:
+    """Names of files with another ending, below folders where they were; None where rows are not called like files.
+
+    >>> _file_names(["cat/1.jpg", "cat/1.gif", "dog/1.jpg"], ".png")
+    ['cat/1.jpg.png', 'cat/1.gif.png', 'dog/1.png']
+    >>> _file_names(["../1.jpg"], ".png")
+    """
+    old = [str(name) for name in names]
+    if any(_UNFIT.search(name) or name.startswith("/") or not PurePosixPath(name).name for name in old):
+        return None
+    new = [PurePosixPath(name).with_suffix(suffix).as_posix() for name in old]
+    often = Counter(name.lower() for name in new)
+    new = [
+        f"{name}{suffix}" if often[other.lower()] > 1 else other for name, other in zip(old, new, strict=True)
+    ]
+    return new if len({name.lower() for name in new}) == len(new) else None
+
+
+def _numbered_names(suffix: str) -> Iterator[str]:
+    return (f"{number:06d}{suffix}" for number in itertools.count())
+
+
 def _write_folder(
-    path: Path, contents: Iterable[bytes], suffix: str, others: dict[str, bytes] | None = None
+    path: Path,
+    contents: Iterable[bytes],
+    suffix: str,
+    others: dict[str, bytes] | None = None,
+    names: Sequence[str] | None = None,
 ) -> None:
     """Write into a folder of its own first: a new one takes its name in one step, an old one is filled.
 
-    Files of an earlier writing, of which there may have been more, do not stay among the new ones.
+    Numbered files of an earlier writing, of which there may have been more, do not stay among the new ones.
     """
     place = path if path.is_dir() else path.absolute().parent
     try:
         with tempfile.TemporaryDirectory(prefix=".isthmus-", dir=place) as beside:
             made = Path(beside) / "rows"
             made.mkdir()
-            n_written = 0
-            for n_written, content in enumerate(contents, start=1):
-                (made / f"{n_written - 1:06d}{suffix}").write_bytes(content)
-            for name, content in (others or {}).items():
+            called = _numbered_names(suffix) if names is None else names
+            for name, content in itertools.chain(zip(called, contents, strict=False), (others or {}).items()):
+                (made / name).parent.mkdir(parents=True, exist_ok=True)
                 (made / name).write_bytes(content)
             if path.is_dir():
-                for file in made.iterdir():
-                    file.replace(path / file.name)
-                for file in _stale(path, n_written, suffix):
+                new = {file.relative_to(made) for file in made.rglob("*") if file.is_file()}
+                for name in new:
+                    (path / name).parent.mkdir(parents=True, exist_ok=True)
+                    (made / name).replace(path / name)
+                for file in _stale(path, new, suffix):
                     file.unlink()
             else:
                 made.rename(path)
@@ -223,10 +287,10 @@ def _write_folder(
         raise OutputError(f"{path}: cannot be written: {error.strerror}. Choose another place.") from None
 
 
-def _stale(folder: Path, n_written: int, suffix: str) -> list[Path]:
-    """Files that an earlier writing of more rows left."""
+def _stale(folder: Path, new: set[Path], suffix: str) -> list[Path]:
+    """Numbered files that an earlier writing left."""
     numbered = (file for file in folder.glob(f"*{suffix}") if _NUMBERED.fullmatch(file.stem))
-    return [file for file in numbered if int(file.stem) >= n_written and file.is_file()]
+    return [file for file in numbered if Path(file.name) not in new and file.is_file()]
 
 
 def _png(picture: NDArray[Any]) -> bytes:

@@ -67,7 +67,8 @@ def impute(
     """
     if not model.scaling.allows_gaps:
         raise ParameterError(
-            "impute: expected a model that knows gaps, got one fitted with missing='refuse'. Fit with missing='mask'."
+            "impute: expected a model that knows gaps, got one fitted with missing='refuse'. Fit one to a table or to "
+            "vectors with missing='mask', at the command line --set data.missing=mask."
         )
     if n_draws is not None and n_draws < 1:
         raise ParameterError(f"impute: n_draws must be at least 1, got {n_draws}. Try 10, or None.")

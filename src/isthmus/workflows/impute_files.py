@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from isthmus.artifact import FittedModel
 from isthmus.schema import Schema
 from isthmus.sources import Source, TableSource
+from isthmus.sources.table import LEFT_OUT
 from isthmus.sources.table_out import gaps_of, typed_table, with_gaps_filled
 from isthmus.workflows.data_files import check_rows_output, means_folder, write_rows
 from isthmus.workflows.impute import impute
+from isthmus.workflows.outputs import notes_on_others
 from isthmus.workflows.table_files import write_table
 
 TEXT = (".csv", ".tsv")
@@ -28,6 +31,8 @@ class FilledFiles(NamedTuple):
     n_columns: int
     gaps: dict[str, int]
     """Gaps by names of columns, of those that had any."""
+    notes: tuple[str, ...]
+    """On files of an earlier writing that stand among the new ones."""
 
 
 def numbered(path: Path, n: int) -> tuple[Path, ...]:
@@ -62,8 +67,8 @@ def write_filled(
     """Fill the gaps of a source and write it, each file whole or not at all.
 
     A table keeps all its columns and every cell that is no gap, those that the model does not know among
-    them; in a file of text that comes from one, to the letter. ``.npy`` holds the rows as the model reads
-    them.
+    them; in a file of text that comes from one, to the letter, with its separators and decimal commas.
+    ``.npy`` holds the rows as the model reads them.
 
     Parameters
     ----------
@@ -80,12 +85,30 @@ def write_filled(
     fillings = [found] if n_draws is None else list(found)
     for path, rows in zip(paths, fillings, strict=True):
         if isinstance(source, TableSource) and path.suffix.lower() != ".npy":
-            write_table(path, _table(source, rows, as_text=path.suffix.lower() in TEXT))
+            write_table(path, _table(source, rows, as_text=path.suffix.lower() in TEXT), source.form)
         else:
             write_rows(path, rows, model.scaling.schema, folder=False)
     is_table = isinstance(source, TableSource) and paths[0].suffix.lower() != ".npy"
     n_columns = cast(TableSource, source).table.num_columns if is_table else model.scaling.schema.n_values
-    return FilledFiles(tuple(paths), len(source), n_columns, _gaps(source, model.scaling.schema))
+    gaps, notes = _gaps(source, model.scaling.schema), notes_on_others(_other_draws(paths))
+    return FilledFiles(tuple(paths), len(source), n_columns, gaps, tuple(notes))
+
+
+def _other_draws(paths: Sequence[Path]) -> list[Path]:
+    """Files that are numbered like several draws and are none of them, by their numbers."""
+    if len(paths) == 1:
+        return []
+    name = re.compile(rf"{re.escape(paths[0].stem.rpartition('_')[0])}_([0-9]+)")
+    beside = (path for path in paths[0].parent.iterdir() if path.suffix == paths[0].suffix)
+    found = [path for path in beside if name.fullmatch(path.stem) and path not in paths]
+    return sorted(found, key=lambda path: (int(path.stem.rpartition("_")[2]), path.name))
+
+
+def notes_on_filling(source: Source) -> list[str]:
+    """Notes of a source, in words that are true of a file that keeps what the model cannot read."""
+    return [
+        note.replace(LEFT_OUT, "Kept as they are, for the model does not know them:") for note in source.notes
+    ]
 
 
 def _table(source: TableSource, rows: NDArray[Any], *, as_text: bool) -> Any:

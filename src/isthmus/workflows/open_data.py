@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,21 @@ def open_data(
     if schema is None or schema.kind != "tables" or not isinstance(source, TableSource):
         return source
     return conform(source, schema)
+
+
+def notes_of(opened: Iterable[tuple[str | None, Source | None]]) -> list[str]:
+    """What there is to know of several sources, by their names where there are two or more; None are passed over.
+
+    >>> from isthmus.sources import ArraySource
+    >>> notes_of([("a.npy", ArraySource(np.zeros((2, 3)))), (None, None)])
+    []
+    """
+    named = {name: source for name, source in opened if name is not None and source is not None}
+    return [
+        note if len(named) == 1 else f"{name}: {note}"
+        for name, source in named.items()
+        for note in source.notes
+    ]
 
 
 def with_memory(data: Data, memory: str) -> Data:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from isthmus.config import Data
 from isthmus.errors import OutputError
 from isthmus.memory import budget_of, bytes_text
+
+_NAMED = 3
 
 
 def check_file(path: Path, *, force: bool = False, suffixes: tuple[str, ...] = ()) -> None:
@@ -62,6 +65,24 @@ def check_folder(path: Path, *, force: bool = False) -> None:
         _check_takes_files(path, path)
     else:
         _check_parent(path)
+
+
+def notes_on_others(others: Sequence[Path]) -> list[str]:
+    """A note on files of an earlier writing that stand beside a new one, and are easily taken for a part of it.
+
+    Nobody named them, so they are left alone; of none there is no note.
+
+    >>> notes_on_others([Path("new.quality.json")])
+    ['new.quality.json was there before and stays: it is no part of what was written now.']
+    >>> notes_on_others([Path(f"filled_{number}.csv") for number in range(3, 8)])
+    ['filled_3.csv to filled_7.csv (5 files) were there before and stay: they are no part of what was written now.']
+    """
+    if not others:
+        return []
+    few = len(others) <= _NAMED
+    names = ", ".join(map(str, others)) if few else f"{others[0]} to {others[-1]} ({len(others)} files)"
+    were, they = ("were", "stay: they are") if len(others) > 1 else ("was", "stays: it is")
+    return [f"{names} {were} there before and {they} no part of what was written now."]
 
 
 def check_room(path: Path, n_bytes: int, data: Data, instead: str) -> None:

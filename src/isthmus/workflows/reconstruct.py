@@ -42,7 +42,6 @@ def write_reconstructions(
     data: Data,
     *,
     folder: bool,
-    recording: int | None = None,
     notes: list[str] | None = None,
 ) -> Written:
     """Write what a model makes of all rows, as :func:`isthmus.workflows.data_files.write_rows` says.
@@ -66,7 +65,7 @@ def write_reconstructions(
         return Written(shape, dtype, len(source))
     check_room(path, math.prod(shape) * max(4, dtype.itemsize), data, "Write .npy")
     rows = inference.reconstruct(source)
-    n_written = write_rows(path, rows, schema, folder=folder, recording=recording, notes=notes)
+    n_written = write_rows(path, rows, schema, folder=folder, source=source, notes=notes)
     return Written(rows.shape, rows.dtype, n_written)
 
 

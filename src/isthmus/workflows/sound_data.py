@@ -13,7 +13,8 @@ from isthmus.schema import Schema
 def settled_sound(config: Config, schema: Schema) -> Config:
     """The config with every option of sounds explicit, as the rows were made.
 
-    The kind ``convolutional``, which is meant for pictures as it stands, gets ``conv1d``.
+    The kind ``convolutional``, which is meant for pictures as it stands, gets ``conv1d`` of sequences, sounds among
+    them.
 
     Raises
     ------
@@ -21,6 +22,9 @@ def settled_sound(config: Config, schema: Schema) -> Config:
         Options of sounds for rows that are none.
     """
     audio, asked = schema.audio, config.data.sound_options()
+    is_as_it_stands = config.model.kind == "convolutional" and config.model.network == Conv2d()
+    if schema.kind == "sequences" and is_as_it_stands:
+        config = replace(config, model=config.model.replace(network=Conv1d()))
     if audio is None:
         if asked:
             name, value = next(iter(asked.items()))
@@ -37,6 +41,4 @@ def settled_sound(config: Config, schema: Schema) -> Config:
     }
     if audio.representation == "spectrogram":
         explicit |= {"fft_size": audio.fft_size, "fft_hop": audio.fft_hop, "floor_db": audio.floor_db}
-    if config.model.kind == "convolutional" and config.model.network == Conv2d():
-        config = replace(config, model=config.model.replace(network=Conv1d()))
     return config.with_data(**explicit)

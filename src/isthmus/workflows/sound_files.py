@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ FADE_SECONDS = 0.005
 """How long such a sound takes to come and to go, so that nothing clicks."""
 HEADROOM = 0.999
 """The loudest sample of sounds that had to be scaled down."""
+
+_NAMED = 3
+"""Sounds that a note names."""
 
 Sounds = NDArray[np.float32]
 
@@ -45,9 +48,56 @@ def sounds_to_write(rows: NDArray[Any], audio: Audio) -> tuple[Sounds, tuple[str
         return sounds, ()
     note = (
         f"The loudest sample is {peak:.3g}, beyond full scale: all sounds are made "
-        f"{20.0 * np.log10(peak / HEADROOM):.2f} dB softer, so that none is clipped."
+        f"{decibels_softer(peak):.2f} dB softer, so that none is clipped."
     )
     return sounds * np.float32(HEADROOM / peak), (note,)
+
+
+def decibels_softer(peak: float) -> float:
+    """By how much a sound with this loudest sample is made softer; 0 where it is within full scale.
+
+    >>> decibels_softer(0.5), round(decibels_softer(2.0), 2)
+    (0.0, 6.03)
+    """
+    return 20.0 * float(np.log10(peak / HEADROOM)) if peak > 1.0 else 0.0
+
+
+def recordings_to_write(
+    rows: NDArray[Any], audio: Audio, recordings: Sequence[tuple[str, slice, int]]
+) -> tuple[list[Sounds], tuple[str, ...]]:
+    """Whole recordings of their windows, each within [-1, 1] by itself, and what had to be done for it.
+
+    Parameters
+    ----------
+    rows
+        ``(rows, steps, channels)`` in data units.
+    audio
+        What a row is.
+    recordings
+        Of each its name, which rows are its windows, and its samples.
+
+    Returns
+    -------
+    list of Sounds, tuple of str
+        ``(samples, channels)`` each; notes name those that were scaled down.
+    """
+    sounds = sounds_of(rows, audio)
+    whole = [joined(sounds[place], audio, length) for _, place, length in recordings]
+    peaks = [float(np.abs(sound).max(initial=0.0)) for sound in whole]
+    softer = [
+        f"{name} by {decibels_softer(peak):.2f} dB"
+        for (name, _, _), peak in zip(recordings, peaks, strict=True)
+        if peak > 1.0
+    ]
+    if not softer:
+        return whole, ()
+    more = f" and {len(softer) - _NAMED} more" if len(softer) > _NAMED else ""
+    said = f"{len(softer)} of {len(whole)} sounds go beyond full scale and are made softer, so that none is clipped: "
+    scaled = [
+        sound * np.float32(HEADROOM / peak) if peak > 1.0 else sound
+        for sound, peak in zip(whole, peaks, strict=True)
+    ]
+    return scaled, (f"{said}{', '.join(softer[:_NAMED])}{more}.",)
 
 
 def encoded(sound: Sounds, rate: int, suffix: str = ".wav") -> bytes:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from isthmus.artifact.file import write_atomically
 from isthmus.errors import OutputError
 from isthmus.schema import Schema
+from isthmus.sources.delimited import TextForm
 
 TABLE_OUTPUTS = (".csv", ".tsv", ".parquet", ".arrow", ".feather")
 """Endings of the files that a table can be written to."""
@@ -52,7 +53,7 @@ def table_of_vectors(rows: NDArray[Any], schema: Schema, *, lists: bool) -> Any:
     return pa.table([pa.array(values) for values in np.ascontiguousarray(rows.T)], names=list(names))
 
 
-def write_table(path: Path, table: Any) -> None:
+def write_table(path: Path, table: Any, form: TextForm | None = None) -> None:
     """Write an Arrow table, whole or not at all.
 
     Parameters
@@ -62,6 +63,9 @@ def write_table(path: Path, table: Any) -> None:
         ``.arrow`` and ``.feather`` are Arrow's own file format.
     table
         Any Arrow table, for example from :func:`isthmus.sources.table_of`.
+    form
+        How a ``.csv`` file separates its columns, and which of them have decimal commas, in a ``.tsv`` file too;
+        commas between columns and decimal points if None.
 
     Raises
     ------
@@ -77,7 +81,8 @@ def write_table(path: Path, table: Any) -> None:
     buffer = io.BytesIO()
     try:
         if suffix in TEXT_OUTPUTS:
-            buffer.write(_text(table, "," if suffix == ".csv" else "\t").encode())
+            form = TextForm() if form is None else form
+            buffer.write(_text(table, form if suffix == ".csv" else form._replace(separator="\t")).encode())
         elif suffix == ".parquet":
             arrow_parquet.write_table(table, buffer)
         else:
@@ -87,11 +92,14 @@ def write_table(path: Path, table: Any) -> None:
     write_atomically(buffer.getvalue(), path)
 
 
-def _text(table: Any, separator: str) -> str:
+def _text(table: Any, form: TextForm) -> str:
     lines = io.StringIO(newline="")
-    writer = csv.writer(lines, delimiter=separator, lineterminator="\n")
+    writer = csv.writer(lines, delimiter=form.separator, lineterminator=form.line_end)
     writer.writerow(table.column_names)
     columns = [_cells(table.column(place)) for place in range(table.num_columns)]
+    for place, name in enumerate(table.column_names):
+        if name in form.commas:
+            columns[place] = [cell.replace(".", ",") for cell in columns[place]]
     if len(columns) == 1:  # a lone gap is an empty line, which csv would write as ""
         writer.writerows([cell] if cell else [] for cell in columns[0])
     else:
