@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import chain, cycle, repeat
 from threading import Event
 from typing import TypeVar
 
@@ -150,18 +150,18 @@ class StreamedRows(Rows[Tensor]):
                     if wanted == 0:
                         yield self._batch(waiting)
                         waiting, wanted = [], next(sizes, 0)
-                del places, held  # before the next mixture but one is read
 
     def _batch(self, parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         indices, rows = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
         return indices, self._packed.unpacked(rows)
 
     def _mixtures(self, chance: Randomness, stop: Event) -> Generator[tuple[Tensor, Tensor]]:
-        """Numbers of the rows of each mixture, and the rows as they are held."""
-        for blocks in self.mixing.parts(chance):
+        """Numbers of the rows of each mixture, and the rows as they are held until the next but one is made."""
+        # Two rooms in turn: fresh memory for each would cost as much as reading into it.
+        rooms = [self._packed.empty(min(self.mixing.block * self.mixing.mixed, len(self))) for _ in range(2)]
+        for room, blocks in zip(cycle(rooms), self.mixing.parts(chance), strict=False):
             places = self.mixing.rows_of(blocks)
-            held = self._packed.empty(len(places))
-            at = 0
+            held, at = room[: len(places)], 0
             for block in blocks:
                 if stop.is_set():
                     return
@@ -169,7 +169,6 @@ class StreamedRows(Rows[Tensor]):
                 self._packed.put(rows, held[at : at + len(rows)])
                 at += len(rows)
             yield torch.from_numpy(places), held
-            del places, held
 
 
 def ahead(make: Callable[[Event], Iterator[T]]) -> Generator[T]:
