@@ -679,7 +679,7 @@ def test_a_training_that_fails_leaves_the_model_as_it_was(
     monkeypatch.setattr(
         SquaredError, "forward", lambda self, outputs, x, weight=None: outputs.sum(1) * np.nan
     )
-    with pytest.raises(TrainingError, match="no longer finite"):
+    with pytest.raises(TrainingError, match="finite"):
         getattr(model, again)(X)
     np.testing.assert_array_equal(model.transform(X), codes)
 
@@ -754,7 +754,7 @@ def test_a_bad_part_poisons_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model, twin = (small().partial_fit(X) for _ in range(2))
     with monkeypatch.context() as patch:
         patch.setattr(SquaredError, "forward", lambda self, outputs, x, weight=None: outputs.sum(1) * np.nan)
-        with pytest.raises(TrainingError, match="no longer finite"):
+        with pytest.raises(TrainingError, match="finite"):
             model.partial_fit(X)
     assert bits(model.partial_fit(X)) == bits(twin.partial_fit(X))
 

@@ -23,8 +23,9 @@ from isthmus.errors import TrainingError
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import build
 from isthmus.numerics.randomness import Randomness
+from isthmus.training.best import Best as _Best
 from isthmus.training.callbacks import Callback, Epoch
-from isthmus.training.loop import VALIDATION_BATCH, Trainer, _Best
+from isthmus.training.loop import VALIDATION_BATCH, Trainer
 from isthmus.training.rows import Rows, TensorRows
 
 D, K, N = 5, 2, 21
@@ -81,6 +82,19 @@ class Watched(Rows):
     def gather(self, indices: Tensor) -> Tensor:
         self.batches.append(indices.tolist())
         return self.x[indices]
+
+
+class Noting(Callback):
+    """Remembers what a user is told, and how many rows were learned from."""
+
+    def __init__(self) -> None:
+        self.notes, self.n_rows = list[str](), 0
+
+    def step(self, n_rows: int) -> None:
+        self.n_rows += n_rows
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 # Order of rows
@@ -470,13 +484,58 @@ def test_interruption_before_any_epoch_leaves_what_there_is() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e30])
-def test_a_loss_that_is_not_finite_ends_the_training(value: float) -> None:
+def test_a_batch_that_is_not_finite_is_left_out(value: float) -> None:
+    """As by hand: that step changes nothing, and chance goes on as if it had."""
     x = X.clone()
     x[3, 1] = value
-    with pytest.raises(TrainingError, match=r"no longer finite in epoch 1\. Lower learning_rate"):
-        Trainer(made(), plan()).fit(TensorRows(x))
+    module, twin, recorder = made(), made(), Noting()
+    history = Trainer(module, plan(schedule="constant", warm_up_share=0.0)).fit(
+        TensorRows(x), callbacks=[recorder]
+    )
+    optimiser = torch.optim.AdamW(twin.parameters(), lr=0.01, weight_decay=0.0, fused=True)
+    twin.train()
+    for step in range(16):
+        indices = Randomness(7, "order", step // 4 + 1).permutation(N).tensor_split(4)[step % 4]
+        if 3 not in indices.tolist():
+            optimiser.zero_grad()
+            twin.objective(X[indices], step).loss.backward()
+            optimiser.step()
+    assert_same(state(module), state(twin))
+    assert all(math.isfinite(epoch.training["loss"]) for epoch in history.epochs)
+    assert len(recorder.notes) == 4
+    assert history.notes == [recorder.notes[0], "4 batches were left out in all, for such a reason each."]
+    assert recorder.n_rows == 4 * N  # what was taken back was told
+
+
+def test_more_bad_batches_halve_the_rate_once_and_then_end_the_training() -> None:
+    x, recorder, module = X.clone(), Noting(), made()
+    x[:] = math.nan
+    start = state(module)
+    with pytest.raises(TrainingError, match="not finite"):
+        Trainer(module, plan(batch_size=4)).fit(TensorRows(x), callbacks=[recorder])
+    assert [note for note in recorder.notes if "half the learning rate" in note] == [recorder.notes[3]]
+    assert len(recorder.notes) == 3 + 1 + 3
+    assert_same(state(module), start)
+
+
+def test_half_the_rate_is_that_of_the_rest() -> None:
+    class Diverging(TensorRows):
+        """Rows that cannot be learned from for the first passes over them."""
+
+        n = 0
+
+        def gather(self, indices: Tensor) -> Tensor:
+            self.n += 1
+            return super().gather(indices) * (math.inf if self.n <= 6 + 4 else 1.0)
+
+    history = Trainer(made(), plan(batch_size=4, schedule="constant", warm_up_share=0.0)).fit(Diverging(X))
+    assert [epoch.learning_rate for epoch in history.epochs] == [0.005] * 4
+    assert math.isfinite(history.epochs[-1].training["loss"])
+
+
+def test_a_pass_that_is_not_finite_ends() -> None:
     with pytest.raises(TrainingError, match="no longer finite in this pass"):
-        Trainer(made(), plan()).one_pass(TensorRows(x))
+        Trainer(made(), plan()).one_pass(TensorRows(X * math.nan))
 
 
 def test_a_training_that_diverges_leaves_the_best_measured_weights() -> None:
@@ -489,7 +548,7 @@ def test_a_training_that_diverges_leaves_the_best_measured_weights() -> None:
 
     module = made()
     poison = Poison(module)
-    with pytest.raises(TrainingError, match="no longer finite in epoch 3"):
+    with pytest.raises(TrainingError, match="not finite"):
         Trainer(module, plan()).fit(TensorRows(X), TensorRows(X), callbacks=[poison])
     assert_same(state(module), poison.states[1])
     assert not module.training

@@ -53,14 +53,16 @@ class Twin(Rows[torch.Tensor]):
     def gather(self, indices: torch.Tensor) -> torch.Tensor:
         return self.x[indices]
 
-    def in_order(self, chance: Randomness, n_batches: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:  # type: ignore[override]
+    def in_order(  # type: ignore[override]
+        self, chance: Randomness, n_batches: int, n_done: int = 0
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         order = []
         for number, blocks in enumerate(self.mixing.parts(chance)):
             ends = self.mixing.ends or range(self.mixing.block, 10**3, self.mixing.block)
             rows = [row for b in blocks for row in range(ends[b - 1] if b else 0, ends[b])]
             rows = [row for row in rows if row < len(self)]
             order += [rows[i] for i in chance.at("rows", number).permutation(len(rows)).tolist()]
-        for indices in torch.tensor(order).tensor_split(n_batches):
+        for indices in torch.tensor(order).tensor_split(n_batches)[n_done:]:
             yield indices, self.x[indices]
 
 

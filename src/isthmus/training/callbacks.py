@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,8 +36,14 @@ class Callback:
     def begin(self, n_epochs: int, n_rows: int) -> None:
         """Before the first step: epochs at most, and rows an epoch."""
 
+    def goes_on(self, epochs: Sequence[Epoch], n_rows: int) -> None:
+        """After :meth:`begin` of a training that goes on: its epochs so far, and the rows of all its steps."""
+
     def step(self, n_rows: int) -> None:
-        """After each step on ``n_rows`` rows."""
+        """After each step on ``n_rows`` rows; minus as many where steps are taken back."""
+
+    def note(self, text: str) -> None:
+        """Something that a user should know, in a sentence."""
 
     def epoch(self, epoch: Epoch) -> None:
         """After each epoch and its validation."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -19,18 +19,19 @@ from isthmus.errors import TrainingError
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.objective import Objective, Trainable
 from isthmus.numerics.randomness import Randomness
+from isthmus.training.best import Best
 from isthmus.training.callbacks import Callback, Epoch
 from isthmus.training.dead_units import LAST_SHARE, revive_dead_units
+from isthmus.training.means import Means
 from isthmus.training.rows import Rows
 from isthmus.training.schedule import rate_factor
+from isthmus.training.state import Keeper, Snapshot, State, moments_of, set_moments
 from isthmus.training.threads import training_threads
 
-STANDARD_ERRORS = 2.0
-"""How far beyond its standard error a difference in validation loss must be to count."""
 VALIDATION_BATCH = 256
 """Fixed, so that the noise of a validation row is a function of the seed and its position."""
-MOST_HELD_STEPS = 256
-"""Steps whose log values wait on the device until they are fetched together."""
+MOST_SKIPPED = 3
+"""Batches of an epoch that may be left out because their loss or gradient is not finite."""
 
 
 @dataclass(slots=True)
@@ -42,6 +43,8 @@ class History:
     """The epoch whose weights the module holds now, counted from 1; 0 before the first."""
     reason: str = "all epochs"
     """Why it ended: ``"all epochs"``, ``"patience"`` or ``"interrupted"``."""
+    notes: list[str] = field(default_factory=list[str])
+    """What a user should know of it, one sentence each."""
 
 
 class Trainer:
@@ -69,6 +72,11 @@ class Trainer:
         self.device = torch.device(plan.device)
         self.n_epochs_done = n_epochs_done
         self.n_steps_done = 0
+        self._epoch, self._n_batches_done, self._n_steps_before, self._first = 1, 0, 0, 0
+        self._n_skipped, self._n_left_out = 0, 0
+        self._rate_share, self._watches_steps = 1.0, False
+        self._history, self._best, self._means = History(), Best(), Means()
+        self._keeper: Keeper | None = None
         module.to(self.device)
         self._groups = [(list(parameters), share) for parameters, share in module.parameter_groups()]
         self._parameters = [parameter for parameters, _ in self._groups for parameter in parameters]
@@ -79,6 +87,7 @@ class Trainer:
             weight_decay=plan.weight_decay,
             fused=self.device.type in ("cpu", "cuda"),
         )
+        self._snapshot = Snapshot(module, self.optimiser)
 
     def fit(
         self,
@@ -88,27 +97,53 @@ class Trainer:
         sample_weight: Tensor | None = None,
         validation_weight: Tensor | None = None,
         callbacks: Sequence[Callback] = (),
+        keeper: Keeper | None = None,
+        state: State | None = None,
     ) -> History:
         """Train for all epochs or until patience ends.
+
+        A batch whose loss or gradient is not finite is left out, at most three in an epoch; after one more
+        the weights go back to those of the epoch's beginning and the learning rate is halved, once.
+
+        Parameters
+        ----------
+        rows, validation
+            To learn from, and to stop and choose the weights by.
+        sample_weight, validation_weight
+            ``(rows,)`` each.
+        callbacks
+            What watches.
+        keeper
+            Offered the state after every step.
+        state
+            One that a keeper was offered by a training of the same module, plan and rows: this one ends as that
+            one would have, bit for bit.
 
         Raises
         ------
         TrainingError
-            If the loss is no longer finite; the module then holds the best measured weights.
+            If the loss is not finite for all that; the module then holds the best measured weights.
         """
         n_epochs = int(_number(self.plan.epochs))
         batches_an_epoch = self._n_batches(len(rows))
-        first, n_steps = self._begin(batches_an_epoch), n_epochs * batches_an_epoch
+        n_steps = n_epochs * batches_an_epoch
         patience = n_epochs if self.plan.patience is None else _number(self.plan.patience) * n_epochs
-        history, best = History(), _Best()
+        self._history, self._best = History(), Best()
+        self._first = self._begin(batches_an_epoch)
         for callback in callbacks:
             callback.begin(n_epochs, len(rows))
+        if state is not None:
+            self._load(state)
+            for callback in callbacks:
+                callback.goes_on(self._history.epochs, self._n_rows_done(len(rows)))
+        history, best = self._history, self._best
+        self._keeper = keeper
         with training_threads(int(_number(self.plan.threads))):
             try:
-                for epoch in range(1, n_epochs + 1):
-                    order = epoch + self.n_epochs_done
-                    training = self._pass(rows, (first, n_steps), order, sample_weight, callbacks)
-                    _check_finite(training["loss"], f"epoch {epoch}")
+                for epoch in range(self._epoch, n_epochs + 1):
+                    if epoch > self._epoch or state is None:
+                        self._begin_epoch(epoch)
+                    training = self._whole_pass(rows, (self._first, n_steps), sample_weight, callbacks)
                     held_out, losses = None, None
                     if validation is not None:
                         held_out, losses = self.validate(validation, validation_weight)
@@ -121,26 +156,88 @@ class Trainer:
                     if best.n_worse >= max(1.0, patience) and epoch < n_epochs:
                         history.reason = "patience"
                         break
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, _StoppedError):
                 history.reason = "interrupted"
             except TrainingError:
                 best.restore(self.module, interrupted=True)
                 self.module.eval()
                 raise
+        if self._n_left_out > 1 and history.reason != "interrupted":
+            history.notes.append(
+                f"{self._n_left_out:,} batches were left out in all, for such a reason each."
+            )
         history.best_epoch = best.restore(self.module, interrupted=history.reason == "interrupted")
         for callback in callbacks:
             callback.end(history.reason)
         self.module.eval()
         return history
 
+    # State
+
+    def state(self) -> State:
+        """All that :meth:`fit` needs to go on from here; tensors are the trainer's own."""
+        means, mean_tensors = self._means.state()
+        best, best_tensors = self._best.state()
+        values = {
+            "epoch": self._epoch,
+            "n_batches_done": self._n_batches_done,
+            "n_steps_done": self.n_steps_done,
+            "n_steps_before": self._n_steps_before,
+            "first": self._first,
+            "rate": self._rate,
+            "rate_share": self._rate_share,
+            "watches_steps": self._watches_steps,
+            "n_skipped": self._n_skipped,
+            "n_left_out": self._n_left_out,
+            "means": means,
+            "best": best,
+            "epochs": [asdict(epoch) for epoch in self._history.epochs],
+            "notes": list(self._history.notes),
+        }
+        groups = {
+            "weights": dict(self.module.state_dict()),
+            "moments": moments_of(self.optimiser),
+            "means": mean_tensors,
+            "best": best_tensors,
+            **self._snapshot.groups(),
+        }
+        return State(values, groups)
+
+    def _load(self, state: State) -> None:
+        values, groups = state.values, state.groups
+        self.module.load_state_dict(groups["weights"])
+        set_moments(self.optimiser, groups["moments"])
+        self._snapshot.load(state, self.device)
+        self._means.load(values["means"], groups["means"], self.device)
+        self._best.load(values["best"], groups["best"], self.device)
+        self._epoch, self._n_batches_done = values["epoch"], values["n_batches_done"]
+        self.n_steps_done, self._n_steps_before = values["n_steps_done"], values["n_steps_before"]
+        self._first, self._rate, self._rate_share = values["first"], values["rate"], values["rate_share"]
+        self._watches_steps, self._n_skipped = values["watches_steps"], values["n_skipped"]
+        self._n_left_out = values["n_left_out"]
+        self._history.epochs = [Epoch(**epoch) for epoch in values["epochs"]]
+        self._history.notes = list(values["notes"])
+
+    def _n_rows_done(self, n_rows: int) -> int:
+        """Rows of all steps so far."""
+        least, n_larger = divmod(n_rows, self._n_batches(n_rows))
+        in_epoch = least * self._n_batches_done + min(n_larger, self._n_batches_done)
+        return (self._epoch - 1) * n_rows + in_epoch
+
     def one_pass(self, rows: Rows[Any], sample_weight: Tensor | None = None) -> Epoch:
         """One pass over the rows at the highest rate, without validation: for data that comes in parts."""
         self.module.to(self.device)
         self._begin(self._n_batches(len(rows)))
+        self._means, self._n_batches_done = Means(), 0
         with training_threads(int(_number(self.plan.threads))):
-            terms = self._pass(rows, None, self.n_steps_done, sample_weight, ())
+            try:
+                terms = self._pass(rows, None, self.n_steps_done, sample_weight, ())
+            except NotFiniteError:
+                raise TrainingError(
+                    "training: the loss was no longer finite in this pass. "
+                    "Lower learning_rate, or look for extreme values in the data."
+                ) from None
         self.module.eval()
-        _check_finite(terms["loss"], "this pass")
         return Epoch(self.n_steps_done, _number(self.plan.learning_rate), terms, None)
 
     def _revive(self, rows: Rows[Any], epoch: int, n_epochs: int) -> None:
@@ -159,6 +256,56 @@ class Trainer:
     def _n_batches(self, n_rows: int) -> int:
         return math.ceil(n_rows / int(_number(self.plan.batch_size)))
 
+    def _begin_epoch(self, epoch: int) -> None:
+        self._epoch, self._n_batches_done, self._n_skipped = epoch, 0, 0
+        self._means = Means()
+        self._n_steps_before = self.n_steps_done
+        self._snapshot.take()
+
+    def _whole_pass(
+        self,
+        rows: Rows[Any],
+        schedule: tuple[int, int],
+        sample_weight: Tensor | None,
+        callbacks: Sequence[Callback],
+    ) -> dict[str, float]:
+        """The pass of an epoch, or what is left of it, again from its beginning where it runs into trouble.
+
+        Steps are first made without a look at each: what is not finite is seen when log values are fetched,
+        and the epoch done again with a look at every step. So the outcome is the same as with one all along.
+        """
+        while True:
+            try:
+                return self._pass(rows, schedule, self._epoch + self.n_epochs_done, sample_weight, callbacks)
+            except NotFiniteError as trouble:
+                if self._watches_steps:
+                    self._halve_rate(trouble, callbacks)
+                self._watches_steps = True
+                n_taken_back = self._n_rows_done(len(rows)) - (self._epoch - 1) * len(rows)
+                self._snapshot.go_back()
+                self.n_steps_done, self._n_batches_done, self._n_skipped = self._n_steps_before, 0, 0
+                self._means = Means()
+                for callback in callbacks:
+                    callback.step(-n_taken_back)
+
+    def _halve_rate(self, trouble: NotFiniteError, callbacks: Sequence[Callback]) -> None:
+        """Once; or else end the training with what is known of the trouble."""
+        if self._rate_share < 1.0:
+            raise TrainingError(
+                f"training: {trouble}. Lower learning_rate, or look for extreme values in the data."
+            ) from None
+        self._rate_share = 0.5
+        self._note(
+            f"Epoch {self._epoch} was begun again with half the learning rate, for more than {MOST_SKIPPED} of its "
+            f"batches had a loss or gradient that is not finite.",
+            callbacks,
+        )
+
+    def _note(self, text: str, callbacks: Sequence[Callback]) -> None:
+        self._history.notes.append(text)
+        for callback in callbacks:
+            callback.note(text)
+
     def _pass(
         self,
         rows: Rows[Any],
@@ -167,41 +314,108 @@ class Trainer:
         sample_weight: Tensor | None,
         callbacks: Sequence[Callback],
     ) -> dict[str, float]:
-        """Every row once, in an order that is a function of the seed and ``order``.
+        """Every row once that was not had yet, in an order that is a function of the seed and ``order``.
 
         ``schedule`` is the first step of the training and how many there are; None stays at the
         highest rate, with whatever warms up at its full strength.
         """
         self.module.train()
-        means = _Means()
-        chance = Randomness(int(self.plan.seed or 0), "order", order)
-        with closing(rows.in_order(chance, self._n_batches(len(rows)))) as batches:
+        chance, n_batches = Randomness(int(self.plan.seed or 0), "order", order), self._n_batches(len(rows))
+        with closing(rows.in_order(chance, n_batches, self._n_batches_done)) as batches:
             for indices, x in batches:
-                rate, progress = _number(self.plan.learning_rate), 1.0
+                rate, progress = self._rate_share * _number(self.plan.learning_rate), 1.0
                 if schedule is not None:
                     step = self.n_steps_done - schedule[0]
                     rate *= rate_factor(step, schedule[1], self.plan.warm_up_share, self.plan.schedule)
                     progress = step / schedule[1]
                 weight = None if sample_weight is None else sample_weight[indices].to(self.device)
                 batch = x.to(self.device, non_blocking=True)
-                means.add(self._step(batch, weight, rate, progress), len(indices))
+                if self._watches_steps:
+                    self._watched_step(batch, indices, weight, rate, progress, callbacks)
+                else:
+                    result = self._step(batch, weight, rate, progress)
+                    if self._means.add(result, len(indices)) and not math.isfinite(
+                        self._means.loss_of_fetched()
+                    ):
+                        raise NotFiniteError("a loss is not finite")
+                self._n_batches_done += 1
                 for callback in callbacks:
                     callback.step(len(indices))
-        return means.fetch()
+                self._offer()
+        means = self._means.fetch()
+        if not math.isfinite(means.get("loss", math.nan)):
+            raise NotFiniteError("no batch has a loss and a gradient that are finite")
+        if not self._weights_are_finite():
+            raise NotFiniteError("the weights are not finite")
+        return means
+
+    def _offer(self) -> None:
+        if self._keeper is None:
+            return
+        stopping = self._keeper.stopping
+        self._keeper.offer(self.state, now=stopping)
+        if stopping:
+            raise _StoppedError
+
+    def _weights_are_finite(self) -> bool:
+        return math.isfinite(torch.nn.utils.get_total_norm(self._parameters).item())
 
     def _step(self, batch: Any, weight: Tensor | None, rate: float, progress: float) -> Objective:
+        result = self._differentiate(batch, weight, progress)
+        self._update(rate)
+        return result
+
+    def _watched_step(
+        self,
+        batch: Any,
+        indices: Tensor,
+        weight: Tensor | None,
+        rate: float,
+        progress: float,
+        callbacks: Sequence[Callback],
+    ) -> None:
+        """A step that changes nothing if its loss or gradient is not finite."""
+        buffers = [buffer.clone() for buffer in self.module.buffers()]
+        result = self._differentiate(batch, weight, progress)
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        if math.isfinite(result.loss.item()) and math.isfinite(
+            torch.nn.utils.get_total_norm(gradients).item()
+        ):
+            self._update(rate)
+            self._means.add(result, len(indices))
+            return
+        with torch.no_grad():
+            for buffer, before in zip(self.module.buffers(), buffers, strict=True):
+                buffer.copy_(before)
         self._rate = rate
-        for group, (_, share) in zip(self.optimiser.param_groups, self._groups, strict=True):
-            group["lr"] = rate * share
+        reason = f"the loss or the gradient of step {self.n_steps_done + 1} is not finite"
+        self.n_steps_done += 1
+        self._n_skipped += 1
+        if self._n_skipped > MOST_SKIPPED:
+            raise NotFiniteError(reason)
+        text = f"A batch of epoch {self._epoch} was left out: {reason}."
+        if self._n_left_out == 0:
+            self._history.notes.append(text)
+        self._n_left_out += 1
+        for callback in callbacks:
+            callback.note(text)
+
+    def _differentiate(self, batch: Any, weight: Tensor | None, progress: float) -> Objective:
+        """The batch's cost, and its gradient where the optimiser looks for it."""
         result = self.module.objective(batch, self.n_steps_done, sample_weight=weight, progress=progress)
         for parameter in self._parameters:
             parameter.grad = None
         result.loss.backward()
+        return result
+
+    def _update(self, rate: float) -> None:
+        self._rate = rate
+        for group, (_, share) in zip(self.optimiser.param_groups, self._groups, strict=True):
+            group["lr"] = rate * share
         if self.plan.gradient_clip is not None:
             self._clip(_number(self.plan.gradient_clip))
         self.optimiser.step()
         self.n_steps_done += 1
-        return result
 
     def _clip(self, largest: float) -> None:
         """Scale the gradient down to a norm of ``largest``; on the CPU touch it only if it is larger."""
@@ -218,7 +432,7 @@ class Trainer:
         The noise of a row is a function of the seed and its position.
         """
         self.module.eval()
-        means, losses = _Means(), list[Tensor]()
+        means, losses = Means(), list[Tensor]()
         root = Randomness(int(self.plan.seed or 0), "validation")
         for block, indices in enumerate(torch.arange(len(rows)).split(VALIDATION_BATCH)):
             batch = rows.gather(indices).to(self.device)
@@ -229,85 +443,12 @@ class Trainer:
         return means.fetch(), torch.cat(losses).cpu()
 
 
-class _Best:
-    """The best weights so far, and whether the present ones are worse beyond chance.
-
-    A validation set of ten rows has a lowest epoch by luck alone. So the present weights stand
-    unless the best ones are better by more than two standard errors of the paired difference; only
-    such epochs count for patience. With many rows this is the lowest validation loss. A loss that is
-    not finite is worse than any.
-    """
-
-    def __init__(self) -> None:
-        self.n_worse = 0
-        self._present = 0
-        self._epoch = 0
-        self._losses: Tensor | None = None
-        self._weights: dict[str, Tensor] = {}
-
-    def offer(self, epoch: int, losses: Tensor | None, module: Trainable) -> None:
-        """Take note of an epoch; without validation the last one is the best."""
-        self._present = epoch
-        if losses is None:
-            return
-        if not torch.isfinite(losses).all():
-            self.n_worse += 1
-            return
-        if self._losses is None or losses.mean() < self._losses.mean():
-            self._epoch, self._losses = epoch, losses
-            self._weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
-        worse = (losses - self._losses).double()
-        error = worse.std() / math.sqrt(len(worse)) if len(worse) > 1 else worse.new_zeros(())
-        self.n_worse = self.n_worse + 1 if worse.mean() > STANDARD_ERRORS * error else 0
-
-    def restore(self, module: Trainable, *, interrupted: bool = False) -> int:
-        """Put the best weights back if the present ones are worse; the epoch that they are of.
-
-        Weights of half an epoch were never measured, so after an interruption the measured ones return.
-        """
-        if not self._weights or (self.n_worse == 0 and not interrupted):
-            return self._present
-        module.load_state_dict(self._weights)
-        return self._epoch
+class NotFiniteError(Exception):
+    """A loss, a gradient or weights that are not finite, and what is known of it."""
 
 
-class _Means:
-    """Weighted means of an objective's terms, fetched from the device rarely."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, list[Tensor]] = {}
-        self._sizes: list[int] = []
-        self._sums: dict[str, float] = {}
-        self._n = 0
-
-    def add(self, result: Objective, n: int) -> None:
-        for name, value in (("loss", result.loss), *result.terms.items()):
-            self._values.setdefault(name, []).append(value.detach())
-        self._sizes.append(n)
-        if len(self._sizes) == MOST_HELD_STEPS:
-            self._add_up()
-
-    def fetch(self) -> dict[str, float]:
-        self._add_up()
-        return {name: value / self._n for name, value in self._sums.items()}
-
-    def _add_up(self) -> None:
-        sizes = torch.tensor(self._sizes, dtype=torch.float64)
-        for name, values in self._values.items():
-            self._sums[name] = (
-                self._sums.get(name, 0.0) + torch.stack(values).cpu().double().dot(sizes).item()
-            )
-        self._n += sum(self._sizes)
-        self._values.clear()
-        self._sizes.clear()
-
-
-def _check_finite(loss: float, when: str) -> None:
-    if not math.isfinite(loss):
-        raise TrainingError(
-            f"training: the loss was no longer finite in {when}. "
-            "Lower learning_rate, or look for extreme values in the data."
-        )
+class _StoppedError(Exception):
+    """Somebody asked for the end of the training, whose state is kept."""
 
 
 def _number(value: Any) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
 
@@ -38,7 +39,7 @@ class ProgressBar(Callback):
         self._title = title
         self._progress: Progress | None = None
         self._task: TaskID | None = None
-        self._n_epochs = self._epoch = self._total = self._done = 0
+        self._n_epochs = self._epoch = self._total = self._done = self._before = 0
         self._start = self._told = 0.0
         self._loss = ""
 
@@ -57,12 +58,19 @@ class ProgressBar(Callback):
 
     def begin(self, n_epochs: int, n_rows: int) -> None:
         """Make the bar."""
-        self._n_epochs, self._total, self._done, self._epoch = n_epochs, n_epochs * n_rows, 0, 1
+        self._n_epochs, self._total, self._epoch = n_epochs, n_epochs * n_rows, 1
+        self._done = self._before = 0
         self._start = time.monotonic()
         self._told = 0.0
         if self._progress is not None:
             self._task = self._progress.add_task(self._title, total=self._total, said="")
             self._tell()
+
+    def goes_on(self, epochs: Sequence[Epoch], n_rows: int) -> None:
+        """Fill the bar with what was done before."""
+        self._done = self._before = n_rows
+        for epoch in epochs[-1:]:
+            self.epoch(epoch)
 
     def step(self, n_rows: int) -> None:
         """Count the rows of a step."""
@@ -85,8 +93,8 @@ class ProgressBar(Callback):
         words = [f"epoch {self._epoch}/{self._n_epochs}"]
         if self._loss:
             words.append(self._loss)
-        if self._done and seconds > 0.5:
-            rate = self._done / seconds
+        if self._done > self._before and seconds > 0.5:
+            rate = (self._done - self._before) / seconds
             words += [f"{rate:,.0f} rows/s", f"{duration((self._total - self._done) / rate)} left"]
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=self._done, said="  ".join(words))

@@ -44,12 +44,12 @@ class Rows(ABC, Generic[B]):
     def gather(self, indices: Tensor) -> B:
         """The rows at ``indices``: float32, ``(n, *sample_shape)``, torch side."""
 
-    def in_order(self, chance: Randomness, n_batches: int) -> Generator[tuple[Tensor, B]]:
+    def in_order(self, chance: Randomness, n_batches: int, n_done: int = 0) -> Generator[tuple[Tensor, B]]:
         """Every row once, as batches of nearly equal size with their indices, in an order that chance gives.
 
-        Nearly equal, so that no last batch is left with a row or two.
+        Nearly equal, so that no last batch is left with a row or two. The first ``n_done`` are left out.
         """
-        for indices in chance.permutation(len(self)).tensor_split(n_batches):
+        for indices in chance.permutation(len(self)).tensor_split(n_batches)[n_done:]:
             yield indices, self.gather(indices)
 
 
@@ -169,9 +169,11 @@ class LabelledRows(Rows[Labelled]):
         """The rows at ``indices`` with their labels."""
         return Labelled(self._rows.gather(indices), self._labels.index_select(0, indices))
 
-    def in_order(self, chance: Randomness, n_batches: int) -> Generator[tuple[Tensor, Labelled]]:
+    def in_order(
+        self, chance: Randomness, n_batches: int, n_done: int = 0
+    ) -> Generator[tuple[Tensor, Labelled]]:
         """As the inputs alone."""
-        with closing(self._rows.in_order(chance, n_batches)) as batches:
+        with closing(self._rows.in_order(chance, n_batches, n_done)) as batches:
             for indices, x in batches:
                 yield indices, Labelled(x, self._labels.index_select(0, indices))
 
@@ -208,12 +210,14 @@ class ActivationRows(Rows[Tensor]):
         """The activations of the rows at ``indices``."""
         return self._made(indices) if self._held is None else self._held.index_select(0, indices)
 
-    def in_order(self, chance: Randomness, n_batches: int) -> Generator[tuple[Tensor, Tensor]]:
+    def in_order(
+        self, chance: Randomness, n_batches: int, n_done: int = 0
+    ) -> Generator[tuple[Tensor, Tensor]]:
         """In an order of their own where they are held, else as the layer's inputs."""
         if self._held is not None:
-            yield from super().in_order(chance, n_batches)
+            yield from super().in_order(chance, n_batches, n_done)
             return
-        with closing(self._rows.in_order(chance, n_batches)) as batches:
+        with closing(self._rows.in_order(chance, n_batches, n_done)) as batches:
             for indices, x in batches:
                 yield indices, self._of(x)
 

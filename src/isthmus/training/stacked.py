@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from isthmus.penalties.base import Penalty
 from isthmus.training.callbacks import Callback, Epoch
 from isthmus.training.loop import History, Trainer
 from isthmus.training.rows import ActivationRows, Rows
+from isthmus.training.state import Keeper, State
 from isthmus.training.threads import training_threads
 
 
@@ -133,6 +135,8 @@ def fit_layer_by_layer(
     sample_weight: Tensor | None = None,
     validation_weight: Tensor | None = None,
     callbacks: Sequence[Callback] = (),
+    keeper: Keeper | None = None,
+    state: State | None = None,
 ) -> History:
     """Train each level of ``module`` in turn, then all layers together: one history of all epochs.
 
@@ -144,16 +148,44 @@ def fit_layer_by_layer(
     """
     each, rest = split_epochs(plan, len(levels_of(module)))
     weights = {"sample_weight": sample_weight, "validation_weight": validation_weight}
+    watched, reason = Watched(callbacks), "all epochs"
+    if state is not None:
+        watched.load(state)
     with training_threads(int(plan.threads)):
-        watched, reason = pretrain(
-            module, plan.replace(epochs=each), rows, validation, n_more=rest, callbacks=callbacks, **weights
-        )
-        history = History(list(watched.epochs), len(watched.epochs), reason)
+        if state is None or watched.level is not None:
+            reason = pretrain(
+                module,
+                plan.replace(epochs=each),
+                rows,
+                validation,
+                n_more=rest,
+                watched=watched,
+                keeper=keeper,
+                state=state,
+                **weights,
+            )
+            state = None
+        else:
+            watched.begin_again(len(levels_of(module)) * each + rest, len(rows))
+        history = History(list(watched.epochs), len(watched.epochs), reason, watched.notes)
         if reason != "interrupted":
-            watched.level, watched.n_done = None, len(watched.epochs)
+            if state is None:
+                watched.level, watched.n_done = None, len(watched.epochs)
             trainer = Trainer(module, plan.replace(epochs=rest), n_epochs_done=watched.n_done)
-            found = trainer.fit(rows, validation, callbacks=(watched,), **weights)
-            history = History(watched.epochs, watched.n_done + found.best_epoch, found.reason)
+            found = trainer.fit(
+                rows,
+                validation,
+                callbacks=(watched,),
+                keeper=None if keeper is None else _LevelKeeper(keeper, module, watched),
+                state=None if state is None else _of_level(state),
+                **weights,
+            )
+            history = History(
+                watched.epochs,
+                watched.n_done + found.best_epoch,
+                found.reason,
+                [*watched.notes, *found.notes],
+            )
     for callback in callbacks:
         callback.end(history.reason)
     module.eval()
@@ -169,39 +201,47 @@ def pretrain(
     sample_weight: Tensor | None = None,
     validation_weight: Tensor | None = None,
     n_more: int = 0,
-    callbacks: Sequence[Callback] = (),
-) -> tuple[Watched, str]:
-    """Train every level for ``plan.epochs``; what was recorded, and why the last level ended.
+    watched: Watched | None = None,
+    keeper: Keeper | None = None,
+    state: State | None = None,
+) -> str:
+    """Train every level for ``plan.epochs``, ``watched`` as one training; why the last level ended.
 
     ``n_more`` is how many epochs will follow, for whoever shows how far the training is.
     """
     device = torch.device(plan.device)
     module.to(device)
-    levels, watched, reason = levels_of(module), Watched(callbacks), "all epochs"
-    for callback in callbacks:
-        callback.begin(len(levels) * int(plan.epochs) + n_more, len(rows))
+    watched = Watched(()) if watched is None else watched
+    if state is not None:
+        module.load_state_dict(state.groups["whole"])
+    levels, reason, begun = levels_of(module), "all epochs", watched.level
+    watched.begin_again(len(levels) * int(plan.epochs) + n_more, len(rows))
     inputs, held_out = rows, validation
     for number, level in enumerate(levels, 1):
-        watched.level, watched.n_done = number, len(watched.epochs)
-        own = plan.replace(seed=_seed(plan.seed or 0, number))
-        reason = (
-            Trainer(level.module, own)
-            .fit(
+        if begun is None or number >= begun:
+            goes_on = number == begun and state is not None
+            if not goes_on:
+                watched.level, watched.n_done = number, len(watched.epochs)
+            own = plan.replace(seed=_seed(plan.seed or 0, number))
+            history = Trainer(level.module, own).fit(
                 inputs,
                 held_out,
                 sample_weight=sample_weight,
                 validation_weight=validation_weight,
                 callbacks=(watched,),
+                keeper=None if keeper is None else _LevelKeeper(keeper, module, watched),
+                state=_of_level(state) if goes_on and state is not None else None,
             )
-            .reason
-        )
-        if reason == "interrupted":
-            break
+            watched.notes += history.notes
+            reason = history.reason
+            if reason == "interrupted":
+                break
+        level.module.eval()
         if number < len(levels):
             inputs = ActivationRows(inputs, level.activations, level.width, device)
             if held_out is not None:
                 held_out = ActivationRows(held_out, level.activations, level.width, device)
-    return watched, reason
+    return reason
 
 
 class Watched(Callback):
@@ -213,9 +253,20 @@ class Watched(Callback):
         self.n_done = 0
         """Epochs of the trainings before this one."""
         self.epochs: list[Epoch] = []
+        self.notes: list[str] = []
+        self._n_rows = 0
+        """Of all steps so far."""
+
+    def begin_again(self, n_epochs: int, n_rows: int) -> None:
+        """Tell of the whole: epochs at most, rows an epoch, and what was done before."""
+        for callback in self._callbacks:
+            callback.begin(n_epochs, n_rows)
+            if self._n_rows:
+                callback.goes_on(self.epochs, self._n_rows)
 
     def step(self, n_rows: int) -> None:
         """Hand it on."""
+        self._n_rows += n_rows
         for callback in self._callbacks:
             callback.step(n_rows)
 
@@ -225,6 +276,56 @@ class Watched(Callback):
         self.epochs.append(record)
         for callback in self._callbacks:
             callback.epoch(record)
+
+    def note(self, text: str) -> None:
+        """Hand it on."""
+        for callback in self._callbacks:
+            callback.note(text)
+
+    def values(self) -> dict[str, Any]:
+        """Where the whole training stands, as plain values."""
+        return {
+            "level": self.level,
+            "n_done": self.n_done,
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+            "notes": list(self.notes),
+            "n_rows": self._n_rows,
+        }
+
+    def load(self, state: State) -> None:
+        """Stand where a kept state says."""
+        values = state.values["levels"]
+        self.level, self.n_done = values["level"], values["n_done"]
+        self.epochs = [Epoch(**epoch) for epoch in values["epochs"]]
+        self.notes, self._n_rows = list(values["notes"]), values["n_rows"]
+
+
+class _LevelKeeper(Keeper):
+    """Adds to the state of a level's training where the whole one stands."""
+
+    def __init__(self, keeper: Keeper, module: AutoencoderModule, watched: Watched) -> None:
+        self._keeper, self._module, self._watched = keeper, module, watched
+
+    @property
+    def stopping(self) -> bool:
+        """As the keeper of the whole."""
+        return self._keeper.stopping
+
+    def offer(self, state: Callable[[], State], *, now: bool = False) -> None:
+        """Offer the state of the whole."""
+
+        def whole() -> State:
+            own = state()
+            values = {**own.values, "levels": self._watched.values()}
+            return State(values, {**own.groups, "whole": dict(self._module.state_dict())})
+
+        self._keeper.offer(whole, now=now)
+
+
+def _of_level(state: State) -> State:
+    """What the trainer of the present level kept."""
+    groups = {name: tensors for name, tensors in state.groups.items() if name != "whole"}
+    return State({name: value for name, value in state.values.items() if name != "levels"}, groups)
 
 
 def _is_plain(code: Code) -> bool:

@@ -134,15 +134,24 @@ class StreamedRows(Rows[Tensor]):
         x = torch.from_numpy(self._scaling.to_model(self._source.read(places)))
         return x.index_select(0, torch.from_numpy(inverse.ravel()))
 
-    def in_order(self, chance: Randomness, n_batches: int) -> Generator[tuple[Tensor, Tensor]]:
-        """Every row once, mixture by mixture; a batch may hold rows of two of them."""
+    def in_order(
+        self, chance: Randomness, n_batches: int, n_done: int = 0
+    ) -> Generator[tuple[Tensor, Tensor]]:
+        """Every row once, mixture by mixture; a batch may hold rows of two of them.
+
+        Mixtures whose rows are all of the ``n_done`` batches that are left out are not read.
+        """
         least, n_larger = divmod(len(self), n_batches)
         sizes = chain(repeat(least + 1, n_larger), repeat(least, n_batches - n_larger))
+        n_left_out = least * n_done + min(n_larger, n_done)  # rows
+        for _ in range(n_done):
+            next(sizes)
         waiting: list[tuple[Tensor, Tensor]] = []
-        wanted = next(sizes)  # rows that the batch still needs
-        with closing(ahead(lambda stop: self._mixtures(chance, stop))) as mixtures:
-            for number, (places, held) in enumerate(mixtures):
-                order, start = chance.at("rows", number).permutation(len(places)), 0
+        wanted = next(sizes, 0)  # rows that the batch still needs
+        with closing(ahead(lambda stop: self._mixtures(chance, stop, n_left_out))) as mixtures:
+            for number, begin, places, held in mixtures:
+                order = chance.at("rows", number).permutation(len(places))
+                start = max(0, n_left_out - begin)
                 while start < len(order):
                     taken = order[start : start + wanted]
                     waiting.append((places.index_select(0, taken), held.index_select(0, taken)))
@@ -155,12 +164,21 @@ class StreamedRows(Rows[Tensor]):
         indices, rows = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
         return indices, self._packed.unpacked(rows)
 
-    def _mixtures(self, chance: Randomness, stop: Event) -> Generator[tuple[Tensor, Tensor]]:
-        """Numbers of the rows of each mixture, and the rows as they are held until the next but one is made."""
+    def _mixtures(
+        self, chance: Randomness, stop: Event, n_left_out: int
+    ) -> Generator[tuple[int, int, Tensor, Tensor]]:
+        """Each mixture that has more than the rows to leave out: the rows are held until the next but one is made.
+
+        Its number, how many rows are in those before it, the numbers of its rows, and the rows as they are held.
+        """
         # Two rooms in turn: fresh memory for each would cost as much as reading into it.
         rooms = [self._packed.empty(min(self.mixing.block * self.mixing.mixed, len(self))) for _ in range(2)]
-        for room, blocks in zip(cycle(rooms), self.mixing.parts(chance), strict=False):
+        end = 0
+        for number, (room, blocks) in enumerate(zip(cycle(rooms), self.mixing.parts(chance), strict=False)):
             places = self.mixing.rows_of(blocks)
+            begin, end = end, end + len(places)
+            if end <= n_left_out:
+                continue
             held, at = room[: len(places)], 0
             for block in blocks:
                 if stop.is_set():
@@ -168,7 +186,7 @@ class StreamedRows(Rows[Tensor]):
                 rows = self._source.read(self.mixing.slice_of(block))
                 self._packed.put(rows, held[at : at + len(rows)])
                 at += len(rows)
-            yield torch.from_numpy(places), held
+            yield number, begin, torch.from_numpy(places), held
 
 
 def ahead(make: Callable[[Event], Iterator[T]]) -> Generator[T]:
