@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -44,26 +46,46 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
+        self._pending = b""
         try:
             whole = not path.exists() or path.read_bytes()[-1:] in (b"", b"\n")
-            self._file = path.open("a", encoding="utf-8", newline="\n")
+            self._file = path.open("ab", buffering=0)
         except OSError as error:
             raise OutputError(
                 f"{path}: cannot be written: {error.strerror}. Choose another place for the run."
             ) from None
         if not whole:
-            self._file.write("\n")
+            self._pending = b"\n"
+        self.path = path
 
     def write(self, event: str, **values: Any) -> None:
-        """Append one event, with the time in UTC, and flush it."""
+        """Append one event, with the time in UTC; on a full disk it waits for the next one."""
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps(finite({"time": time, "event": event, **values}), ensure_ascii=False)
-        self._file.write(line + "\n")
-        self._file.flush()
+        self._pending += (line + "\n").encode("utf-8", errors="backslashreplace")
+        self._write()
+
+    def text(self) -> str:
+        """All of it, whether on the disk yet or not."""
+        return (self.path.read_bytes() + self._pending).decode("utf-8", errors="replace")
 
     def close(self) -> None:
-        """Close the file; nothing is pending, every event was flushed."""
-        self._file.close()
+        """Close the file."""
+        if not self._file.closed:
+            self._write()
+            self._file.close()
+
+    def _write(self) -> None:
+        size = os.fstat(self._file.fileno()).st_size
+        try:
+            if self._pending and self._file.write(self._pending) != len(self._pending):
+                self._file.truncate(size)
+                return
+        except OSError:
+            with suppress(OSError):
+                self._file.truncate(size)
+            return
+        self._pending = b""
 
     def __enter__(self) -> Self:
         return self

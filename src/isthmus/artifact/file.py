@@ -94,6 +94,7 @@ def atomically(path: Path) -> Generator[IO[bytes]]:
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)
+            sync_folder(path.parent)
         except BaseException:
             with suppress(OSError, ValueError):
                 beside.unlink(missing_ok=True)
@@ -104,6 +105,16 @@ def atomically(path: Path) -> Generator[IO[bytes]]:
         raise OutputError(
             f"{path}: cannot be written: {_reason(error)}. Nothing was changed; choose another place."
         ) from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the disk know what a folder holds now: a new name is not safe before."""
+    with suppress(OSError):  # where folders cannot be opened or synced, nothing more can be done
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def read(path: Path) -> bytes:

@@ -304,12 +304,8 @@ class _LevelKeeper(Keeper):
     """Adds to the state of a level's training where the whole one stands."""
 
     def __init__(self, keeper: Keeper, module: AutoencoderModule, watched: Watched) -> None:
+        super().__init__(lambda: keeper.stopping)
         self._keeper, self._module, self._watched = keeper, module, watched
-
-    @property
-    def stopping(self) -> bool:
-        """As the keeper of the whole."""
-        return self._keeper.stopping
 
     def offer(self, state: Callable[[], State], *, now: bool = False) -> None:
         """Offer the state of the whole."""

@@ -27,18 +27,24 @@ class State:
 
 
 class Keeper:
-    """Told after every step of a training, which it may have kept or stopped; this one does neither.
+    """Asked after every step of a training whether to stop it, and offered its state; this one keeps none.
 
-    A training calls :meth:`offer` with a function that makes its state, for making it takes time.
+    Parameters
+    ----------
+    stop
+        Whether the training is to stop.
     """
+
+    def __init__(self, stop: Callable[[], bool] = bool) -> None:
+        self._stop = stop
 
     @property
     def stopping(self) -> bool:
         """Whether the training is to stop after this step, its state kept."""
-        return False
+        return self._stop()
 
     def offer(self, state: Callable[[], State], *, now: bool = False) -> None:
-        """Keep the state if it is time to, or if it is to be kept ``now``."""
+        """Keep the state, which takes time to make, if it is due or to be kept ``now``."""
 
 
 class Snapshot:
