@@ -125,6 +125,11 @@ class Checkpoints(Keeper):
         cost = time.monotonic() - begin
         self._due = time.monotonic() + max(self._seconds, cost / SHARE_OF_TIME)
 
+    @property
+    def any(self) -> bool:
+        """Whether there is a checkpoint."""
+        return bool(_numbers(self._folder))
+
     def remove(self) -> None:
         """Remove the folder: the training has ended, and its result is kept."""
         self.__exit__()

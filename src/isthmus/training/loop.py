@@ -341,7 +341,9 @@ class Trainer:
                 self._n_batches_done += 1
                 for callback in callbacks:
                     callback.step(len(indices))
-                self._offer()
+                self._stop_if_asked()
+                if self._keeper is not None:
+                    self._keeper.offer(self.state)
         means = self._means.fetch()
         if not math.isfinite(means.get("loss", math.nan)):
             raise NotFiniteError("no batch has a loss and a gradient that are finite")
@@ -349,12 +351,9 @@ class Trainer:
             raise NotFiniteError("the weights are not finite")
         return means
 
-    def _offer(self) -> None:
-        if self._keeper is None:
-            return
-        stopping = self._keeper.stopping
-        self._keeper.offer(self.state, now=stopping)
-        if stopping:
+    def _stop_if_asked(self) -> None:
+        if self._keeper is not None and self._keeper.stopping:
+            self._keeper.offer(self.state, now=True)
             raise _StoppedError
 
     def _weights_are_finite(self) -> bool:
@@ -440,6 +439,7 @@ class Trainer:
             result = self.module.objective_at(batch, root.at(block), sample_weight=weight)
             means.add(result, len(indices))
             losses.append(result.per_example.detach())
+            self._stop_if_asked()
         return means.fetch(), torch.cat(losses).cpu()
 
 

@@ -39,9 +39,11 @@ from isthmus.sources import Source, TableSource, check_alike, conform
 from isthmus.sources.row_groups import RowGroups
 from isthmus.training.callbacks import Callback
 from isthmus.training.dead_units import check_can_revive
+from isthmus.training.interruption import Interruption
 from isthmus.training.loop import History, Trainer
 from isthmus.training.rows import LabelledRows, Rows, SourceRows
 from isthmus.training.stacked import check_can_stack, fit_layer_by_layer
+from isthmus.training.state import Keeper, State
 from isthmus.training.streaming import StreamedRows
 from isthmus.training.threads import choose_threads, training_threads
 from isthmus.workflows.row_order import Part, Weights, all_rows, split_rows
@@ -132,11 +134,7 @@ def prepare(
 ) -> Prepared:
     """Split, fit the preprocessing, replace every ``"auto"``, build and set the weights to begin with."""
     seed = secrets.randbits(32) if config.training.seed is None else config.training.seed
-    config = config.with_data(missing="mask" if masks_gaps(config, source) else "refuse")
-    _check_condition(config)
-    config = settled_sound(config, source.schema)
-    _check_gaps(config)
-    config, training, held_out = _split(source, config, sample_weight, validation, seed, who)
+    config, training, held_out = _parts(source, config, sample_weight, validation, seed, who)
     config = _within_support(config)
     scaling = fit_scaling(training, config)
     config = config.with_data(scaling="raw" if scaling.method == "none" else scaling.method)
@@ -183,8 +181,57 @@ def prepare(
     return Prepared(model, training, held_out)
 
 
-def train(prepared: Prepared, callbacks: Sequence[Callback] = ()) -> History:
-    """Train what was prepared, and measure it on held-out rows."""
+def prepare_again(
+    model: FittedModel, source: Source, config: Config, *, validation: Source | None = None, who: str = "fit"
+) -> Prepared:
+    """What :func:`prepare` made of the same source and config: ``model``, which was kept, and its rows."""
+    seed = model.config.training.seed or 0
+    _, training, held_out = _parts(source, config, None, validation, seed, who)
+    return Prepared(model, training, held_out)
+
+
+def _parts(
+    source: Source,
+    config: Config,
+    sample_weight: NDArray[np.float64] | None,
+    validation: Source | None,
+    seed: int,
+    who: str,
+) -> tuple[Config, Part, Part | None]:
+    """The config with what the source decides, training rows and validation rows."""
+    config = config.with_data(missing="mask" if masks_gaps(config, source) else "refuse")
+    _check_condition(config)
+    config = settled_sound(config, source.schema)
+    _check_gaps(config)
+    return _split(source, config, sample_weight, validation, seed, who)
+
+
+def train(
+    prepared: Prepared,
+    callbacks: Sequence[Callback] = (),
+    *,
+    keeper: Keeper | None = None,
+    state: State | None = None,
+) -> History:
+    """Train what was prepared, and measure it on held-out rows.
+
+    Ctrl-C ends the training after its step, and what was trained is measured; once more, and it ends at once.
+
+    Parameters
+    ----------
+    keeper
+        Offered the training's state, and asked whether to stop; without one Ctrl-C is asked for here.
+    state
+        One that was kept, to go on from.
+    """
+    with Interruption() as interruption:
+        history = _train(prepared, callbacks, keeper or Keeper(lambda: interruption.asked), state)
+    if interruption.asked:
+        history.reason = "interrupted"  # while it was measured: whoever called is to know
+    return history
+
+
+def _train(prepared: Prepared, callbacks: Sequence[Callback], keeper: Keeper, state: State | None) -> History:
     model, training, validation = prepared.model, prepared.training, prepared.validation
     plan = model.config.training
     if plan.scheme == "layer_by_layer" and not model.epochs:
@@ -197,8 +244,11 @@ def train(prepared: Prepared, callbacks: Sequence[Callback] = ()) -> History:
         sample_weight=_tensor(training.weights),
         validation_weight=None if validation is None else _tensor(validation.weights),
         callbacks=callbacks,
+        keeper=keeper,
+        state=state,
     )
     model.module.to("cpu")
+    model.notes = (*model.notes, *history.notes)
     before = len(model.epochs)
     records = [{**epoch.to_dict(), "epoch": before + epoch.epoch} for epoch in history.epochs]
     model.epochs = [*model.epochs, *records]

@@ -3,8 +3,13 @@
 - ``config.toml``: the config, every default explicit; ``isthmus fit --config`` reads it again
 - ``environment.json``: versions, machine, threads and device
 - ``journal.jsonl``: what happened when
+- ``run.json``: whose rows it learns from
+- ``checkpoints/``: the state of the training, until it has come to its end
 - ``model.safetensors``: the model
 - ``report.html``: what it learned, on the validation rows
+
+A run that was interrupted or killed goes on from its last checkpoint, and ends in the same bits as one that was
+not.
 """
 
 from __future__ import annotations
@@ -12,7 +17,9 @@ from __future__ import annotations
 import json
 import os
 import platform
+import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,25 +30,43 @@ from typing import Any
 import numpy as np
 import torch
 
-from isthmus.artifact import FittedModel, save_model
+from isthmus.artifact import FittedModel, open_model, save_model
 from isthmus.artifact.file import write_atomically
 from isthmus.config import Config
-from isthmus.errors import OutputError
+from isthmus.errors import OutputError, SourceError, TrainingError
 from isthmus.journal import Journal
 from isthmus.sources import Source
 from isthmus.training.callbacks import Callback, Epoch
+from isthmus.training.checkpoints import SECONDS_BETWEEN, Checkpoint, Checkpoints, read_checkpoint
+from isthmus.training.interruption import Interruption
 from isthmus.training.loop import History
+from isthmus.training.state import Keeper, State
 from isthmus.version import __version__
-from isthmus.workflows.fit import Prepared, prepare, train
+from isthmus.workflows.fit import Prepared, prepare, prepare_again, train
 from isthmus.workflows.outputs import check_file, check_folder
+from isthmus.workflows.run_record import (
+    CHECKPOINTS,
+    PREPARED,
+    RECORD,
+    UNFINISHED,
+    Origin,
+    is_resumable,
+    place_of,
+    read_record,
+    write_record,
+)
 
+Told = Callable[[str], None]
 RUNS = Path("runs")
-FILES = ("model.safetensors", "config.toml", "environment.json", "journal.jsonl", "report.html")
-"""What a run folder holds."""
-UNFINISHED = "unfinished"
-"""Where a run over an older one is written until its model is there."""
+STOPPING = "finishing the step, then saving; once more, and it stops at once."
+FILES = (RECORD, "config.toml", "environment.json", "journal.jsonl", "model.safetensors", "report.html")
+"""What a run folder holds, and the checkpoints of one that has not come to its end."""
 FAILED = "failed.jsonl"
 """The journal of a run over an older one that failed."""
+
+
+def silent(text: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +98,15 @@ def run_fit(
     force: bool = False,
     callbacks: Sequence[Callback] = (),
     prepared: Callable[[Prepared], None] | None = None,
+    origin: Origin | None = None,
+    told: Told = silent,
+    seconds: float = SECONDS_BETWEEN,
 ) -> Run:
     """Fit a model and write it: to a file, to a run folder, or to both.
 
     Every place is checked before the first step, and nothing is written before the data have been
-    read and found good. A training that a person interrupts is saved like any other. An older run
-    in the folder stays as it was until the new model is there.
+    read and found good. A training that a person interrupts is saved like any other, and one in a run folder
+    can go on, see :func:`resume_fit`. An older run in the folder stays as it was until the new model is there.
 
     Parameters
     ----------
@@ -94,6 +122,12 @@ def run_fit(
         Whether what is there may be overwritten.
     prepared
         Told what will be trained, before it is.
+    origin
+        What the rows were opened by, so that a run can be resumed by the name of its folder alone.
+    told
+        Called with sentences about the run while it runs.
+    seconds
+        Between two checkpoints, at least.
 
     Raises
     ------
@@ -107,12 +141,96 @@ def run_fit(
     if prepared is not None:
         prepared(ready)
     if folder is None and output is not None:
-        run = _fit(ready, callbacks, output, None)
-        save_model(run.model, output)
+        with Interruption(terminate=True, told=lambda: told(STOPPING)) as asked:
+            run = _fit(ready, callbacks, output, None, Keeper(lambda: asked.asked), None)
+        save_or_rescue(run.model, output, told)
         return run
     made = folder is None or _make(folder)
     folder = make_run_folder(name, ready.model.config.model.kind) if folder is None else folder
-    return _fit_in_folder(ready, folder, output, callbacks, made=made)
+    over = any((folder / file).exists() for file in FILES)
+    place = folder
+    try:
+        place = _unfinished(folder) if over else folder
+        write_atomically(ready.model.config.to_toml().encode(), place / "config.toml")
+        about = json.dumps(environment(ready.model.config), indent=2) + "\n"
+        write_atomically(about.encode(), place / "environment.json")
+        sources = {"data": source} if validation is None else {"data": source, "validation": validation}
+        write_record(place, ready, config, origin, sources)
+    except BaseException:
+        _give_up(place, folder, over=over, made=made)
+        raise
+    return _go(ready, folder, place, output, callbacks, told, seconds, None, made=made)
+
+
+def resume_fit(
+    folder: Path,
+    source: Source,
+    *,
+    validation: Source | None = None,
+    output: Path | None = None,
+    callbacks: Sequence[Callback] = (),
+    prepared: Callable[[Prepared], None] | None = None,
+    told: Told = silent,
+    seconds: float = SECONDS_BETWEEN,
+) -> Run:
+    """Go on with a run that was interrupted or killed, from its last whole checkpoint or from its beginning.
+
+    Weights, journal (but for its times) and model are those of a run that was never interrupted, bit for bit, on
+    the same kind of machine.
+
+    Parameters
+    ----------
+    folder
+        The run's; :func:`isthmus.workflows.run_record.read_record` tells what its rows were opened by.
+    source, validation
+        The rows that it began with.
+    output
+        A model file to write beside the run's own.
+    callbacks, prepared, told, seconds
+        As for :func:`run_fit`.
+
+    Raises
+    ------
+    SourceError
+        No run, or one that has come to its end.
+    ArtifactError
+        No checkpoint is whole, or the prepared model is not.
+    DataError
+        Rows that the run did not begin with.
+    """
+    check_resumable(folder)
+    place = place_of(folder)
+    record = read_record(place)
+    record.check(source, validation)
+    found = read_checkpoint(place / CHECKPOINTS)
+    model = open_model(place / CHECKPOINTS / PREPARED)
+    ready = prepare_again(model, source, record.config, validation=validation, who=source.name)
+    for text in () if found is None else found.damaged:
+        told(f"{text} The checkpoint before it is used.")
+    if prepared is not None:
+        prepared(ready)
+    journal = "" if found is None else str(found.added.get("journal", ""))
+    write_atomically(journal.encode(), place / "journal.jsonl")
+    return _go(ready, folder, place, output, callbacks, told, seconds, found, made=False)
+
+
+def check_resumable(folder: Path) -> None:
+    """Raise unless a folder holds a run that can go on."""
+    if not folder.is_dir():
+        raise SourceError(
+            f"{folder}: expected the folder of a run, got nothing there. Give one that 'fit' wrote to."
+        )
+    if is_resumable(folder):
+        return
+    if (folder / "model.safetensors").is_file():
+        raise SourceError(
+            f"{folder}: expected a run that was interrupted, got one that has come to its end. Use its "
+            "model.safetensors as it is, or begin a new run."
+        )
+    raise SourceError(
+        f"{folder}: expected the folder of a run that was interrupted, got one without checkpoints. Begin the run "
+        "anew with 'isthmus fit DATA --run'."
+    )
 
 
 def check_places(output: Path | None, folder: Path | None, *, force: bool = False) -> None:
@@ -120,6 +238,11 @@ def check_places(output: Path | None, folder: Path | None, *, force: bool = Fals
     if output is not None:
         check_file(output, force=force, suffixes=(".safetensors",))
     if folder is not None:
+        if not force and folder.is_dir() and is_resumable(folder):
+            raise OutputError(
+                f"{folder}: expected a free name, got the folder of a run that has not come to its end. Go on with "
+                f"it by 'isthmus fit --resume {folder}', or begin anew with --force."
+            )
         check_folder(folder, force=force)
     if output is None and folder is None and RUNS.exists():
         check_folder(RUNS, force=True)
@@ -164,16 +287,23 @@ class JournalCallback(Callback):
     ----------
     journal
         Where to.
+    begun
+        Whether its beginning stands there already.
     """
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, *, begun: bool = False) -> None:
+        self._journal, self._begun = journal, begun
         self.n_epochs = 0
         """Epochs written so far."""
 
     def begin(self, n_epochs: int, n_rows: int) -> None:
         """Epochs at most, and rows an epoch."""
-        self._journal.write("begin", n_epochs=n_epochs, n_rows=n_rows)
+        if not self._begun:
+            self._journal.write("begin", n_epochs=n_epochs, n_rows=n_rows)
+
+    def note(self, text: str) -> None:
+        """What a user should know."""
+        self._journal.write("note", text=text)
 
     def epoch(self, epoch: Epoch) -> None:
         """Losses and learning rate."""
@@ -185,38 +315,84 @@ class JournalCallback(Callback):
         self._journal.write("end", reason=reason)
 
 
-def _fit_in_folder(
-    ready: Prepared, folder: Path, output: Path | None, callbacks: Sequence[Callback], *, made: bool
+def _go(
+    ready: Prepared,
+    folder: Path,
+    place: Path,
+    output: Path | None,
+    callbacks: Sequence[Callback],
+    told: Told,
+    seconds: float,
+    found: Checkpoint | None,
+    *,
+    made: bool,
 ) -> Run:
-    config = ready.model.config
-    over = any((folder / name).exists() for name in FILES)
-    place = _unfinished(folder) if over else folder
+    """Train in a run folder whose record is written, from a checkpoint where there is one."""
+    over = place != folder
+    kept: Checkpoints | None = None
     try:
-        write_atomically(config.to_toml().encode(), place / "config.toml")
-        about = json.dumps(environment(config), indent=2) + "\n"
-        write_atomically(about.encode(), place / "environment.json")
-        with Journal(place / "journal.jsonl") as journal:
-            watcher = JournalCallback(journal)
+        with (
+            Journal(place / "journal.jsonl") as journal,
+            Interruption(terminate=True, told=lambda: told(STOPPING)) as asked,
+            Checkpoints(
+                place / CHECKPOINTS,
+                added=lambda: {"journal": journal.text()},
+                stop=lambda: asked.asked,
+                told=told,
+                seconds=seconds,
+            ) as kept,
+        ):
+            if found is not None:
+                kept.log.write("resumed", number=found.number, damaged=list(found.damaged))
+            watcher = JournalCallback(journal, begun=found is not None)
+            model_path, state = folder / "model.safetensors", None if found is None else found.state
             try:
-                run = _fit(ready, [*callbacks, watcher], folder / "model.safetensors", folder)
-                save_model(run.model, place / "model.safetensors")
+                run = _fit(ready, [*callbacks, watcher], model_path, folder, kept, state)
+                save_or_rescue(run.model, place / "model.safetensors", told, folder)
             except BaseException as error:
                 journal.write("failed", reason=str(error) or type(error).__name__)
                 made = made and watcher.n_epochs == 0
                 raise
             journal.write("measured", best_epoch=run.model.best_epoch, metrics=run.model.metrics)
-    except BaseException:
-        if over:
-            _give_up(place, folder)
-        elif made:
-            shutil.rmtree(folder, ignore_errors=True)
+    except BaseException as error:
+        if isinstance(error, TrainingError) or kept is None or not kept.any:
+            _give_up(place, folder, over=over, made=made)
         raise
+    if not run.interrupted:
+        kept.remove()
     if over:
         _take_over(place, folder)
     if output is not None:
-        save_model(run.model, output)
+        save_or_rescue(run.model, output, told)
     _write_report(run.model, ready, folder / "report.html")
     return run
+
+
+def save_or_rescue(model: FittedModel, path: Path, told: Told, folder: Path | None = None) -> None:
+    """Save a model, or where its place takes none, in the folder for temporary files: training is dear.
+
+    Raises
+    ------
+    OutputError
+        It could be saved in neither place, or it is of a run, which can go on once there is room.
+    """
+    try:
+        save_model(model, path)
+    except OutputError as error:
+        if folder is not None and is_resumable(folder):
+            raise OutputError(
+                f"{str(error).partition(' Nothing was changed')[0]} The run's checkpoints are kept; make room, and go "
+                f"on by 'isthmus fit --resume {folder}'."
+            ) from None
+        rescued = Path(tempfile.gettempdir()) / f"isthmus-{secrets.token_hex(4)}.safetensors"
+        try:
+            save_model(model, rescued)
+        except OutputError:
+            raise error from None
+        told(f"{str(error).partition(' Nothing was changed')[0]} The model is at {rescued} instead.")
+        raise OutputError(
+            f"{path}: cannot be written. The model is not lost, it is at {rescued}; move it where there is room."
+        ) from None
 
 
 def _unfinished(folder: Path) -> Path:
@@ -239,6 +415,10 @@ def _take_over(place: Path, folder: Path) -> None:
         for name in FILES:
             if (place / name).exists():
                 (place / name).replace(folder / name)
+        if (folder / CHECKPOINTS).exists():
+            shutil.rmtree(folder / CHECKPOINTS)
+        if (place / CHECKPOINTS).exists():
+            (place / CHECKPOINTS).replace(folder / CHECKPOINTS)
         place.rmdir()
     except OSError as error:
         raise OutputError(
@@ -246,16 +426,28 @@ def _take_over(place: Path, folder: Path) -> None:
         ) from None
 
 
-def _give_up(place: Path, folder: Path) -> None:
-    """Leave the older run as it was, with the journal of the one that failed beside it."""
-    with suppress(OSError):
-        (place / "journal.jsonl").replace(folder / FAILED)
-    shutil.rmtree(place, ignore_errors=True)
+def _give_up(place: Path, folder: Path, *, over: bool, made: bool) -> None:
+    """Leave nothing of a run that failed but its journal, and an older run as it was."""
+    if over:
+        with suppress(OSError):
+            (place / "journal.jsonl").replace(folder / FAILED)
+        shutil.rmtree(place, ignore_errors=True)
+    elif made:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
-def _fit(ready: Prepared, callbacks: Sequence[Callback], model_path: Path, folder: Path | None) -> Run:
+def _fit(
+    ready: Prepared,
+    callbacks: Sequence[Callback],
+    model_path: Path,
+    folder: Path | None,
+    keeper: Keeper,
+    state: State | None,
+) -> Run:
     start = time.perf_counter()
-    history = train(ready, callbacks)
+    history = train(ready, callbacks, keeper=keeper, state=state)
     return Run(ready.model, history, time.perf_counter() - start, model_path, folder)
 
 
