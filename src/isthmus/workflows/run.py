@@ -135,7 +135,7 @@ def run_fit(
     told
         Called with sentences about the run while it runs.
     seconds
-        Between two checkpoints, at least.
+        Between two checkpoints, at least; 0 writes one after every step.
 
     Raises
     ------
