@@ -6,12 +6,14 @@ not compute itself, for threads do not survive a fork.
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,7 +79,7 @@ def _scene(
     n_rows: int = 180,
     memory: int | None = None,
 ) -> Scene:
-    settings = {"epochs": 6, "batch_size": 24, "seed": 3, "threads": 1, "device": "cpu", **(training or {})}
+    settings = {"epochs": 5, "batch_size": 40, "seed": 3, "threads": 1, "device": "cpu", **(training or {})}
     config = Config.from_dict({"model": {"code_size": 3, **model}, "training": settings})
     return Scene(config if memory is None else config.with_data(memory=memory), shape, n_rows, memory is not None)
 
@@ -86,10 +88,10 @@ SCENES = {
     "dense": _scene((7,), {"network": {"hidden_sizes": [8]}}),
     "conv": _scene((8, 8, 1), {"kind": "convolutional"}, {"epochs": 3, "batch_size": 60}),
     "Gaussian code": _scene((7,), {"network": {"hidden_sizes": [8]}, "code": "gaussian"}, {"warm_up_share": 0.4}),
-    "layer by layer": _scene((7,), {"network": {"hidden_sizes": [8, 5]}}, {"scheme": "layer_by_layer", "epochs": 9}),
+    "layer by layer": _scene((7,), {"network": {"hidden_sizes": [8, 5]}}, {"scheme": "layer_by_layer", "epochs": 6}),
     "by block": _scene(
         (5,), {"network": {"hidden_sizes": [4]}, "code": "gaussian"}, {"batch_size": 4096, "epochs": 2},
-        n_rows=120_000, memory=2_000_000,
+        n_rows=60_000, memory=1_000_000,
     ),
 }  # fmt: skip
 
@@ -101,6 +103,22 @@ def go_on(scene: Scene, folder: Path, seconds: float, **params: Any) -> None:
         resume_fit(folder, source, seconds=seconds, **params)
     elif not (folder / "model.safetensors").exists():
         run_fit(source, scene.config, name="rows", folder=folder, force=True, seconds=seconds, **params)
+
+
+def warm_up(place: Path) -> None:
+    """Import what a run imports on its way, so that no child has to."""
+    log = place / "modules.txt"
+
+    def listing() -> None:
+        go_on(SCENES["Gaussian code"], place / "warm", 10.0)
+        log.write_text("\n".join(sys.modules), "utf-8")
+
+    if forked(listing, log=log) != 0:
+        raise RuntimeError(log.read_text("utf-8"))
+    for name in log.read_text("utf-8").split("\n"):
+        with suppress(Exception):
+            importlib.import_module(name)
+    shutil.rmtree(place / "warm")
 
 
 def forked(work: Callable[[], object], *, kill_after: float | None = None, log: Path | None = None) -> int:
