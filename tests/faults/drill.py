@@ -72,7 +72,7 @@ class Scene(NamedTuple):
         return rows + np.linspace(0, 1, self.n_rows, dtype=np.float32).reshape(-1, *(1 for _ in self.shape))
 
 
-def _scene(
+def scene(
     shape: tuple[int, ...],
     model: dict[str, Any],
     training: dict[str, Any] | None = None,
@@ -85,11 +85,11 @@ def _scene(
 
 
 SCENES = {
-    "dense": _scene((7,), {"network": {"hidden_sizes": [8]}}),
-    "conv": _scene((8, 8, 1), {"kind": "convolutional"}, {"epochs": 3, "batch_size": 60}),
-    "Gaussian code": _scene((7,), {"network": {"hidden_sizes": [8]}, "code": "gaussian"}, {"warm_up_share": 0.4}),
-    "layer by layer": _scene((7,), {"network": {"hidden_sizes": [8, 5]}}, {"scheme": "layer_by_layer", "epochs": 6}),
-    "by block": _scene(
+    "dense": scene((7,), {"network": {"hidden_sizes": [8]}}),
+    "conv": scene((8, 8, 1), {"kind": "convolutional"}, {"epochs": 3, "batch_size": 60}),
+    "Gaussian code": scene((7,), {"network": {"hidden_sizes": [8]}, "code": "gaussian"}, {"warm_up_share": 0.4}),
+    "layer by layer": scene((7,), {"network": {"hidden_sizes": [8, 5]}}, {"scheme": "layer_by_layer", "epochs": 6}),
+    "by block": scene(
         (5,), {"network": {"hidden_sizes": [4]}, "code": "gaussian"}, {"batch_size": 4096, "epochs": 2},
         n_rows=60_000, memory=1_000_000,
     ),
