@@ -79,9 +79,14 @@ class Training(Description):
 
     epochs: Count | Auto = "auto"
     batch_size: Count | Auto = "auto"
-    micro_batch: Annotated[
-        int, numpy_scalars, within("[1, inf)", "It is a count of rows; leave it at 'auto' for all of a batch.")
-    ] | Auto = "auto"
+    micro_batch: (
+        Annotated[
+            int,
+            numpy_scalars,
+            within("[1, inf)", "It is a count of rows; leave it at 'auto' for all of a batch."),
+        ]
+        | Auto
+    ) = "auto"
     learning_rate: Annotated[float, numpy_scalars, within("(0, inf)", "It is a rate; try 0.001.")] | Auto = (
         "auto"
     )

@@ -63,7 +63,7 @@ class Randomness:
         return torch.randperm(n, generator=self.generator())
 
     def split(self, sizes: Sequence[int]) -> list[Randomness]:
-        """This branch for consecutive parts of a batch: to each the numbers that the batch would have for it.
+        """The branch for consecutive parts of a batch: to each the numbers that the batch would have for it.
 
         Of a part, the first axis of :meth:`normal` and :meth:`uniform` must be its rows, or several numbers
         a row side by side; what is drawn is that of the whole batch, drawn once and kept as long as the
