@@ -27,6 +27,8 @@ class Training(Description):
         gradient stay the same but for rounding. ``"auto"``: all of them, and half as many whenever memory
         runs out. Terms that know a batch only as a whole (``KLSparsity``, ``Decorrelation``, batch-top-k,
         winner-take-all, free bits, a capacity, relative noise of the code) refuse fewer than ``batch_size``.
+        Where the system limits the memory of a process (``ulimit -v``), convolutions are torch's own, since
+        oneDNN's would end the process: results differ in the last bits.
     learning_rate
         Highest rate of AdamW, reached after the warm-up, above 0.
     schedule

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -18,6 +19,11 @@ from isthmus.errors import ParameterError, TrainingError
 from isthmus.model.objective import Objective, Trainable
 from isthmus.numerics.randomness import Randomness
 
+try:
+    import resource
+except ImportError:  # Windows knows no such limits
+    resource = None
+
 OUT_OF_MEMORY = (
     "out of memory",
     "can't allocate memory",
@@ -26,6 +32,8 @@ OUT_OF_MEMORY = (
     "bad_alloc",
     "alloc_failed",
     "could not create a memory",
+    "could not create a primitive",
+    "could not execute a primitive",
 )
 """What torch, oneDNN and the libraries of accelerators say in a plain RuntimeError."""
 
@@ -77,6 +85,7 @@ class MicroBatches:
     ) -> None:
         check_can_split(module, most, batch_size)
         self._module, self._parameters, self._tell = module, parameters, tell
+        self._limited = memory_is_limited()
         self.most: int | None = None if most == "auto" else most
         """Rows at a time; None: all of a batch."""
 
@@ -96,7 +105,8 @@ class MicroBatches:
             try:
                 for parameter in self._parameters:
                     parameter.grad = None
-                return self._differentiate(batch, step, weight, progress)
+                with _own_convolutions() if self._limited else nullcontext():
+                    return self._differentiate(batch, step, weight, progress)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -189,6 +199,21 @@ def n_rows_of(batch: Any) -> int:
     (5, 5)
     """
     return n_rows_of(batch[0]) if isinstance(batch, tuple) else len(batch)
+
+
+def memory_is_limited() -> bool:
+    """Whether the system limits the memory of the process itself, as ``ulimit -v`` and ``ulimit -d`` do."""
+    if resource is None:
+        return False
+    limits = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA))
+    return any(limit != resource.RLIM_INFINITY for limit in limits)
+
+
+@contextmanager
+def _own_convolutions() -> Generator[None]:
+    """Convolutions of torch itself: oneDNN's transposed ones end the process where memory is refused to them."""
+    with torch.backends.mkldnn.flags(enabled=False):
+        yield
 
 
 def is_out_of_memory(error: BaseException) -> bool:
