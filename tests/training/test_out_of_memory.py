@@ -58,7 +58,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="l
 def fit(room: int, path: Path, how: str = "halves", *, free_bits: float = 0.0) -> dict[str, Any]:
     """In a process of its own, with ``room`` MiB left, or without a limit."""
     done = subprocess.run(
-        [sys.executable, "-c", FIT, str(room), str(path), how, str(free_bits)],
+        [sys.executable, "-W", "error::UserWarning", "-c", FIT, str(room), str(path), how, str(free_bits)],
         capture_output=True,
         text=True,
         check=False,

@@ -85,7 +85,7 @@ class MicroBatches:
     ) -> None:
         check_can_split(module, most, batch_size)
         self._module, self._parameters, self._tell = module, parameters, tell
-        self._limited = memory_is_limited()
+        self._convolutions = safe_convolutions if memory_is_limited() else nullcontext
         self.most: int | None = None if most == "auto" else most
         """Rows at a time; None: all of a batch."""
 
@@ -105,7 +105,7 @@ class MicroBatches:
             try:
                 for parameter in self._parameters:
                     parameter.grad = None
-                with _own_convolutions() if self._limited else nullcontext():
+                with self._convolutions():
                     return self._differentiate(batch, step, weight, progress)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -210,10 +210,20 @@ def memory_is_limited() -> bool:
 
 
 @contextmanager
-def _own_convolutions() -> Generator[None]:
-    """Convolutions of torch itself: oneDNN's transposed ones end the process where memory is refused to them."""
-    with torch.backends.mkldnn.flags(enabled=False):
+def safe_convolutions() -> Generator[None]:
+    """Where memory is limited, convolutions of torch itself.
+
+    oneDNN's transposed ones end the process when memory is refused to them.
+    """
+    before = torch.backends.mkldnn.enabled
+    if not (before and memory_is_limited()):
         yield
+        return
+    torch.backends.mkldnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = True
 
 
 def is_out_of_memory(error: BaseException) -> bool:
