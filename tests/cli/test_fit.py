@@ -38,9 +38,18 @@ def test_json_is_the_only_thing_on_stdout(place: Path, isthmus: Command, quick: 
     done = isthmus("fit", "pictures.npy", "-o", "new.safetensors", *quick, "--json")
     assert (done.status, done.err) == (0, "")
     found = done.json
-    assert {"model", "run", "config", "metrics", "best_epoch", "epochs", "reason", "seconds", "notes"} == set(
-        found
-    ) - set(found["metrics"])
+    assert {
+        "model",
+        "run",
+        "config",
+        "metrics",
+        "best_epoch",
+        "epochs",
+        "reason",
+        "seconds",
+        "notes",
+        "resume",
+    } == set(found) - set(found["metrics"])
     assert {key: found[key] for key in found["metrics"]} == found["metrics"]
     assert (found["model"], found["run"]) == ("new.safetensors", None)
     assert found["metrics"]["rows"] == 4
@@ -79,7 +88,7 @@ def test_a_run_folder_is_made_and_counted(place: Path, isthmus: Command, quick: 
         assert Path(done.json["run"]).as_posix() == f"runs/pictures-basic-{number}"
     folder = Path("runs/pictures-basic-01")
     assert {path.name for path in folder.iterdir()} == {
-        "config.toml", "environment.json", "journal.jsonl", "model.safetensors", "report.html"
+        "config.toml", "environment.json", "journal.jsonl", "model.safetensors", "report.html", "run.json"
     }  # fmt: skip
     assert isthmus("info", folder).status == 0
 
@@ -151,7 +160,7 @@ def test_a_failed_run_leaves_no_empty_folder(
     done = isthmus("fit", "table.npy", "--run", "first", *quick, "--set", "training.learning_rate=1e30",
                    "--set", "training.gradient_clip=none")  # fmt: skip
     assert done.status == 2
-    assert "no longer finite" in done.err
+    assert "not finite" in done.err
     assert not Path("first").exists()
 
 

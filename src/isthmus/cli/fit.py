@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from isthmus.cli.options import Force, Json, Labels, Source, told
-from isthmus.cli.output import denoising_words, number, print_errors, print_json, print_lines
+from isthmus.cli.output import denoising_words, note_lines, number, print_errors, print_json, print_lines
 
 if TYPE_CHECKING:
     from isthmus.artifact import FittedModel
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @told
 def fit(
-    source: Source,
+    source: Source | None = None,
     /,
     *,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
@@ -33,6 +33,7 @@ def fit(
     labels: Labels = None,
     validation_labels: Path | None = None,
     run: Path | None = None,
+    resume: Path | None = None,
     device: str | None = None,
     memory: str | None = None,
     force: Force = False,
@@ -42,7 +43,8 @@ def fit(
 
     What is not given is chosen from the data, and shown. With -o alone the model file is all that is
     written; else a run folder holds config, journal, model and report (made under runs/ and named
-    after the data, unless --run names it).
+    after the data, unless --run names it). A run that was interrupted (Ctrl-C) or killed goes on with --resume,
+    and ends as one that was not.
 
     Parameters
     ----------
@@ -67,12 +69,33 @@ def fit(
         Their labels, as --labels; under model.condition=label.
     run
         The run folder to write.
+    resume
+        The folder of a run to go on with, from its last checkpoint. SOURCE and --validation need be given only if
+        the data have moved; whatever else decided the run is as it was.
     device
         cpu, cuda, mps or auto.
     memory
         What rows may take of it: 2GB, 500MB, 1.5GiB; auto: half of what is free. Rows that need more are read
         by block, in every pass anew.
     """
+    from isthmus.errors import ParameterError
+
+    if resume is not None:
+        given = {
+            "--kind": kind, "--code-size": code_size, "--epochs": epochs, "--seed": seed, "--config": config,
+            "--set": settings, "--run": run, "--device": device, "--memory": memory,
+        }  # fmt: skip
+        named = [name for name, value in given.items() if value is not None]
+        if named:
+            raise ParameterError(
+                f"--resume: a run goes on as it began, got {' and '.join(named)} too. Leave out what would change it, "
+                "or begin a new run."
+            )
+        return _resume(resume, source, output, validation, labels, validation_labels, force=force, json=json)
+    if source is None:
+        raise ParameterError(
+            "fit: expected data to learn from, got none. Name a file or folder, or a run to go on with: --resume DIR."
+        )
     from isthmus.cli.settings import read_config
 
     described = read_config(
@@ -85,7 +108,6 @@ def fit(
         memory=memory,
         settings=settings or (),
     )
-    from isthmus.errors import ParameterError
     from isthmus.workflows.outputs import check_file
 
     if output is not None:
@@ -93,6 +115,7 @@ def fit(
     from isthmus.training.progress import ProgressBar
     from isthmus.workflows.open_data import open_data
     from isthmus.workflows.run import check_places, run_fit
+    from isthmus.workflows.run_record import Origin
 
     check_places(output, run, force=force)
     rows = open_data(source, described.data, labels=labels)
@@ -102,6 +125,13 @@ def fit(
             "Leave it out, or add --validation SOURCE."
         )
     held_out = None if validation is None else open_data(validation, described.data, labels=validation_labels)
+
+    origin = Origin(
+        source,
+        None if labels is None else str(labels),
+        validation,
+        None if validation_labels is None else str(validation_labels),
+    )
 
     def tell(prepared: Prepared) -> None:
         if not json:
@@ -118,7 +148,67 @@ def fit(
             force=force,
             callbacks=[bar],
             prepared=tell,
+            origin=origin,
+            told=lambda text: bar.say(f"isthmus: {text}"),
         )
+    return _tell_result(done, json=json)
+
+
+def _resume(
+    folder: Path,
+    source: str | None,
+    output: Path | None,
+    validation: str | None,
+    labels: Path | None,
+    validation_labels: Path | None,
+    *,
+    force: bool,
+    json: bool,
+) -> int:
+    """Go on with a run, with the data that it tells of unless others are named."""
+    from isthmus.errors import ParameterError
+    from isthmus.training.progress import ProgressBar
+    from isthmus.workflows.open_data import open_data
+    from isthmus.workflows.outputs import check_file
+    from isthmus.workflows.run import check_resumable, resume_fit
+    from isthmus.workflows.run_record import place_of, read_record
+
+    if output is not None:
+        check_file(output, force=force, suffixes=(".safetensors",))
+    check_resumable(folder)
+    record = read_record(place_of(folder))
+    known = record.origin
+    source = known.source if source is None and known is not None else source
+    if source is None:
+        raise ParameterError(f"--resume: {folder} does not tell whose rows it learns from. Name SOURCE too.")
+    if known is not None:
+        validation = known.validation if validation is None else validation
+        labels = Path(known.labels) if labels is None and known.labels is not None else labels
+        if validation_labels is None and known.validation_labels is not None:
+            validation_labels = Path(known.validation_labels)
+    rows = open_data(source, record.config.data, labels=labels)
+    held_out = (
+        None if validation is None else open_data(validation, record.config.data, labels=validation_labels)
+    )
+
+    def tell(prepared: Prepared) -> None:
+        if not json:
+            _print_prepared(source, rows, prepared)
+
+    with ProgressBar() as bar:
+        done = resume_fit(
+            folder,
+            rows,
+            validation=held_out,
+            output=output,
+            callbacks=[bar],
+            prepared=tell,
+            told=lambda text: bar.say(f"isthmus: {text}"),
+        )
+    return _tell_result(done, json=json)
+
+
+def _tell_result(done: Run, *, json: bool) -> int:
     if json:
         print_json(_document(done))
     else:
@@ -163,6 +253,8 @@ def _print_result(run: Run) -> None:
             *_code_lines(model),
             ("model", str(run.model_path)),
             *([("run", f"{run.folder} (report.html shows what was learned)")] if run.folder else []),
+            *([("go on", run.resume)] if run.resume else []),
+            *note_lines(run.history.notes),
         ]
     )
 
@@ -201,6 +293,7 @@ def _document(run: Run) -> dict[str, Any]:
         "reason": run.history.reason,
         "seconds": round(run.seconds, 3),
         "notes": list(run.model.notes),
+        "resume": run.resume,
     }
 
 

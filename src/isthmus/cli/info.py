@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,6 +43,10 @@ def info(
     path = Path(file)
     is_folder = is_there(path) and path.is_dir()
     model_path = path / "model.safetensors" if is_folder else path
+    is_run = is_folder and any((path / name / "run.json").is_file() for name in (".", "unfinished"))
+    if is_run and not model_path.is_file():
+        _print_run(path, json=json)
+        return
     if path.suffix == ".safetensors" or (is_folder and model_path.is_file()):
         from isthmus.artifact import open_model
 
@@ -51,9 +56,12 @@ def info(
             )
         model = open_model(model_path)
         if json:
-            print_json(_model_document(model, model_path))
+            run = {"run": _run_document(path)} if is_run else {}
+            print_json({**_model_document(model, model_path), **run})
         else:
             _print_model(model, model_path)
+            if is_run:
+                print_lines(_run_lines(path))
         return
     from isthmus.sources import TableSource
     from isthmus.sources.table_facts import column_facts
@@ -73,6 +81,42 @@ def info(
         print_json(found)
     else:
         _print_data(file, source, found)
+
+
+def _print_run(folder: Path, *, json: bool) -> None:
+    from isthmus.cli.words import model_lines
+    from isthmus.workflows.run_record import prepared_model
+
+    model = prepared_model(folder)
+    if json:
+        print_json({"what": "run", "run": _run_document(folder), "config": model.config.to_dict()})
+    else:
+        print_lines([*_run_lines(folder), *model_lines(model)])
+
+
+def _run_document(folder: Path) -> dict[str, Any]:
+    from isthmus.workflows.run_record import progress_of
+
+    progress = progress_of(folder)
+    return {"folder": str(folder), **progress._asdict()}
+
+
+def _run_lines(folder: Path) -> list[tuple[str, str]]:
+    """Where a run stands, and how it goes on."""
+    from isthmus.workflows.run_record import progress_of
+
+    progress = progress_of(folder)
+    of = "" if progress.n_epochs is None else f" of at most {progress.n_epochs}"
+    lines = [("run", f"{folder}: {progress.what}")]
+    if progress.what == "finished":
+        return lines
+    kept = "no checkpoint yet" if progress.checkpoint is None else f"checkpoint {progress.checkpoint}"
+    return [
+        *lines,
+        ("kept", f"{kept}, after epoch {progress.epoch}{of}"),
+        *(("damaged", text) for text in progress.damaged),
+        ("go on", f"isthmus fit --resume {shlex.quote(str(folder))}"),
+    ]
 
 
 def _model_document(model: FittedModel, path: Path) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Checkpoints(Keeper):
     told
         Called with a sentence when a checkpoint cannot be written, the first time of several.
     seconds
-        Between two checkpoints, at least; more where writing one takes long.
+        Between two checkpoints, at least, and more where writing one takes long; 0 writes one after every step.
 
     Raises
     ------
@@ -123,7 +123,8 @@ class Checkpoints(Keeper):
             self._failed = False
             self.log.write("kept", number=number, seconds=round(time.monotonic() - begin, 3))
         cost = time.monotonic() - begin
-        self._due = time.monotonic() + max(self._seconds, cost / SHARE_OF_TIME)
+        if self._seconds:
+            self._due = time.monotonic() + max(self._seconds, cost / SHARE_OF_TIME)
 
     @property
     def any(self) -> bool:

@@ -56,6 +56,13 @@ class ProgressBar(Callback):
             self._progress.stop()
             self._progress = None
 
+    def say(self, text: str) -> None:
+        """A line on stderr, above the bar where there is one."""
+        if self._progress is None:
+            print(text, file=sys.stderr, flush=True)
+        else:
+            self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def begin(self, n_epochs: int, n_rows: int) -> None:
         """Make the bar."""
         self._n_epochs, self._total, self._epoch = n_epochs, n_epochs * n_rows, 1

@@ -18,6 +18,7 @@ import json
 import os
 import platform
 import secrets
+import shlex
 import shutil
 import tempfile
 import time
@@ -86,6 +87,13 @@ class Run:
         """Whether a person ended the training before its time."""
         return self.history.reason == "interrupted"
 
+    @property
+    def resume(self) -> str | None:
+        """The command that goes on with an interrupted run; None of one that has ended or keeps no checkpoints."""
+        if self.folder is None or not self.interrupted:
+            return None
+        return f"isthmus fit --resume {shlex.quote(str(self.folder))}"
+
 
 def run_fit(
     source: Source,
@@ -127,7 +135,7 @@ def run_fit(
     told
         Called with sentences about the run while it runs.
     seconds
-        Between two checkpoints, at least.
+        Between two checkpoints, at least; 0 writes one after every step.
 
     Raises
     ------
@@ -143,7 +151,7 @@ def run_fit(
     if folder is None and output is not None:
         with Interruption(terminate=True, told=lambda: told(STOPPING)) as asked:
             run = _fit(ready, callbacks, output, None, Keeper(lambda: asked.asked), None)
-        save_or_rescue(run.model, output, told)
+        save_or_rescue(run.model, output)
         return run
     made = folder is None or _make(folder)
     folder = make_run_folder(name, ready.model.config.model.kind) if folder is None else folder
@@ -348,7 +356,7 @@ def _go(
             model_path, state = folder / "model.safetensors", None if found is None else found.state
             try:
                 run = _fit(ready, [*callbacks, watcher], model_path, folder, kept, state)
-                save_or_rescue(run.model, place / "model.safetensors", told, folder)
+                save_or_rescue(run.model, place / "model.safetensors", folder)
             except BaseException as error:
                 journal.write("failed", reason=str(error) or type(error).__name__)
                 made = made and watcher.n_epochs == 0
@@ -363,12 +371,12 @@ def _go(
     if over:
         _take_over(place, folder)
     if output is not None:
-        save_or_rescue(run.model, output, told)
+        save_or_rescue(run.model, output)
     _write_report(run.model, ready, folder / "report.html")
     return run
 
 
-def save_or_rescue(model: FittedModel, path: Path, told: Told, folder: Path | None = None) -> None:
+def save_or_rescue(model: FittedModel, path: Path, folder: Path | None = None) -> None:
     """Save a model, or where its place takes none, in the folder for temporary files: training is dear.
 
     Raises
@@ -389,7 +397,6 @@ def save_or_rescue(model: FittedModel, path: Path, told: Told, folder: Path | No
             save_model(model, rescued)
         except OutputError:
             raise error from None
-        told(f"{str(error).partition(' Nothing was changed')[0]} The model is at {rescued} instead.")
         raise OutputError(
             f"{path}: cannot be written. The model is not lost, it is at {rescued}; move it where there is room."
         ) from None

@@ -6,9 +6,11 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from isthmus.artifact import FittedModel, open_model
 from isthmus.artifact.file import write_atomically
 from isthmus.config import Config
 from isthmus.errors import ArtifactError, DataError, IsthmusError, SourceError
@@ -72,8 +74,7 @@ class Record:
                 )
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """How far a run is."""
 
     what: str
@@ -172,6 +173,11 @@ def progress_of(folder: Path) -> Progress:
         return Progress(what, 0, n_epochs, None, ())
     known = found.state.values.get("levels", found.state.values)
     return Progress(what, len(known["epochs"]), n_epochs, found.number, found.damaged)
+
+
+def prepared_model(folder: Path) -> FittedModel:
+    """The model of a folder's run before its first step."""
+    return open_model(place_of(folder) / CHECKPOINTS / PREPARED)
 
 
 def fingerprint(source: Source) -> str:
