@@ -23,6 +23,7 @@ from isthmus.training.best import Best
 from isthmus.training.callbacks import Callback, Epoch
 from isthmus.training.dead_units import LAST_SHARE, revive_dead_units
 from isthmus.training.means import Means
+from isthmus.training.micro import MicroBatches
 from isthmus.training.rows import Rows
 from isthmus.training.schedule import rate_factor
 from isthmus.training.state import Keeper, Snapshot, State, moments_of, set_moments
@@ -88,6 +89,14 @@ class Trainer:
             fused=self.device.type in ("cpu", "cuda"),
         )
         self._snapshot = Snapshot(module, self.optimiser)
+        self._callbacks: Sequence[Callback] = ()
+        self._micro_batches = MicroBatches(
+            module,
+            self._parameters,
+            plan.micro_batch,
+            batch_size=int(_number(plan.batch_size)),
+            tell=lambda text: self._note(text, self._callbacks),
+        )
 
     def fit(
         self,
@@ -130,6 +139,7 @@ class Trainer:
         patience = n_epochs if self.plan.patience is None else _number(self.plan.patience) * n_epochs
         self._history, self._best = History(), Best()
         self._first = self._begin(batches_an_epoch)
+        self._callbacks = callbacks
         for callback in callbacks:
             callback.begin(n_epochs, len(rows))
         if state is not None:
@@ -189,6 +199,7 @@ class Trainer:
             "watches_steps": self._watches_steps,
             "n_skipped": self._n_skipped,
             "n_left_out": self._n_left_out,
+            "rows_at_a_time": self._micro_batches.most,
             "means": means,
             "best": best,
             "epochs": [asdict(epoch) for epoch in self._history.epochs],
@@ -215,6 +226,7 @@ class Trainer:
         self._first, self._rate, self._rate_share = values["first"], values["rate"], values["rate_share"]
         self._watches_steps, self._n_skipped = values["watches_steps"], values["n_skipped"]
         self._n_left_out = values["n_left_out"]
+        self._micro_batches.most = values["rows_at_a_time"]
         self._history.epochs = [Epoch(**epoch) for epoch in values["epochs"]]
         self._history.notes = list(values["notes"])
 
@@ -401,11 +413,7 @@ class Trainer:
 
     def _differentiate(self, batch: Any, weight: Tensor | None, progress: float) -> Objective:
         """The batch's cost, and its gradient where the optimiser looks for it."""
-        result = self.module.objective(batch, self.n_steps_done, sample_weight=weight, progress=progress)
-        for parameter in self._parameters:
-            parameter.grad = None
-        result.loss.backward()
-        return result
+        return self._micro_batches.differentiate(batch, self.n_steps_done, weight, progress)
 
     def _update(self, rate: float) -> None:
         self._rate = rate
