@@ -96,6 +96,7 @@ TRAININGS = st.builds(
     Training,
     epochs=auto(SIZES),
     batch_size=auto(SIZES),
+    micro_batch=auto(SIZES),
     learning_rate=auto(ABOVE_0),
     schedule=st.sampled_from(["cosine", "constant"]),
     warm_up_share=SHARES,

@@ -51,6 +51,11 @@ class Code(nn.Module, ABC):
         ``value`` is ``(rows * n_draws, size)``.
         """
 
+    @property
+    def batch_term(self) -> str:
+        """What of a code of scope ``"batch"`` needs the whole batch, as a message names it."""
+        return f"the code {type(self).__name__}"
+
     def cost(self, rates: Tensor, progress: float = 1.0) -> Tensor:
         """What the rate adds to the loss: ``(rows,)``, or one number if it is of the whole batch.
 

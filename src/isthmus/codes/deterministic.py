@@ -26,6 +26,11 @@ class Deterministic(Code):
         if activation == "sigmoid" and self.scope == "example":
             self.support = (0.0, 1.0)
 
+    @property
+    def batch_term(self) -> str:
+        """The noise, whose scale is that of the units over the batch."""
+        return "noise of the code Deterministic"
+
     @staticmethod
     def n_inputs(size: int) -> int:
         """One number a unit."""

@@ -42,6 +42,11 @@ class Gaussian(Code):
         self.first_beta = first_beta
         self.scope = "batch" if free_bits > 0 or capacity is not None else "example"
 
+    @property
+    def batch_term(self) -> str:
+        """The rate's floor, or what it is held to."""
+        return f"{'free_bits' if self.free_bits > 0 else 'capacity'} of the code Gaussian"
+
     @staticmethod
     def n_inputs(size: int) -> int:
         """A mean and a log variance a unit."""

@@ -22,6 +22,13 @@ class Training(Description):
         At most so many passes over the training rows.
     batch_size
         Rows a step.
+    micro_batch
+        Rows of a step that are in memory at a time, activations and all: a step's batch, its chance and its
+        gradient stay the same but for rounding. ``"auto"``: all of them, and half as many whenever memory
+        runs out. Terms that know a batch only as a whole (``KLSparsity``, ``Decorrelation``, batch-top-k,
+        winner-take-all, free bits, a capacity, relative noise of the code) refuse fewer than ``batch_size``.
+        Where the system limits the memory of a process (``ulimit -v``), convolutions are torch's own, since
+        oneDNN's would end the process: results differ in the last bits.
     learning_rate
         Highest rate of AdamW, reached after the warm-up, above 0.
     schedule
@@ -74,6 +81,14 @@ class Training(Description):
 
     epochs: Count | Auto = "auto"
     batch_size: Count | Auto = "auto"
+    micro_batch: (
+        Annotated[
+            int,
+            numpy_scalars,
+            within("[1, inf)", "It is a count of rows; leave it at 'auto' for all of a batch."),
+        ]
+        | Auto
+    ) = "auto"
     learning_rate: Annotated[float, numpy_scalars, within("(0, inf)", "It is a rate; try 0.001.")] | Auto = (
         "auto"
     )

@@ -80,7 +80,7 @@ class Autoencoder(
         ``"none"``, or ``"label"``: encoder and decoder are told the label of each row, ``y`` of ``fit``,
         so that the code need not say it (Sohn et al. 2015). Whatever reads rows or codes then asks for
         their ``labels``; none is ever guessed.
-    max_epochs, batch_size, learning_rate, schedule, warm_up_share, weight_decay, gradient_clip
+    max_epochs, batch_size, micro_batch, learning_rate, schedule, warm_up_share, weight_decay, gradient_clip
         As in :class:`isthmus.Training`.
     validation_share
         Share of the rows held out to stop by and to measure on, in [0, 1).
@@ -164,6 +164,7 @@ class Autoencoder(
         condition: str = "none",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
+        micro_batch: int | str = "auto",
         learning_rate: float | str = "auto",
         schedule: str = "cosine",
         warm_up_share: float = 0.1,
@@ -198,6 +199,7 @@ class Autoencoder(
         self.condition = condition
         self.max_epochs = max_epochs
         self.batch_size = batch_size
+        self.micro_batch = micro_batch
         self.learning_rate = learning_rate
         self.schedule = schedule
         self.warm_up_share = warm_up_share

@@ -18,7 +18,7 @@ from isthmus.errors import ParameterError
 from isthmus.model.build import Factory
 
 TRAINING = (
-    "batch_size", "learning_rate", "schedule", "warm_up_share", "weight_decay", "gradient_clip",
+    "batch_size", "micro_batch", "learning_rate", "schedule", "warm_up_share", "weight_decay", "gradient_clip",
     "validation_share", "patience", "start", "dead_units", "scheme",
     "pretraining_share", "device", "threads",
 )  # fmt: skip

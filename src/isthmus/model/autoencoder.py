@@ -209,9 +209,8 @@ class AutoencoderModule(Trainable):
         that a loop of your own needs. ``progress``, the share of the training done, in [0, 1],
         matters to parts that warm up or fall.
         """
-        randomness = Randomness(self.seed, "training", step)
         told, x = self._told(batch)
-        return evaluate(told, x, randomness, sample_weight, value_weight, progress)
+        return evaluate(told, x, self.chance(step), sample_weight, value_weight, progress)
 
     def objective_at(
         self,
@@ -244,6 +243,14 @@ class AutoencoderModule(Trainable):
     def weights(self) -> Sequence[Tensor]:
         """Weight matrices and kernels of encoder and decoder, biases left out."""
         return [parameter for parameter in self.network.parameters() if parameter.ndim > 1]
+
+    def whole_batch_terms(self) -> list[str]:
+        """The parts of scope ``"batch"``, and layers that normalise over a batch."""
+        names = super().whole_batch_terms()
+        if self.code.scope == "batch":
+            names.append(self.code.batch_term)
+        penalties = (name for name, penalty in self.named_penalties() if penalty.scope == "batch")
+        return [*names, *(f"the penalty {name}" for name in penalties)]
 
     def named_penalties(self) -> Iterable[tuple[str, Penalty]]:
         """Penalties by name."""

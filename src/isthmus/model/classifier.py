@@ -115,6 +115,10 @@ class ClassifierModule(Trainable):
             groups.append(([p for p in self.encoder.parameters() if p.requires_grad], self.encoder_share))
         return groups
 
+    def whole_batch_terms(self) -> list[str]:
+        """Layers of the encoder that normalise over a batch, unless it is frozen."""
+        return [] if self.frozen else super().whole_batch_terms()
+
     def train(self, mode: bool = True) -> Self:
         """As of any module, but a frozen encoder stays in evaluation."""
         super().train(mode)

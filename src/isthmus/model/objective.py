@@ -40,8 +40,11 @@ class Trainable(nn.Module, ABC):
         self, batch: Any, step: int, *, sample_weight: Tensor | None = None, progress: float = 1.0
     ) -> Objective:
         """Loss and terms of a batch in training, a function of the seed, the batch and the step."""
-        randomness = Randomness(self.seed, "training", step)
-        return self.objective_at(batch, randomness, sample_weight=sample_weight, progress=progress)
+        return self.objective_at(batch, self.chance(step), sample_weight=sample_weight, progress=progress)
+
+    def chance(self, step: int) -> Randomness:
+        """Of a step in training."""
+        return Randomness(self.seed, "training", step)
 
     @abstractmethod
     def objective_at(
@@ -57,6 +60,17 @@ class Trainable(nn.Module, ABC):
     def parameter_groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
         """Parameters to train, and which share of the learning rate is theirs."""
         return [([parameter for parameter in self.parameters() if parameter.requires_grad], 1.0)]
+
+    def whole_batch_terms(self) -> list[str]:
+        """What in training knows the rows of a batch only together, by name: such a batch cannot be done in parts.
+
+        Here the layers that normalise over a batch; whoever adds other terms adds their names.
+        """
+        return [
+            f"the layer {name} ({type(layer).__name__})"
+            for name, layer in self.named_modules()
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm)  # pyright: ignore[reportPrivateUsage]
+        ]
 
 
 def evaluate(

@@ -22,7 +22,9 @@ from isthmus.numerics.randomness import Randomness
 from isthmus.training.best import Best
 from isthmus.training.callbacks import Callback, Epoch
 from isthmus.training.dead_units import LAST_SHARE, revive_dead_units
+from isthmus.training.diagnosis import diagnose
 from isthmus.training.means import Means
+from isthmus.training.micro import MicroBatches
 from isthmus.training.rows import Rows
 from isthmus.training.schedule import rate_factor
 from isthmus.training.state import Keeper, Snapshot, State, moments_of, set_moments
@@ -74,7 +76,7 @@ class Trainer:
         self.n_steps_done = 0
         self._epoch, self._n_batches_done, self._n_steps_before, self._first = 1, 0, 0, 0
         self._n_skipped, self._n_left_out = 0, 0
-        self._rate_share, self._watches_steps = 1.0, False
+        self._rate_share, self._watches_steps, self._trouble = 1.0, False, ""
         self._history, self._best, self._means = History(), Best(), Means()
         self._keeper: Keeper | None = None
         module.to(self.device)
@@ -88,6 +90,14 @@ class Trainer:
             fused=self.device.type in ("cpu", "cuda"),
         )
         self._snapshot = Snapshot(module, self.optimiser)
+        self._callbacks: Sequence[Callback] = ()
+        self._micro_batches = MicroBatches(
+            module,
+            self._parameters,
+            plan.micro_batch,
+            batch_size=int(_number(plan.batch_size)),
+            tell=lambda text: self._note(text, self._callbacks),
+        )
 
     def fit(
         self,
@@ -130,6 +140,7 @@ class Trainer:
         patience = n_epochs if self.plan.patience is None else _number(self.plan.patience) * n_epochs
         self._history, self._best = History(), Best()
         self._first = self._begin(batches_an_epoch)
+        self._callbacks = callbacks
         for callback in callbacks:
             callback.begin(n_epochs, len(rows))
         if state is not None:
@@ -189,6 +200,8 @@ class Trainer:
             "watches_steps": self._watches_steps,
             "n_skipped": self._n_skipped,
             "n_left_out": self._n_left_out,
+            "trouble": self._trouble,
+            "rows_at_a_time": self._micro_batches.most,
             "means": means,
             "best": best,
             "epochs": [asdict(epoch) for epoch in self._history.epochs],
@@ -214,7 +227,8 @@ class Trainer:
         self.n_steps_done, self._n_steps_before = values["n_steps_done"], values["n_steps_before"]
         self._first, self._rate, self._rate_share = values["first"], values["rate"], values["rate_share"]
         self._watches_steps, self._n_skipped = values["watches_steps"], values["n_skipped"]
-        self._n_left_out = values["n_left_out"]
+        self._n_left_out, self._trouble = values["n_left_out"], values["trouble"]
+        self._micro_batches.most = values["rows_at_a_time"]
         self._history.epochs = [Epoch(**epoch) for epoch in values["epochs"]]
         self._history.notes = list(values["notes"])
 
@@ -291,9 +305,7 @@ class Trainer:
     def _halve_rate(self, trouble: NotFiniteError, callbacks: Sequence[Callback]) -> None:
         """Once; or else end the training with what is known of the trouble."""
         if self._rate_share < 1.0:
-            raise TrainingError(
-                f"training: {trouble}. Lower learning_rate, or look for extreme values in the data."
-            ) from None
+            raise TrainingError(str(trouble)) from None
         self._rate_share = 0.5
         self._note(
             f"Epoch {self._epoch} was begun again with half the learning rate, for more than {MOST_SKIPPED} of its "
@@ -331,13 +343,13 @@ class Trainer:
                 weight = None if sample_weight is None else sample_weight[indices].to(self.device)
                 batch = x.to(self.device, non_blocking=True)
                 if self._watches_steps:
-                    self._watched_step(batch, indices, weight, rate, progress, callbacks)
+                    self._watched_step(batch, rows.given(indices), weight, rate, progress, callbacks)
                 else:
                     result = self._step(batch, weight, rate, progress)
                     if self._means.add(result, len(indices)) and not math.isfinite(
                         self._means.loss_of_fetched()
                     ):
-                        raise NotFiniteError("a loss is not finite")
+                        raise NotFiniteError
                 self._n_batches_done += 1
                 for callback in callbacks:
                     callback.step(len(indices))
@@ -346,9 +358,12 @@ class Trainer:
                     self._keeper.offer(self.state)
         means = self._means.fetch()
         if not math.isfinite(means.get("loss", math.nan)):
-            raise NotFiniteError("no batch has a loss and a gradient that are finite")
+            raise NotFiniteError(self._trouble)
         if not self._weights_are_finite():
-            raise NotFiniteError("the weights are not finite")
+            raise NotFiniteError(
+                f"training: after step {self.n_steps_done} the weights are not finite. Lower learning_rate, or set "
+                "gradient_clip."
+            )
         return means
 
     def _stop_if_asked(self) -> None:
@@ -367,13 +382,13 @@ class Trainer:
     def _watched_step(
         self,
         batch: Any,
-        indices: Tensor,
+        given: Tensor,
         weight: Tensor | None,
         rate: float,
         progress: float,
         callbacks: Sequence[Callback],
     ) -> None:
-        """A step that changes nothing if its loss or gradient is not finite."""
+        """A step that changes nothing if its loss or gradient is not finite; ``given`` are the rows' own numbers."""
         buffers = [buffer.clone() for buffer in self.module.buffers()]
         result = self._differentiate(batch, weight, progress)
         gradients = [p.grad for p in self._parameters if p.grad is not None]
@@ -381,18 +396,26 @@ class Trainer:
             torch.nn.utils.get_total_norm(gradients).item()
         ):
             self._update(rate)
-            self._means.add(result, len(indices))
+            self._means.add(result, len(given))
             return
         with torch.no_grad():
             for buffer, before in zip(self.module.buffers(), buffers, strict=True):
                 buffer.copy_(before)
         self._rate = rate
-        reason = f"the loss or the gradient of step {self.n_steps_done + 1} is not finite"
+        self._trouble = diagnose(
+            self.module,
+            batch,
+            given,
+            self.n_steps_done,
+            sample_weight=weight,
+            progress=progress,
+            micro_batch=self._micro_batches.most,
+        ).sentence()
         self.n_steps_done += 1
         self._n_skipped += 1
         if self._n_skipped > MOST_SKIPPED:
-            raise NotFiniteError(reason)
-        text = f"A batch of epoch {self._epoch} was left out: {reason}."
+            raise NotFiniteError(self._trouble)
+        text = f"A batch of epoch {self._epoch} was left out: {self._trouble.removeprefix('training: ')}"
         if self._n_left_out == 0:
             self._history.notes.append(text)
         self._n_left_out += 1
@@ -401,11 +424,7 @@ class Trainer:
 
     def _differentiate(self, batch: Any, weight: Tensor | None, progress: float) -> Objective:
         """The batch's cost, and its gradient where the optimiser looks for it."""
-        result = self.module.objective(batch, self.n_steps_done, sample_weight=weight, progress=progress)
-        for parameter in self._parameters:
-            parameter.grad = None
-        result.loss.backward()
-        return result
+        return self._micro_batches.differentiate(batch, self.n_steps_done, weight, progress)
 
     def _update(self, rate: float) -> None:
         self._rate = rate

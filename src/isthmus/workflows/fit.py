@@ -41,6 +41,7 @@ from isthmus.training.callbacks import Callback
 from isthmus.training.dead_units import check_can_revive
 from isthmus.training.interruption import Interruption
 from isthmus.training.loop import History, Trainer
+from isthmus.training.micro import check_can_split
 from isthmus.training.rows import LabelledRows, Rows, SourceRows
 from isthmus.training.stacked import check_can_stack, fit_layer_by_layer
 from isthmus.training.state import Keeper, State
@@ -389,6 +390,7 @@ def _restored_on_failure(model: FittedModel, trainer: Trainer | None = None) -> 
 def _settled(config: Config, module: AutoencoderModule, facts: Facts) -> Config:
     """The config with what depends on the built module and its start replaced too."""
     plan = config.training
+    check_can_split(module, plan.micro_batch, int(plan.batch_size))
     if plan.learning_rate == "auto":
         plan = plan.replace(learning_rate=learning_rate(facts.sample_shape, plan.start))
     if plan.threads == "auto":
