@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Self
 
-from drill import REFUSED, Outcome, Scene, scene, difference, emptied, events, forked, go_on
+from drill import REFUSED, Outcome, Scene, difference, emptied, events, forked, go_on, plain_reports, scene
 
 from isthmus.artifact import open_model
 from isthmus.training.checkpoints import read_checkpoint
@@ -100,6 +100,7 @@ def _begin(place: Path, *, over: bool) -> None:
 
 def full_disk(n: int, place: Path, *, spoilt: bool = False, seed: int = 0) -> Outcome:
     """Fail ``n`` times at writes spread over all of a run, beginning in an empty folder and over an older run."""
+    plain_reports()
     outcome = Outcome("disk full at a write")
     whole, older, counted = place / "whole", place / "older", place / "counted.txt"
     place.mkdir(parents=True)
@@ -195,6 +196,7 @@ def _spoil() -> None:
 
 def small_disks(place: Path) -> Outcome:
     """Runs on real disks of a few KiB, as far as this process may mount some."""
+    plain_reports()
     outcome = Outcome("small tmpfs")
     disk, whole, log = place / "disk", place / "whole", place / "log.txt"
     disk.mkdir(parents=True)

@@ -6,7 +6,7 @@ import random
 import time
 from pathlib import Path
 
-from drill import SCENES, Outcome, difference, emptied, forked, go_on
+from drill import SCENES, Outcome, difference, emptied, forked, go_on, plain_reports
 
 from isthmus.training.loop import Trainer
 from isthmus.training.state import State
@@ -21,6 +21,7 @@ def kills(n: int, place: Path, *, spoilt: bool = False, seed: int = 0) -> Outcom
     """Kill runs ``n`` times over all kinds of them; ``spoilt``: what goes on does so at a wrong place."""
     if spoilt:
         _spoil()
+    plain_reports()
     random_ = random.Random(seed)
     outcome, n_kept = Outcome("SIGKILL while training"), 0
     each = {name: n // len(SCENES) + (number < n % len(SCENES)) for number, name in enumerate(SCENES)}

@@ -366,13 +366,14 @@ def _go(
         if isinstance(error, TrainingError) or kept is None or not kept.any:
             _give_up(place, folder, over=over, made=made)
         raise
+    # The checkpoints go last: a run that is killed before goes on, and writes what is not there yet.
+    _write_report(run.model, ready, place / "report.html")
     if not run.interrupted:
         kept.remove()
     if over:
         _take_over(place, folder)
     if output is not None:
         save_or_rescue(run.model, output)
-    _write_report(run.model, ready, folder / "report.html")
     return run
 
 
