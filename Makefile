@@ -3,6 +3,7 @@
 #   PYTHON        the Python (3.11 or newer) that .venv is made from             make demo PYTHON=python3.12
 #   TORCH_INDEX   where PyTorch comes from, instead of pip's default             TORCH_INDEX=https://download.pytorch.org/whl/cpu make demo
 #   WORKERS       processes that share the tests (default: the cores, at most 4) make test WORKERS=2
+#   SECONDS       of the long run of the fault matrix (default: an hour)         make faults SECONDS=300
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -13,6 +14,7 @@ SHELL := bash
 PYTHON ?= python3
 TORCH_INDEX ?=
 WORKERS ?= auto
+SECONDS := 3600
 VENV := .venv
 BENCH_DATA := benchmarks/heart.py benchmarks/linear.py benchmarks/mnist.py
 WHEEL_VENV := build/wheel-venv
@@ -38,7 +40,7 @@ define pip_install
 	|| { cat "$$log"; exit 1; }
 endef
 
-.PHONY: help demo test check format bench lab lab-quick wheel clean
+.PHONY: help demo test faults check format bench lab lab-quick wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -77,6 +79,9 @@ demo: $(VENV)/.core ## train on bundled digits, beside PCA: a table, and demo-re
 test: $(VENV)/.test ## run every test, and every example of the documentation
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg \
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=4 --dist=worksteal -q
+
+faults: $(VENV)/.test ## kill, fill, damage and starve runs: the fault matrix as a table; SECONDS=3600 of one long run
+	@SECONDS_OF_RUN=$(SECONDS) nice -n 10 $(BIN)/python tests/faults/matrix.py
 
 check: $(VENV)/.dev ## lint, format, types, floors
 	@failed=; for check in 'ruff check' 'ruff format --check' basedpyright 'lint-imports --no-logo'; do \
