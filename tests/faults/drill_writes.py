@@ -84,7 +84,8 @@ def _write_state_in_place(folder: Path, n: int) -> None:
     beside = folder.parent / f"{folder.name}-beside"
     emptied(beside).mkdir()
     write_checkpoint(beside, state(n), {"journal": ""})
-    place = folder / f"{max((int(path.name) for path in folder.glob("[0-9]*")), default=0) + 1:06d}"
+    number = max((int(path.name) for path in folder.glob("[0-9]*")), default=0) + 1
+    place = folder / f"{number:06d}"
     place.mkdir()
     for name in (MANIFEST, VALUES, "weights.safetensors", "moments.safetensors"):
         (place / name).write_bytes((beside / "000001" / name).read_bytes())

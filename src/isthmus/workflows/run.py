@@ -427,6 +427,8 @@ def _take_over(place: Path, folder: Path) -> None:
             shutil.rmtree(folder / CHECKPOINTS)
         if (place / CHECKPOINTS).exists():
             (place / CHECKPOINTS).replace(folder / CHECKPOINTS)
+        for left in folder.glob(".isthmus-*.tmp"):  # of a run that was killed while it wrote
+            left.unlink()
         place.rmdir()
     except OSError as error:
         raise OutputError(
