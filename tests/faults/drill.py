@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import isthmus
 import numpy as np
 
 from isthmus.artifact import FittedModel
@@ -170,6 +171,11 @@ def _work(work: Callable[[], object], log: Path | None) -> None:
             sys.stderr.write(text)
     finally:
         os._exit(status)
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Environment of a process anywhere that finds the isthmus of this one."""
+    return {**os.environ, "PYTHONPATH": str(Path(isthmus.__file__).resolve().parents[1]), **variables}
 
 
 def events(folder: Path) -> list[dict[str, Any]]:

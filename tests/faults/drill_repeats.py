@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-from drill import Outcome
+from drill import Outcome, environment
 
 from isthmus.artifact import open_model
 from isthmus.artifact.file import from_bytes, read
@@ -45,7 +44,7 @@ def _fitted(place: Path, name: str, hashes: str, threads: int, epochs: int, seed
             "--epochs", str(epochs), "--device", "cpu", "--set", f"training.threads={threads}",
             "--set", "model.network.hidden_sizes=[256,64]",
         ],
-        check=True, cwd=place, env={**os.environ, "PYTHONHASHSEED": hashes, "OMP_NUM_THREADS": str(threads)},
+        check=True, cwd=place, env=environment(PYTHONHASHSEED=hashes, OMP_NUM_THREADS=str(threads)),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     return place / name

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from drill import Outcome, difference
+from drill import Outcome, difference, environment
 
 from isthmus.training.interruption import Interruption
 from isthmus.training.loop import Trainer
@@ -43,7 +43,7 @@ def signals(place: Path, cases: tuple[Case, ...] = CASES, *, spoilt: bool = Fals
         run = place / f"run{number}"
         program = _started(place, "fit", *_command(run), slow=True, spoilt=spoilt)
         until = time.monotonic() + 120
-        while time.monotonic() < until and "epoch" not in _text(run / "journal.jsonl"):
+        while program.poll() is None and time.monotonic() < until and "epoch" not in _text(run / "journal.jsonl"):
             time.sleep(0.02)
         begin = time.monotonic()
         program.send_signal(case.number)
@@ -80,7 +80,7 @@ def _started(place: Path, *command: str, slow: bool = False, spoilt: bool = Fals
         switches["DRILL_DEAF"] = "1"
     return subprocess.Popen(
         [sys.executable, __file__, *command],
-        cwd=place, env={**os.environ, **switches}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        cwd=place, env=environment(**switches), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, encoding="utf-8",
     )  # fmt: skip
 
