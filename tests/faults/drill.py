@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import isthmus
 import numpy as np
 
+import isthmus
 from isthmus.artifact import FittedModel
 from isthmus.artifact.file import write_atomically
 from isthmus.config import Config
@@ -85,7 +85,9 @@ def scene(
 ) -> Scene:
     settings = {"epochs": 5, "batch_size": 40, "seed": 3, "threads": 1, "device": "cpu", **(training or {})}
     config = Config.from_dict({"model": {"code_size": 3, **model}, "training": settings})
-    return Scene(config if memory is None else config.with_data(memory=memory), shape, n_rows, memory is not None)
+    return Scene(
+        config if memory is None else config.with_data(memory=memory), shape, n_rows, memory is not None
+    )
 
 
 SCENES = {

@@ -136,7 +136,9 @@ def full_disk(n: int, place: Path, *, spoilt: bool = False, seed: int = 0) -> Ou
         status = forked(failing, log=place / "log.txt")
         found = _what_is_left(home, status, place / "log.txt", whole, older if over else None)
         n_done += status == 0
-        outcome.check(not found, f"write {first} to {first + width} of {n_writes[over]}, over={over}: {found}")
+        outcome.check(
+            not found, f"write {first} to {first + width} of {n_writes[over]}, over={over}: {found}"
+        )
     outcome.figures = f"{sum(n_writes.values())} places; {n_done} came to their end all the same"
     return outcome
 
@@ -157,7 +159,10 @@ def _what_is_left(home: Path, status: int, log: Path, whole: Path, older: Path |
     text = log.read_text("utf-8")
     if status != REFUSED or "\n" in text or "No space left" not in text or str(home) not in text:
         return f"status {status}, told {text}"
-    if older is not None and (run / "model.safetensors").read_bytes() != (older / "model.safetensors").read_bytes():
+    if (
+        older is not None
+        and (run / "model.safetensors").read_bytes() != (older / "model.safetensors").read_bytes()
+    ):
         return "the older model is lost"
     if older is not None and open_model(run).config.training.seed != 9:
         return "the older config is lost"
@@ -218,14 +223,20 @@ def small_disks(place: Path) -> Outcome:
                 _mounted(disk, "mount -o remount,size=4m")
                 status = forked(lambda: go_on(SCENE, disk / "run", 0.0), log=log)
                 found = "" if status == 0 else log.read_text("utf-8")
-            if not found and (disk / "run" / "model.safetensors").read_bytes() != (whole / "model.safetensors").read_bytes():
+            if (
+                not found
+                and (disk / "run" / "model.safetensors").read_bytes()
+                != (whole / "model.safetensors").read_bytes()
+            ):
                 found = "another model"
             if not found and events(disk / "run") != events(whole):
                 found = "another journal"
             outcome.check(not found, f"{size} KiB: {found}")
         finally:
             subprocess.run(["umount", str(disk)], check=True)
-    outcome.figures = f"of {SIZES[0]} to {SIZES[-1]} KiB; {n_done} were large enough, the others given room later"
+    outcome.figures = (
+        f"of {SIZES[0]} to {SIZES[-1]} KiB; {n_done} were large enough, the others given room later"
+    )
     return outcome
 
 

@@ -50,7 +50,9 @@ def kills(n: int, place: Path, *, spoilt: bool = False, seed: int = 0) -> Outcom
             else:
                 found = difference(run, whole)
             for _ in range(n_in_row):
-                outcome.check(not found, f"{name}, killed {n_in_row} times, checkpoints of {seconds} s: {found}")
+                outcome.check(
+                    not found, f"{name}, killed {n_in_row} times, checkpoints of {seconds} s: {found}"
+                )
             emptied(run)
     outcome.figures = f"{n_kept} with a checkpoint kept by then"
     return outcome

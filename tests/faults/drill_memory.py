@@ -63,7 +63,14 @@ def memory(seconds: float, place: Path, *, spoilt: bool = False) -> Outcome:
 
     def work() -> None:
         watching = Watching(seconds, path, leaks=spoilt)
-        run_fit(LONG.source(place), LONG.config, name="rows", folder=place / "run", callbacks=[watching], seconds=1.0)
+        run_fit(
+            LONG.source(place),
+            LONG.config,
+            name="rows",
+            folder=place / "run",
+            callbacks=[watching],
+            seconds=1.0,
+        )
 
     status = forked(work, log=log)
     if status != 0:
@@ -76,9 +83,7 @@ def memory(seconds: float, place: Path, *, spoilt: bool = False) -> Outcome:
     growth = float(np.median(resident[half:]) - np.median(resident[:half]))
     held = 3600 * slope < MOST_AN_HOUR if seconds >= 600 else growth < MOST_AT_ONCE
     outcome.check(held, f"{growth:.1f} MB more between halves, {3600 * slope:.1f} MB an hour")
-    outcome.figures = (
-        f"{seconds:.0f} s: {np.median(resident):.0f} MB, {3600 * slope:+.1f} MB an hour, {growth:+.2f} MB between halves"
-    )
+    outcome.figures = f"{seconds:.0f} s: {np.median(resident):.0f} MB, {3600 * slope:+.1f} MB an hour, {growth:+.2f} MB between halves"
     return outcome
 
 

@@ -25,7 +25,9 @@ def repeats(place: Path, *, epochs: int = 20, spoilt: bool = False) -> Outcome:
     for name in ("model.safetensors", "report.html", "config.toml"):
         same = (runs["first"] / name).read_bytes() == (runs["again"] / name).read_bytes()
         outcome.check(same, f"{name} differs")
-    one, two = (from_bytes(read(runs[name] / "model.safetensors"), name)[1] for name in ("first", "two threads"))
+    one, two = (
+        from_bytes(read(runs[name] / "model.safetensors"), name)[1] for name in ("first", "two threads")
+    )
     weights = max(_difference(one[name], two[name]) for name in one if one[name].dtype.kind == "f")
     losses = [
         np.array([epoch.training["loss"] for epoch in open_model(runs[name]).epochs])
@@ -33,7 +35,9 @@ def repeats(place: Path, *, epochs: int = 20, spoilt: bool = False) -> Outcome:
     ]
     loss = float(np.max(np.abs(losses[0] / losses[1] - 1)))
     outcome.check(loss < 1e-3, f"a loss on two threads differs by {loss:.1e} of it")
-    outcome.figures = f"1 and 2 threads: weights by {weights:.1e} of the largest of their tensor, losses by {loss:.1e}"
+    outcome.figures = (
+        f"1 and 2 threads: weights by {weights:.1e} of the largest of their tensor, losses by {loss:.1e}"
+    )
     return outcome
 
 

@@ -28,7 +28,12 @@ class Case(NamedTuple):
     twice: bool
 
 
-CASES = (Case(signal.SIGINT, False), Case(signal.SIGTERM, False), Case(signal.SIGINT, True), Case(signal.SIGTERM, True))
+CASES = (
+    Case(signal.SIGINT, False),
+    Case(signal.SIGTERM, False),
+    Case(signal.SIGINT, True),
+    Case(signal.SIGTERM, True),
+)
 
 
 def signals(place: Path, cases: tuple[Case, ...] = CASES, *, spoilt: bool = False) -> Outcome:
@@ -43,7 +48,11 @@ def signals(place: Path, cases: tuple[Case, ...] = CASES, *, spoilt: bool = Fals
         run = place / f"run{number}"
         program = _started(place, "fit", *_command(run), slow=True, spoilt=spoilt)
         until = time.monotonic() + 120
-        while program.poll() is None and time.monotonic() < until and "epoch" not in _text(run / "journal.jsonl"):
+        while (
+            program.poll() is None
+            and time.monotonic() < until
+            and "epoch" not in _text(run / "journal.jsonl")
+        ):
             time.sleep(0.02)
         begin = time.monotonic()
         program.send_signal(case.number)
@@ -55,7 +64,9 @@ def signals(place: Path, cases: tuple[Case, ...] = CASES, *, spoilt: bool = Fals
         what = f"{signal.Signals(case.number).name}{', twice' if case.twice else ''}"
         outcome.check(status == 130, f"{what}: status {status}, told {told[-300:]}")
         if not case.twice:
-            outcome.check(f"isthmus fit --resume {run}" in told, f"{what}: does not tell how to go on: {told[-300:]}")
+            outcome.check(
+                f"isthmus fit --resume {run}" in told, f"{what}: does not tell how to go on: {told[-300:]}"
+            )
             outcome.check((run / "model.safetensors").is_file(), f"{what}: no model was saved")
         if spoilt:
             continue

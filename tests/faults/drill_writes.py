@@ -140,7 +140,9 @@ def kills_in_writes(n: int, place: Path, *, spoilt: bool = False, seed: int = 0)
         folder, counted = place / name, place / f"{name}.txt"
         _versions(written, folder)
 
-        def killed(killer: Killer, written: Written = written, folder: Path = folder, log: Path = counted) -> None:
+        def killed(
+            killer: Killer, written: Written = written, folder: Path = folder, log: Path = counted
+        ) -> None:
             sys.setprofile(killer)
             written.write(folder, 3)
             sys.setprofile(None)
@@ -163,7 +165,9 @@ def kills_in_writes(n: int, place: Path, *, spoilt: bool = False, seed: int = 0)
                 found = str(error)
             n_new += version == 3
             held = status == KILLED and not found and version in (2, 3)
-            outcome.check(held, f"{name}, killed before call {call}: status {status}, version {version}; {found}")
+            outcome.check(
+                held, f"{name}, killed before call {call}: status {status}, version {version}; {found}"
+            )
     outcome.figures = f"{n_places} places; {n_new} were new by then, the others old"
     return outcome
 
@@ -221,7 +225,9 @@ def power_cuts(place: Path, *, spoilt: bool = False) -> Outcome:
         folder, power = place.resolve() / f"{name}-power", Power()
         folder.mkdir(parents=True)
         try:
-            os.fsync = (lambda number: None) if spoilt else lambda number, power=power: power.fsync(number, fsync)
+            os.fsync = (
+                (lambda number: None) if spoilt else lambda number, power=power: power.fsync(number, fsync)
+            )
             os.rename = lambda a, b, power=power: power.rename(str(a), str(b), rename)
             os.replace = lambda a, b, power=power: power.rename(str(a), str(b), replace)
             for n in range(5):

@@ -1,7 +1,7 @@
 """The fault matrix: every drill beside a twin of it that must fail, as a table.
 
-    make faults                                        all of it; SECONDS=600 for a shorter long run
-    python tests/faults/matrix.py --short kills        a short form of some drills
+make faults                                        all of it; SECONDS=600 for a shorter long run
+python tests/faults/matrix.py --short kills        a short form of some drills
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def tests_of(name: str, *files: str) -> Callable[[Path, bool], Outcome]:
         summary = (done.stdout.strip() or done.stderr.strip()).splitlines()[-1].strip("= ")
         counts = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|error)", summary)}
         outcome.tried = sum(counts.values())
-        outcome.wrong = ["tests failed: " + summary] * max(outcome.tried - counts.get("passed", 0), done.returncode != 0)
+        outcome.wrong = ["tests failed: " + summary] * max(
+            outcome.tried - counts.get("passed", 0), done.returncode != 0
+        )
         outcome.figures = "tests and their twins: " + summary
         return outcome
 
@@ -99,13 +101,21 @@ DRILLS: dict[str, Drill] = {
         lambda place, short: full_disk(6 if short else 10**9, place),
         lambda place: full_disk(6, place, spoilt=True),
     ),
-    "tmpfs": Drill(lambda place, short: small_disks(place) if not short else Outcome("small tmpfs", figures="in full only")),
+    "tmpfs": Drill(
+        lambda place, short: (
+            small_disks(place) if not short else Outcome("small tmpfs", figures="in full only")
+        )
+    ),
     "signals": Drill(
         lambda place, short: signals(place, CASES[1:3] if short else CASES),
         lambda place: signals(place, CASES[1:2], spoilt=True),
     ),
-    "not-finite": Drill(tests_of("NaN in data, gradient, rate", "training/test_diagnosis.py", "training/test_resume.py")),
-    "out-of-memory": Drill(tests_of("out of memory", "training/test_out_of_memory.py", "training/test_micro.py")),
+    "not-finite": Drill(
+        tests_of("NaN in data, gradient, rate", "training/test_diagnosis.py", "training/test_resume.py")
+    ),
+    "out-of-memory": Drill(
+        tests_of("out of memory", "training/test_out_of_memory.py", "training/test_micro.py")
+    ),
     "repeats": Drill(
         lambda place, short: repeats(place, epochs=2 if short else 20),
         lambda place: repeats(place, epochs=1, spoilt=True),
@@ -120,7 +130,9 @@ FORKING = {"kills", "disk", "tmpfs", "memory"}
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("drills", nargs="*", metavar="DRILL", help=f"of {', '.join(DRILLS)}; none named, all")
     parser.add_argument("--short", action="store_true", help="a few of each, in seconds")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each instead of the table")
