@@ -57,12 +57,12 @@ class Full:
         mine = not isinstance(path, int) and os.path.realpath(path).startswith(self.below)
         if not mine or mode[0] not in "wxa":
             return self._open(path, mode, *args, **params)
-        if not os.path.exists(path) and self.fails():
+        if not Path(path).exists() and self.fails():
             raise _full(path)
         return _File(self._open(path, mode, *args, **params), self)
 
     def _made(self, path: Any, *args: Any, **params: Any) -> None:
-        if os.path.realpath(path).startswith(self.below) and not os.path.exists(path) and self.fails():
+        if os.path.realpath(path).startswith(self.below) and not Path(path).exists() and self.fails():
             raise _full(path)
         self._mkdir(path, *args, **params)
 
@@ -159,6 +159,8 @@ def _what_is_left(home: Path, status: int, log: Path, whole: Path, older: Path |
     text = log.read_text("utf-8")
     if status != REFUSED or "\n" in text or "No space left" not in text or str(home) not in text:
         return f"status {status}, told {text}"
+    if older is not None and not (run / "model.safetensors").exists():
+        return "the older model is gone"
     if (
         older is not None
         and (run / "model.safetensors").read_bytes() != (older / "model.safetensors").read_bytes()

@@ -45,10 +45,7 @@ def kills(n: int, place: Path, *, spoilt: bool = False, seed: int = 0) -> Outcom
                 if status == KILLED:
                     n_done, n_in_row = n_done + 1, n_in_row + 1
                     n_kept += any(path.name.isdecimal() for path in (run / CHECKPOINTS).glob("*"))
-            if status != 0:
-                found = log.read_text("utf-8")
-            else:
-                found = difference(run, whole)
+            found = log.read_text("utf-8") if status != 0 else difference(run, whole)
             for _ in range(n_in_row):
                 outcome.check(
                     not found, f"{name}, killed {n_in_row} times, checkpoints of {seconds} s: {found}"

@@ -44,7 +44,7 @@ def repeats(place: Path, *, epochs: int = 20, spoilt: bool = False) -> Outcome:
 def _fitted(place: Path, name: str, hashes: str, threads: int, epochs: int, seed: int = 0) -> Path:
     subprocess.run(
         [
-            sys.executable, "-m", "isthmus", "fit", "digits", "--run", str(place / name), "--seed", str(seed),
+            sys.executable, "-m", "isthmus", "fit", "mnist-test", "--run", str(place / name), "--seed", str(seed),
             "--epochs", str(epochs), "--device", "cpu", "--set", f"training.threads={threads}",
             "--set", "model.network.hidden_sizes=[256,64]",
         ],

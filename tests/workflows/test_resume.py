@@ -239,9 +239,10 @@ def test_killed_in_its_report_or_later_it_goes_on_to_all_of_it(monkeypatch: pyte
     def ending(*_: object, **__: object) -> None:
         raise SystemExit
 
-    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+    with monkeypatch.context() as patched:
         patched.setattr("isthmus.workflows.run._write_report", ending)
-        run_fit(rows(), config(), name="x", folder=Path("run"), seconds=0)
+        with pytest.raises(SystemExit):
+            run_fit(rows(), config(), name="x", folder=Path("run"), seconds=0)
     (Path("run") / ".isthmus-0123456789abcdef.tmp").write_bytes(b"of a model that was being written")
     resume_fit(Path("run"), rows())
     assert_same("run", "whole")
@@ -251,7 +252,8 @@ def test_half_removed_checkpoints_are_no_damaged_ones(monkeypatch: pytest.Monkey
     def ending(*_: object, **__: object) -> None:
         raise SystemExit
 
-    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+    with monkeypatch.context() as patched:
         patched.setattr("isthmus.training.checkpoints.shutil.rmtree", ending)
-        run_fit(rows(), config(), name="x", folder=Path("run"))
+        with pytest.raises(SystemExit):
+            run_fit(rows(), config(), name="x", folder=Path("run"))
     assert progress_of(Path("run")).what == "finished"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,6 +97,24 @@ def test_a_run_that_fails_over_an_older_one_leaves_all_of_it(rows: ArraySource, 
     found = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert read_journal(folder / "failed.jsonl")[-1]["event"] == "failed"
     assert {name: held for name, held in found.items() if name != "failed.jsonl"} == before
+
+
+def test_an_older_run_stays_where_no_folder_can_be_made_in_it(
+    rows: ArraySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, mkdir = Path("run"), Path.mkdir
+    run_fit(rows, CONFIG, name="rows", folder=folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(self: Path, *args: Any, **params: Any) -> None:
+        if self.name == "unfinished":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        mkdir(self, *args, **params)
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(OutputError, match="No space left"):
+        run_fit(rows, CONFIG, name="rows", folder=folder, force=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_a_run_takes_the_place_of_an_older_one(rows: ArraySource) -> None:

@@ -156,9 +156,8 @@ def run_fit(
     made = folder is None or _make(folder)
     folder = make_run_folder(name, ready.model.config.model.kind) if folder is None else folder
     over = any((folder / file).exists() for file in FILES)
-    place = folder
+    place = _unfinished(folder) if over else folder
     try:
-        place = _unfinished(folder) if over else folder
         write_atomically(ready.model.config.to_toml().encode(), place / "config.toml")
         about = json.dumps(environment(ready.model.config), indent=2) + "\n"
         write_atomically(about.encode(), place / "environment.json")
