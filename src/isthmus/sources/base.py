@@ -41,6 +41,10 @@ class Source(ABC):
     def read(self, rows: slice | Indices) -> Rows:
         """The rows asked for, in the order asked, as ``(n, *schema.sample_shape)`` of ``schema.dtype``."""
 
+    def given(self, rows: Indices) -> Indices:
+        """Numbers of rows where they come from, which a user knows: of a part of a source, those in the whole."""
+        return rows
+
     def sounds(self, rows: slice | Indices) -> NDArray[np.float32] | None:
         """Samples that rows of sound were made of, ``(n, window, channels)``; None where there are no others."""
         return None

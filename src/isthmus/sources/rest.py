@@ -59,6 +59,10 @@ class Rest(Source):
         """Where rows of the rest are in the source."""
         return rows + np.searchsorted(self._before, rows, side="right")
 
+    def given(self, rows: Indices) -> Indices:
+        """Numbers of the rows in the source."""
+        return self._source.given(self.places(rows))
+
     def read(self, rows: slice | Indices) -> Rows:
         """The rows asked for, counted within the rest.
 

@@ -46,6 +46,10 @@ class Subset(Source):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def given(self, rows: Indices) -> Indices:
+        """Numbers of the rows in the source."""
+        return self._source.given(self._rows[rows])
+
     def read(self, rows: slice | Indices) -> Rows:
         """The rows asked for, counted within the subset."""
         return self._source.read(self._rows[rows])

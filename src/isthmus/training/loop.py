@@ -22,6 +22,7 @@ from isthmus.numerics.randomness import Randomness
 from isthmus.training.best import Best
 from isthmus.training.callbacks import Callback, Epoch
 from isthmus.training.dead_units import LAST_SHARE, revive_dead_units
+from isthmus.training.diagnosis import diagnose
 from isthmus.training.means import Means
 from isthmus.training.micro import MicroBatches
 from isthmus.training.rows import Rows
@@ -75,7 +76,7 @@ class Trainer:
         self.n_steps_done = 0
         self._epoch, self._n_batches_done, self._n_steps_before, self._first = 1, 0, 0, 0
         self._n_skipped, self._n_left_out = 0, 0
-        self._rate_share, self._watches_steps = 1.0, False
+        self._rate_share, self._watches_steps, self._trouble = 1.0, False, ""
         self._history, self._best, self._means = History(), Best(), Means()
         self._keeper: Keeper | None = None
         module.to(self.device)
@@ -199,6 +200,7 @@ class Trainer:
             "watches_steps": self._watches_steps,
             "n_skipped": self._n_skipped,
             "n_left_out": self._n_left_out,
+            "trouble": self._trouble,
             "rows_at_a_time": self._micro_batches.most,
             "means": means,
             "best": best,
@@ -225,7 +227,7 @@ class Trainer:
         self.n_steps_done, self._n_steps_before = values["n_steps_done"], values["n_steps_before"]
         self._first, self._rate, self._rate_share = values["first"], values["rate"], values["rate_share"]
         self._watches_steps, self._n_skipped = values["watches_steps"], values["n_skipped"]
-        self._n_left_out = values["n_left_out"]
+        self._n_left_out, self._trouble = values["n_left_out"], values["trouble"]
         self._micro_batches.most = values["rows_at_a_time"]
         self._history.epochs = [Epoch(**epoch) for epoch in values["epochs"]]
         self._history.notes = list(values["notes"])
@@ -303,9 +305,7 @@ class Trainer:
     def _halve_rate(self, trouble: NotFiniteError, callbacks: Sequence[Callback]) -> None:
         """Once; or else end the training with what is known of the trouble."""
         if self._rate_share < 1.0:
-            raise TrainingError(
-                f"training: {trouble}. Lower learning_rate, or look for extreme values in the data."
-            ) from None
+            raise TrainingError(str(trouble)) from None
         self._rate_share = 0.5
         self._note(
             f"Epoch {self._epoch} was begun again with half the learning rate, for more than {MOST_SKIPPED} of its "
@@ -343,13 +343,13 @@ class Trainer:
                 weight = None if sample_weight is None else sample_weight[indices].to(self.device)
                 batch = x.to(self.device, non_blocking=True)
                 if self._watches_steps:
-                    self._watched_step(batch, indices, weight, rate, progress, callbacks)
+                    self._watched_step(batch, rows.given(indices), weight, rate, progress, callbacks)
                 else:
                     result = self._step(batch, weight, rate, progress)
                     if self._means.add(result, len(indices)) and not math.isfinite(
                         self._means.loss_of_fetched()
                     ):
-                        raise NotFiniteError("a loss is not finite")
+                        raise NotFiniteError
                 self._n_batches_done += 1
                 for callback in callbacks:
                     callback.step(len(indices))
@@ -358,9 +358,12 @@ class Trainer:
                     self._keeper.offer(self.state)
         means = self._means.fetch()
         if not math.isfinite(means.get("loss", math.nan)):
-            raise NotFiniteError("no batch has a loss and a gradient that are finite")
+            raise NotFiniteError(self._trouble)
         if not self._weights_are_finite():
-            raise NotFiniteError("the weights are not finite")
+            raise NotFiniteError(
+                f"training: after step {self.n_steps_done} the weights are not finite. Lower learning_rate, or set "
+                "gradient_clip."
+            )
         return means
 
     def _stop_if_asked(self) -> None:
@@ -379,13 +382,13 @@ class Trainer:
     def _watched_step(
         self,
         batch: Any,
-        indices: Tensor,
+        given: Tensor,
         weight: Tensor | None,
         rate: float,
         progress: float,
         callbacks: Sequence[Callback],
     ) -> None:
-        """A step that changes nothing if its loss or gradient is not finite."""
+        """A step that changes nothing if its loss or gradient is not finite; ``given`` are the rows' own numbers."""
         buffers = [buffer.clone() for buffer in self.module.buffers()]
         result = self._differentiate(batch, weight, progress)
         gradients = [p.grad for p in self._parameters if p.grad is not None]
@@ -393,18 +396,26 @@ class Trainer:
             torch.nn.utils.get_total_norm(gradients).item()
         ):
             self._update(rate)
-            self._means.add(result, len(indices))
+            self._means.add(result, len(given))
             return
         with torch.no_grad():
             for buffer, before in zip(self.module.buffers(), buffers, strict=True):
                 buffer.copy_(before)
         self._rate = rate
-        reason = f"the loss or the gradient of step {self.n_steps_done + 1} is not finite"
+        self._trouble = diagnose(
+            self.module,
+            batch,
+            given,
+            self.n_steps_done,
+            sample_weight=weight,
+            progress=progress,
+            micro_batch=self._micro_batches.most,
+        ).sentence()
         self.n_steps_done += 1
         self._n_skipped += 1
         if self._n_skipped > MOST_SKIPPED:
-            raise NotFiniteError(reason)
-        text = f"A batch of epoch {self._epoch} was left out: {reason}."
+            raise NotFiniteError(self._trouble)
+        text = f"A batch of epoch {self._epoch} was left out: {self._trouble.removeprefix('training: ')}"
         if self._n_left_out == 0:
             self._history.notes.append(text)
         self._n_left_out += 1

@@ -44,6 +44,10 @@ class Rows(ABC, Generic[B]):
     def gather(self, indices: Tensor) -> B:
         """The rows at ``indices``: float32, ``(n, *sample_shape)``, torch side."""
 
+    def given(self, indices: Tensor) -> Tensor:
+        """Numbers of the rows at ``indices`` where they come from."""
+        return indices
+
     def in_order(self, chance: Randomness, n_batches: int, n_done: int = 0) -> Generator[tuple[Tensor, B]]:
         """Every row once, as batches of nearly equal size with their indices, in an order that chance gives.
 
@@ -107,7 +111,7 @@ class SourceRows(Rows[Tensor]):
     """
 
     def __init__(self, source: Source, scaling: Preprocessing) -> None:
-        self._packed = Packed(source, scaling)
+        self._source, self._packed = source, Packed(source, scaling)
         self._held = self._packed.empty(len(source))
         for start in range(0, len(source), BLOCK):
             rows = slice(start, min(start + BLOCK, len(source)))
@@ -115,6 +119,10 @@ class SourceRows(Rows[Tensor]):
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def given(self, indices: Tensor) -> Tensor:
+        """Their numbers in the data that were given."""
+        return torch.from_numpy(self._source.given(indices.numpy()))
 
     def gather(self, indices: Tensor) -> Tensor:
         """The rows at ``indices``."""
@@ -165,6 +173,10 @@ class LabelledRows(Rows[Labelled]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def given(self, indices: Tensor) -> Tensor:
+        """As the inputs alone."""
+        return self._rows.given(indices)
+
     def gather(self, indices: Tensor) -> Labelled:
         """The rows at ``indices`` with their labels."""
         return Labelled(self._rows.gather(indices), self._labels.index_select(0, indices))
@@ -205,6 +217,10 @@ class ActivationRows(Rows[Tensor]):
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def given(self, indices: Tensor) -> Tensor:
+        """As the inputs alone."""
+        return self._rows.given(indices)
 
     def gather(self, indices: Tensor) -> Tensor:
         """The activations of the rows at ``indices``."""

@@ -128,6 +128,10 @@ class StreamedRows(Rows[Tensor]):
     def __len__(self) -> int:
         return len(self._source)
 
+    def given(self, indices: Tensor) -> Tensor:
+        """Their numbers in the data that were given."""
+        return torch.from_numpy(self._source.given(indices.numpy()))
+
     def gather(self, indices: Tensor) -> Tensor:
         """The rows at ``indices``, read now."""
         places, inverse = np.unique(indices.numpy(), return_inverse=True)  # forwards through a file
