@@ -24,7 +24,7 @@ from isthmus.training.callbacks import Callback, Epoch
 from isthmus.training.dead_units import LAST_SHARE, revive_dead_units
 from isthmus.training.diagnosis import diagnose
 from isthmus.training.means import Means
-from isthmus.training.micro import MicroBatches
+from isthmus.training.micro import MicroBatches, is_out_of_memory
 from isthmus.training.rows import Rows
 from isthmus.training.schedule import rate_factor
 from isthmus.training.state import Keeper, Snapshot, State, moments_of, set_moments
@@ -169,10 +169,15 @@ class Trainer:
                         break
             except (KeyboardInterrupt, _StoppedError):
                 history.reason = "interrupted"
-            except TrainingError:
+            except (RuntimeError, MemoryError) as error:
                 best.restore(self.module, interrupted=True)
                 self.module.eval()
-                raise
+                if isinstance(error, TrainingError) or not is_out_of_memory(error):
+                    raise
+                raise TrainingError(
+                    f"training: memory ran out beside the steps' own in epoch {self._epoch}, where rows are gathered, "
+                    "weights moved or validation rows measured. Lower batch_size or memory, or take a smaller network."
+                ) from None
         if self._n_left_out > 1 and history.reason != "interrupted":
             history.notes.append(
                 f"{self._n_left_out:,} batches were left out in all, for such a reason each."
