@@ -135,12 +135,10 @@ class Trainer:
             If the loss is not finite for all that; the module then holds the best measured weights.
         """
         n_epochs = int(_number(self.plan.epochs))
-        batches_an_epoch = self._n_batches(len(rows))
-        n_steps = n_epochs * batches_an_epoch
-        patience = n_epochs if self.plan.patience is None else _number(self.plan.patience) * n_epochs
         self._history, self._best = History(), Best()
-        self._first = self._begin(batches_an_epoch)
-        self._callbacks = callbacks
+        self._epoch, self._n_left_out, self._rate_share, self._watches_steps = 1, 0, 1.0, False
+        self._first = self._begin(self._n_batches(len(rows)))
+        self._callbacks, self._keeper = callbacks, keeper
         for callback in callbacks:
             callback.begin(n_epochs, len(rows))
         if state is not None:
@@ -148,25 +146,10 @@ class Trainer:
             for callback in callbacks:
                 callback.goes_on(self._history.epochs, self._n_rows_done(len(rows)))
         history, best = self._history, self._best
-        self._keeper = keeper
+        weights = sample_weight, validation_weight
         with training_threads(int(_number(self.plan.threads))):
             try:
-                for epoch in range(self._epoch, n_epochs + 1):
-                    if epoch > self._epoch or state is None:
-                        self._begin_epoch(epoch)
-                    training = self._whole_pass(rows, (self._first, n_steps), sample_weight, callbacks)
-                    held_out, losses = None, None
-                    if validation is not None:
-                        held_out, losses = self.validate(validation, validation_weight)
-                    record = Epoch(epoch, self._rate, training, held_out)
-                    history.epochs.append(record)
-                    best.offer(epoch, losses, self.module)
-                    for callback in callbacks:
-                        callback.epoch(record)
-                    self._revive(rows, epoch, n_epochs)
-                    if best.n_worse >= max(1.0, patience) and epoch < n_epochs:
-                        history.reason = "patience"
-                        break
+                history.reason = self._train(rows, validation, weights, callbacks, begun=state is not None)
             except (KeyboardInterrupt, _StoppedError):
                 history.reason = "interrupted"
             except (RuntimeError, MemoryError) as error:
@@ -187,6 +170,36 @@ class Trainer:
             callback.end(history.reason)
         self.module.eval()
         return history
+
+    def _train(
+        self,
+        rows: Rows[Any],
+        validation: Rows[Any] | None,
+        weights: tuple[Tensor | None, Tensor | None],
+        callbacks: Sequence[Callback],
+        *,
+        begun: bool,
+    ) -> str:
+        """All epochs from the present one, which may have ``begun``, or until patience ends; why it ended."""
+        n_epochs, n_batches = int(_number(self.plan.epochs)), self._n_batches(len(rows))
+        patience = n_epochs if self.plan.patience is None else _number(self.plan.patience) * n_epochs
+        for epoch in range(self._epoch, n_epochs + 1):
+            if not begun:
+                self._begin_epoch(epoch)
+            begun = False
+            training = self._whole_pass(rows, (self._first, n_epochs * n_batches), weights[0], callbacks)
+            held_out, losses = None, None
+            if validation is not None:
+                held_out, losses = self.validate(validation, weights[1])
+            record = Epoch(epoch, self._rate, training, held_out)
+            self._history.epochs.append(record)
+            self._best.offer(epoch, losses, self.module)
+            for callback in callbacks:
+                callback.epoch(record)
+            self._revive(rows, epoch, n_epochs)
+            if self._best.n_worse >= max(1.0, patience) and epoch < n_epochs:
+                return "patience"
+        return "all epochs"
 
     # State
 
