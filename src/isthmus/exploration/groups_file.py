@@ -51,8 +51,9 @@ class GroupedModel:
         """What :meth:`to_bytes` wrote; nothing in it is executed."""
         document, tensors = from_bytes(data, who)
         if document.get("kind") != KIND:
+            got = "classifier" if document.get("kind") == "classifier" else "model"
             raise ArtifactError(
-                f"{who}: expected a model with groups, got a {document.get('kind', 'model')} without. Open it with "
+                f"{who}: expected a model with groups, got a {got} without. Open it with "
                 "Autoencoder.open, and give it to AutoencoderClusterer(autoencoder=...)."
             )
         with told_as_mismatch(who):

@@ -100,7 +100,7 @@ def build(
     )
     _check_supports(module)
     if weights is not None:
-        _check_weights(module, weights)
+        check_weights(module, weights)
         module.load_state_dict(weights)
     return module
 
@@ -177,7 +177,7 @@ def _condition(
         with torch.device("meta"):
             expected = LabelCondition(n_classes, sample_shape)
         inside = {name: value for name, value in weights.items() if name.startswith("condition.")}
-        _check_weights(expected, inside, "condition.")
+        check_weights(expected, inside, "condition.")
     return LabelCondition(n_classes, sample_shape)
 
 
@@ -215,14 +215,14 @@ def _network(
         network: Network = _class(description)(ends, **description.get_params())
     if weights is not None:
         inside = {name: value for name, value in weights.items() if name.startswith("network.")}
-        _check_weights(network, inside, "network.")
+        check_weights(network, inside, "network.")
     network.to_empty(device="cpu")
     if weights is None:
         _initialise(network, seed)
     return network
 
 
-def _check_weights(module: nn.Module, weights: Mapping[str, Tensor], prefix: str = "") -> None:
+def check_weights(module: nn.Module, weights: Mapping[str, Tensor], prefix: str = "") -> None:
     """Names, shapes and types of a module's state must be those of the weights."""
     expected = {prefix + name: value for name, value in module.state_dict().items()}
     for name in sorted({*expected, *weights}):
