@@ -352,10 +352,9 @@ def open_model_part(path: Path) -> str:
 
 
 def _read_config(path: Path) -> Arrays:
-    from isthmus.config import Config
-    from isthmus.config.config import read_toml
+    from isthmus.cli.settings import read_config
 
-    config = Config.from_dict(read_toml(path))
+    config = read_config(path)
     flat: Arrays = {}
 
     def walk(name: str, value: Any) -> None:

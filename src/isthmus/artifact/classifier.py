@@ -12,7 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isthmus.artifact.file import Tensors, from_bytes, read, to_bytes, told_as_mismatch, write_atomically
+from isthmus.artifact.file import (
+    Tensors,
+    check_names,
+    from_bytes,
+    read,
+    to_bytes,
+    told_as_mismatch,
+    write_atomically,
+)
 from isthmus.artifact.fitted import FittedModel, labels_from
 from isthmus.artifact.records import check_epochs, check_types
 from isthmus.errors import ArtifactError
@@ -84,6 +92,7 @@ class FittedClassifier:
                 "to AutoencoderClassifier(autoencoder=...)."
             )
         with told_as_mismatch(who):
+            check_names(tensors, ("autoencoder", "classifier."))
             model = FittedModel.from_bytes(tensors.pop("autoencoder").tobytes(), who, parts)
             check_types(document, DOCUMENT)
             check_epochs(document["epochs"])

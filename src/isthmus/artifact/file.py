@@ -8,7 +8,7 @@ import os
 import secrets
 import stat
 import struct
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -74,6 +74,16 @@ def from_bytes(data: bytes, who: str) -> tuple[dict[str, Any], Tensors]:
     if (unfit := _unfit(document)) is not None:  # pyright: ignore[reportUnknownArgumentType]
         raise _damaged(who, unfit)
     return document, tensors
+
+
+def check_names(tensors: Iterable[str], known: Sequence[str]) -> None:
+    """Raise unless each tensor's name is one of ``known``, or begins with one of them that ends in a point."""
+    for name in tensors:
+        if not any(name.startswith(one) if one.endswith(".") else name == one for one in known):
+            raise ArtifactError(
+                f"expected tensors that a model has, got one of the name {_short(repr(name))}. "
+                f"It was written by a program other than isthmus, or by an isthmus newer than {__version__}."
+            )
 
 
 @contextmanager

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from isthmus.artifact.anomaly import Usual
 from isthmus.artifact.baseline import Baseline
-from isthmus.artifact.file import Tensors, from_bytes, read, to_bytes, told_as_mismatch, write_atomically
+from isthmus.artifact.file import (
+    Tensors,
+    check_names,
+    from_bytes,
+    read,
+    to_bytes,
+    told_as_mismatch,
+    write_atomically,
+)
 from isthmus.artifact.records import check_epochs, check_metrics, check_types
 from isthmus.config import Config
 from isthmus.errors import ArtifactError
@@ -114,6 +122,7 @@ class FittedModel:
                 "its autoencoder_ is the autoencoder."
             )
         with told_as_mismatch(who):
+            check_names(tensors, ("scaling.", "module.", "baseline.", "usual."))
             _check_types(document)
             config = Config.from_dict(document["config"])
             scaling = from_state(document["scaling"], _under("scaling.", tensors))

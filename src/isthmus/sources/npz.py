@@ -21,6 +21,7 @@ from isthmus.shapes import Shape
 MAX_BYTES = 1 << 32
 """An array that would take more memory than this (4 GiB) is refused: an ``.npy`` file needs none."""
 _ENCRYPTED = 0x1
+_WAYS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _LARGEST_RATIO = 1032
 """No deflate stream unpacks to more than this many times its size."""
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -52,6 +53,9 @@ class Npz:
                 f"{path}: expected a zip file of arrays as numpy.savez writes them, got one with "
                 f"{held}{' and more' if len(members) > 3 else ''}; unpack it and give what is inside."
             )
+        for member in members:  # of the two places where a name stands, one may be damaged
+            if not member.flag_bits & _ENCRYPTED and member.compress_type in _WAYS:
+                archive.open(member).close()
 
     def __contains__(self, name: str) -> bool:
         """Whether there is an array of that name."""
@@ -81,7 +85,7 @@ class Npz:
                 f"{self._path}: expected arrays that can be read, got an encrypted zip file; "
                 f"unpack it with its password and save the numbers with numpy.savez."
             )
-        if self._members[name].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        if self._members[name].compress_type not in _WAYS:
             raise ValueError("a way of packing that NumPy does not use")  # told by open_npz
         return self._archive.open(self._members[name])
 
@@ -119,7 +123,7 @@ def open_npz(path: Path) -> Generator[Npz]:
     ) as error:  # fmt: skip
         if isinstance(error, PermissionError):
             raise
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split())[:200]
         raise SourceError(f"{path}: expected a whole .npz file of numbers, got one that NumPy cannot read "
                           f"({reason}); save the numbers again with numpy.savez.") from error  # fmt: skip
 

@@ -19,6 +19,7 @@ from isthmus.sources.arrow import is_text, pc, plain
 from isthmus.sources.base import Indices, Rows, Source
 from isthmus.sources.delimited import check_unique
 from isthmus.sources.labels import labels_of
+from isthmus.sources.seal import check_seal
 from isthmus.sources.table import TableSource
 
 BYTES_A_VALUE = 16
@@ -69,7 +70,8 @@ class RowGroups(Source):
         schema: Schema | None = None,
     ) -> None:
         self.name, self._path, self._budget, self._types = str(path), path, budget, types
-        self._file: Any = arrow_parquet.ParquetFile(path)
+        check_seal(path, whole=False)  # pages have checksums of their own, which are checked as they are read
+        self._file: Any = arrow_parquet.ParquetFile(path, page_checksum_verification=True)
         facts = self._file.metadata
         sizes = [facts.row_group(group).num_rows for group in range(facts.num_row_groups)]
         self._ends = np.cumsum(sizes)

@@ -14,13 +14,14 @@ import pyarrow.feather as arrow_feather
 import pyarrow.parquet as arrow_parquet
 from numpy.typing import ArrayLike, NDArray
 
-from isthmus.errors import DataError, SourceError
+from isthmus.errors import DataError, IsthmusError, SourceError
 from isthmus.schema import Column, Constant, Schema
 from isthmus.sources.arrow import is_text, pc, plain
 from isthmus.sources.base import Indices, Rows, Source
 from isthmus.sources.delimited import TextForm, check_unique, read_delimited
 from isthmus.sources.frames import table_from
 from isthmus.sources.labels import labels_of
+from isthmus.sources.seal import check_seal
 from isthmus.sources.shards import shards_note
 from isthmus.sources.table_types import Found, infer_columns, is_id
 from isthmus.sources.table_values import Values, values_of
@@ -387,6 +388,8 @@ def arrow_schema(path: Path) -> Any:
     """
     with _whole_file(path):
         parquet = path.suffix.lower() == ".parquet"
+        if parquet:
+            check_seal(path, whole=False)
         schema: Any = arrow_parquet.read_schema(path) if parquet else arrow_feather.read_table(path).schema
     check_unique(schema.names, str(path))
     return schema
@@ -397,7 +400,8 @@ def read_arrow(path: Path, columns: Sequence[str] | None = None) -> Any:
     with _whole_file(path):
         wanted = None if columns is None else list(columns)
         if path.suffix.lower() == ".parquet":
-            table: Any = arrow_parquet.ParquetFile(path).read(columns=wanted)
+            check_seal(path)
+            table: Any = arrow_parquet.ParquetFile(path, page_checksum_verification=True).read(columns=wanted)
         else:
             table = arrow_feather.read_table(path, columns=wanted)
     check_unique(table.column_names, str(path))
@@ -409,7 +413,7 @@ def _whole_file(path: Path) -> Generator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, PermissionError):
+        if isinstance(error, (PermissionError, IsthmusError)):
             raise
         what = "Parquet" if path.suffix.lower() == ".parquet" else "Arrow"
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
