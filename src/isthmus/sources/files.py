@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -30,10 +29,9 @@ def read_npy(path: Path) -> NDArray[Any]:
     """
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError, SyntaxError, TokenError, MemoryError) as error:
-        reason = " ".join(str(error).split())
+    except (ValueError, EOFError, OSError) as error:
         raise SourceError(f"{path}: expected a whole .npy file of numbers, got one that NumPy cannot read "
-                          f"({reason}); save the numbers again with numpy.save.") from error  # fmt: skip
+                          f"({error}); save the numbers again with numpy.save.") from error  # fmt: skip
 
 
 def read_npz(path: Path, array: str | Sequence[str] | None = None) -> _Found:

@@ -21,7 +21,6 @@ from isthmus.shapes import Shape
 MAX_BYTES = 1 << 32
 """An array that would take more memory than this (4 GiB) is refused: an ``.npy`` file needs none."""
 _ENCRYPTED = 0x1
-_WAYS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _LARGEST_RATIO = 1032
 """No deflate stream unpacks to more than this many times its size."""
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -54,7 +53,7 @@ class Npz:
                 f"{held}{' and more' if len(members) > 3 else ''}; unpack it and give what is inside."
             )
         for member in members:  # of the two places where a name stands, one may be damaged
-            if not member.flag_bits & _ENCRYPTED and member.compress_type in _WAYS:
+            if not member.flag_bits & _ENCRYPTED and member.compress_type in (0, zipfile.ZIP_DEFLATED):
                 archive.open(member).close()
 
     def __contains__(self, name: str) -> bool:
@@ -85,7 +84,7 @@ class Npz:
                 f"{self._path}: expected arrays that can be read, got an encrypted zip file; "
                 f"unpack it with its password and save the numbers with numpy.savez."
             )
-        if self._members[name].compress_type not in _WAYS:
+        if self._members[name].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError("a way of packing that NumPy does not use")  # told by open_npz
         return self._archive.open(self._members[name])
 

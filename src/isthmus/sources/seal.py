@@ -29,7 +29,7 @@ _END = struct.Struct("<I4s")
 _BLOCK = 1 << 20
 
 
-def write_sealed(file: IO[bytes], tables: Iterable[Any], *, row_group_size: int | None = None) -> None:
+def write_sealed(file: IO[bytes], tables: Iterable[Any]) -> None:
     """Write Arrow tables of the same columns as one Parquet file, with checksums and a seal.
 
     Parameters
@@ -37,9 +37,8 @@ def write_sealed(file: IO[bytes], tables: Iterable[Any], *, row_group_size: int 
     file
         Where to.
     tables
-        One after the other, at least one; one may be forgotten as soon as the next is asked for.
-    row_group_size
-        Rows of a row group at most; None leaves it to Arrow.
+        One after the other, at least one, a row group each (of more than a million rows several); one may be
+        forgotten as soon as the next is asked for.
 
     Examples
     --------
@@ -54,7 +53,7 @@ def write_sealed(file: IO[bytes], tables: Iterable[Any], *, row_group_size: int 
     for table in tables:
         if writer is None:
             writer = parquet.ParquetWriter(sink, table.schema, write_page_checksum=True)
-        writer.write_table(table, row_group_size=row_group_size)
+        writer.write_table(table)
     if writer is not None:
         sink.is_holding = True
         writer.close()
@@ -127,8 +126,8 @@ def check_seal(path: Path, *, whole: bool = True) -> None:
         number, digests = seal[len(NAME) :][:1], seal[len(NAME) + 1 :]
         if number != FORMAT:
             raise SourceError(
-                f"{path}: is of Parquet format {number.decode('latin-1')!r} of isthmus, and this isthmus, {__version__}, "
-                f"reads up to {FORMAT.decode()}. Install a newer isthmus, or take another copy if it is damaged."
+                f"{path}: is of Parquet format {number.decode('latin-1')!r} of isthmus, and this isthmus, "
+                f"{__version__}, reads up to {FORMAT.decode()}. Install a newer isthmus, or take another copy if it is damaged."
             )
         file.seek(0)
         if hashlib.sha256(footer).digest() != digests[_N_DIGEST:]:

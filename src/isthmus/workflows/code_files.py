@@ -296,7 +296,7 @@ def _lists(
 def _write_parquet(file: IO[bytes], tables: Iterable[dict[str, Any]]) -> None:
     import pyarrow as pa
 
-    write_sealed(file, map(pa.table, tables), row_group_size=ROWS_A_GROUP)
+    write_sealed(file, map(pa.table, tables))
 
 
 def _write_csv(file: IO[bytes], tables: Iterable[dict[str, Any]]) -> None:
