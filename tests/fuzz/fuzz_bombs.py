@@ -46,13 +46,13 @@ def npy_head(descr: str, shape: str, version: int = 1, length: int | None = None
 
 def csv_bombs() -> Files:
     """Tables as text."""
-    wide = ",".join(f"c{at}" for at in range(120_000))
+    wide = ",".join(f"c{at}" for at in range(100_000))
     rows = "".join(f"r{at},{at % 7}.5\n" for at in range(40_000))
     return {
-        "inflates.csv.gz": packed(b"1.5,2.5\n" * (1 << 17)) * 700,
+        "inflates.csv.gz": packed(b"1.5,2.5\n" * (1 << 17)) * 600,
         "zeros.csv.gz": packed(b"a,b\n1,2\n" + bytes(MEGABYTE)) * 700,
         "lines.csv.gz": packed(b"\n" * MEGABYTE) * 700,
-        "columns.csv": (wide + "\n" + "1," * 119_999 + "1\n").encode(),
+        "columns.csv": (wide + "\n" + "1," * 99_999 + "1\n").encode(),
         "nameless.csv": (b"," * 400_000 + b"\n") * 2,
         "cell.csv": b'a,b\n1,2\n"' + b"x" * 900_000 + b'",1\n',
         "open.csv": b'a,b\n1,2\n3,"4' + b"\n5,6" * 200_000,
@@ -303,7 +303,7 @@ def webp_bombs() -> Files:
     start = frame.find(b"ANMF")
     (length,) = struct.unpack("<I", frame[start + 4 : start + 8])
     one = frame[start : start + 8 + length + length % 2]
-    body = frame[8:start] + one * 5000
+    body = frame[8:start] + one * 3000
     return {
         "canvas.webp": canvas(frame, 16383, 16383),
         "largest.webp": canvas(frame, 1 << 24, 1 << 24),
@@ -422,24 +422,24 @@ def _deep_schema(depth: int) -> bytes:
 @functools.cache
 def parquet_bombs() -> Files:
     """Runs, dictionaries, prefixes and pages that unpack to a lot, and schemas that go deep."""
-    zeros = pa.table({"a": np.zeros(1 << 21), "b": np.zeros(1 << 21)})
+    zeros = pa.table({"a": np.zeros(1 << 20), "b": np.zeros(1 << 20)})
     word = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, np.int32)), pa.array(["x" * 200_000]))
     words = pa.table({"a": word, "b": np.arange(100_000) % 7})
     text = pa.table({"a": pa.array(["x" * 200_000] * 1000), "b": np.arange(1000) / 3})
-    lists = pa.table({"a": pa.ListArray.from_arrays(pa.array([0, 1 << 23], pa.int32()), pa.array(np.zeros(1 << 23)))})
-    plain = words.cast(pa.schema([("a", pa.dictionary(pa.int32(), pa.string())), ("b", pa.int64())]))
+    lists = pa.table({"a": pa.ListArray.from_arrays(pa.array([0, 1 << 22], pa.int32()), pa.array(np.zeros(1 << 22)))})
+    plain = words
     same = pa.table({"a": plain.column("a"), "b": plain.column("b")})
-    wide = pa.table({f"c{at}": [1.5, 2.5] for at in range(4000)})
+    wide = pa.table({f"c{at}": [1.5, 2.5] for at in range(3000)})
     nested = pa.array([1])
     for _ in range(60):
         nested = pa.ListArray.from_arrays(pa.array([0, 1], pa.int32()), nested)
     return {
-        "runs.parquet": _groups(zeros, 50),
+        "runs.parquet": _groups(zeros, 40),
         "dictionary.parquet": _groups(words, 4, store_schema=False),
         "typed.parquet": _groups(same, 4),
-        "pages.parquet": _groups(text, 6, compression="zstd", use_dictionary=False),
+        "pages.parquet": _groups(text, 3, compression="zstd", use_dictionary=False),
         "prefixes.parquet": _groups(
-            text, 6, compression="none", use_dictionary=False, column_encoding={"a": "DELTA_BYTE_ARRAY", "b": "PLAIN"}
+            text, 3, compression="none", use_dictionary=False, column_encoding={"a": "DELTA_BYTE_ARRAY", "b": "PLAIN"}
         ),
         "lists.parquet": _groups(lists, 16),
         "columns.parquet": seeds.parquet_bytes(wide),
@@ -464,13 +464,13 @@ def _promised(data: bytes, n_bytes: int) -> bytes:
 def arrow_bombs() -> Files:
     """Buffers that unpack to a lot, columns without buffers, offsets that lead elsewhere."""
     plain = seeds.tables()["plain"]
-    zeros = pa.table({"a": np.zeros(1 << 24), "b": np.zeros(1 << 24)})
+    zeros = pa.table({"a": np.zeros(1 << 23), "b": np.zeros(1 << 23)})
     buffer = io.BytesIO()
     with pa.ipc.new_file(buffer, zeros.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        for _ in range(6):
+        for _ in range(8):
             writer.write_table(zeros)
     inflates = buffer.getvalue()
-    nothing = pa.table({"a": pa.nulls(1 << 40), "b": pa.nulls(1 << 40)})
+    nothing = seeds.arrow_bytes(pa.table({"a": pa.nulls(1234567), "b": pa.nulls(1234567)}))
     runs = pa.RunEndEncodedArray.from_arrays(pa.array([2**31 - 2], pa.int32()), pa.array([1.5]))
     words = pa.table({"a": ["one", "two", "three"], "b": [1.5, 2.5, 3.5]})
     good = seeds.arrow_bytes(words)
@@ -486,7 +486,7 @@ def arrow_bombs() -> Files:
         "promises.arrow": _promised(seeds.arrow_bytes(plain, compression="zstd"), 2**40),
         "gigabytes.arrow": _promised(seeds.arrow_bytes(plain, compression="zstd"), 2**31),
         "negative.arrow": _promised(seeds.arrow_bytes(plain, compression="zstd"), -(2**40)),
-        "nothing.arrow": seeds.arrow_bytes(nothing),
+        "nothing.arrow": nothing.replace(struct.pack("<q", 1234567), struct.pack("<q", 1 << 40)),
         "runs.arrow": seeds.arrow_bytes(pa.table({"a": runs})),
         "offsets.arrow": good.replace(offsets, struct.pack("<iiii", 0, 3, 6, 2**30)),
         "backwards.arrow": good.replace(offsets, struct.pack("<iiii", 0, -(2**30), 6, 11)),
@@ -600,7 +600,7 @@ def code_bombs() -> Files:
     times = pa.table({"code_0": pa.array([1, 2], pa.timestamp("s")), "code_1": [1.0, 2.0]})
     same = pa.Table.from_arrays([pa.array([1.0]), pa.array([2.0])], names=["code_0", "code_0"])
     found = {name: data for name, data in parquet_bombs().items() if name in ("runs.parquet", "lists.parquet")}
-    renamed = _groups(pa.table({"code_0": np.zeros(1 << 21), "code_1": np.zeros(1 << 21)}), 50)
+    renamed = _groups(pa.table({"code_0": np.zeros(1 << 20), "code_1": np.zeros(1 << 20)}), 40)
     labelled = pa.table({"code_0": [1.0, 2.0], "label": pa.array([[1], [2]])})
     return {
         **found,

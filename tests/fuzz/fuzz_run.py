@@ -10,6 +10,7 @@ tests read for ever.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import re
@@ -36,6 +37,7 @@ class Told:
     """What became of a reader's files."""
 
     reader: str
+    seed: int = 0
     n_files: int = 0
     n_read: int = 0
     n_refused: int = 0
@@ -56,7 +58,7 @@ class Told:
 
 
 def fuzzed(
-    reader: str, *, seed: int = 0, last: int | None = None, seconds: float = float("inf"), fixed_only: bool = False
+    reader: str, *, seed: int = 0, changed: int = 1 << 60, seconds: float = float("inf")
 ) -> Told:
     """Try a reader with files until a number of them or a time is over.
 
@@ -66,34 +68,28 @@ def fuzzed(
         Its name.
     seed
         Other numbers give other changes.
-    last
-        How many changed files, after those that are the same whatever the seed.
+    changed
+        How many files that are changed by chance, at most, after those that are the same whatever the seed.
     seconds
         Of a core, at most.
-    fixed_only
-        No changed files at all.
     """
-    told, at = Told(reader), 0
-    cases = Cases(reader, seed)
-    end = cases.n_fixed + (0 if fixed_only else 1 << 60 if last is None else last)
+    told, at = Told(reader, seed), 0
     with tempfile.TemporaryDirectory(dir=_fast_folder()) as name:
-        while at < end and (at < cases.n_fixed or told.seconds < seconds):
-            at = _one_worker(told, cases, Path(name), seed, at, end, seconds)
+        while at is not None:
+            at = _one_worker(told, Path(name), at, changed, seconds)
     return told
 
 
-def _one_worker(
-    told: Told, cases: Cases, folder: Path, seed: int, first: int, end: int, seconds: float
-) -> int:
-    """Let a worker go on until it ends or is ended; the number of the next file."""
+def _one_worker(told: Told, folder: Path, first: int, changed: int, seconds: float) -> int | None:
+    """Let a worker go on until it ends or is ended; the number of the next file, or None when all are done."""
     for path in folder.iterdir():
         path.unlink()
-    command = [sys.executable, str(HERE / "fuzz_worker.py"), told.reader, "--folder", str(folder), "--seed", str(seed)]
-    command += ["--first", str(first), "--last", str(end), "--seconds", str(max(0.0, seconds - told.seconds))]
+    command = [sys.executable, str(HERE / "fuzz_worker.py"), told.reader, "--folder", str(folder), "--seed", str(told.seed)]
+    command += ["--first", str(first), "--changed", str(changed), "--seconds", str(max(0.0, seconds - told.seconds))]
     with tempfile.TemporaryFile() as errors:
         worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=_environment())
         assert worker.stdout is not None
-        at, spent, rest, finished = first, 0.0, b"", False
+        at, spent, rest, finished, started = first, 0.0, b"", False, False
         while True:
             ready, _, _ = select.select([worker.stdout], [], [], PATIENCE)
             if not ready:
@@ -104,34 +100,47 @@ def _one_worker(
                 break
             *lines, rest = (rest + block).split(b"\n")
             for line in lines:
-                if not line.startswith(b"{"):
+                if line.startswith(b"fixed"):
+                    started = True
+                elif not line.startswith(b"{"):
                     at, spent = int(line.split()[0]), float(line.split()[1])
                     told.n_files += 1
-                    continue
-                found = json.loads(line)
-                if "end" in found:
-                    finished, spent, at = True, found["seconds"], found["end"]
-                    told.n_read += found["read"]
-                    told.n_refused += found["refused"]
-                    told.slowest, told.most = max(told.slowest, found["slowest"]), max(told.most, found["most"])
                 else:
-                    _add(told, cases, found)
+                    found = json.loads(line)
+                    finished = "end" in found
+                    if finished:
+                        spent = found["seconds"]
+                        _count(told, found)
+                    else:
+                        _add(told, found)
         status = worker.wait()
         told.seconds += spent
         if finished:
-            return at
+            return None
         errors.seek(0)
         said = errors.read()[-400:].decode("utf-8", "replace").strip()
     what = "hang" if not ready else "crash"
-    if what == "crash" and status > 0 and "Error" in said and told.n_files == 0:
+    if not started:
         raise RuntimeError(f"the worker of {told.reader} did not start: {said}")
-    _add(told, cases, {"at": at, "what": what, "told": f"status {status}: {said}", "where": f"status {status}"})
+    _add(told, {"at": at, "what": what, "told": f"status {status}: {said}", "where": f"status {status}"})
     return at + 1
 
 
-def _add(told: Told, cases: Cases, found: dict[str, Any]) -> None:
+@functools.cache
+def _cases(reader: str, seed: int) -> Cases:
+    """The files of a reader, made again only where one of them is a finding."""
+    return Cases(reader, seed)
+
+
+def _count(told: Told, found: dict[str, Any]) -> None:
+    told.n_read += found["read"]
+    told.n_refused += found["refused"]
+    told.slowest, told.most = max(told.slowest, found["slowest"]), max(told.most, found["most"])
+
+
+def _add(told: Told, found: dict[str, Any]) -> None:
     told.n_findings += 1
-    case = cases[found["at"]]
+    case = _cases(told.reader, told.seed)[found["at"]]
     where = found["where"] or re.sub(r"[0-9]+", "0", found["told"])[:60]
     kind = f"{found['what']} {where}"
     known = told.findings.get(kind)
@@ -178,7 +187,7 @@ def main() -> int:
     chosen = parser.parse_args()
     failed = False
     for reader in [one for one in chosen.reader or () if one] or READERS:
-        told = fuzzed(reader, seed=chosen.seed, seconds=chosen.seconds, fixed_only=chosen.fixed)
+        told = fuzzed(reader, seed=chosen.seed, seconds=chosen.seconds, changed=0 if chosen.fixed else 1 << 60)
         print(told.line(), flush=True)
         for kind, found in told.findings.items():
             failed = True
