@@ -90,7 +90,7 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     for line in text.split("\n"):
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # cut short, or nested deeper than anything that was written
             continue
         if isinstance(event, dict):
             events.append(event)  # pyright: ignore[reportUnknownArgumentType]

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any, final
 
-import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from isthmus.errors import IsthmusError, SourceError
 from isthmus.shapes import Shape
+from isthmus.sources.limits import most_unpacked
+from isthmus.sources.npy import NpyHeader, read_npy_header
 
 MAX_BYTES = 1 << 32
 """An array that would take more memory than this (4 GiB) is refused: an ``.npy`` file needs none."""
 _ENCRYPTED = 0x1
 _LARGEST_RATIO = 1032
 """No deflate stream unpacks to more than this many times its size."""
-_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_NAMED = 10
+"""Arrays that a message names."""
 
 
 @final
@@ -67,14 +69,14 @@ class Npz:
     def shape(self, name: str) -> Shape:
         """The shape that an array's header promises."""
         with self._opened(name) as file:
-            return _header(file)[0]
+            return read_npy_header(file).shape
 
     def read(self, name: str) -> NDArray[Any]:
         """One array, whole; nothing is unpickled."""
         with self._opened(name) as file:
-            shape, dtype = _header(file)
-            if not dtype.hasobject:
-                self._check_size(name, shape, math.prod(shape) * dtype.itemsize, file.tell())
+            header = read_npy_header(file)
+            if not header.dtype.hasobject:
+                self._check_size(name, header)
         with self._opened(name) as file:
             return npy.read_array(file, allow_pickle=False)
 
@@ -88,13 +90,18 @@ class Npz:
             raise ValueError("a way of packing that NumPy does not use")  # told by open_npz
         return self._archive.open(self._members[name])
 
-    def _check_size(self, name: str, shape: Shape, n_bytes: int, offset: int) -> None:
-        member = self._members[name]
-        possible = min(member.file_size, member.compress_size * _LARGEST_RATIO) - offset
+    def _check_size(self, name: str, header: NpyHeader) -> None:
+        member, shape, n_bytes = self._members[name], header.shape, header.n_bytes
+        possible = min(member.file_size, member.compress_size * _LARGEST_RATIO) - header.offset
         if n_bytes > possible:
             raise SourceError(
                 f"{self._path}: the header of {name} promises {n_bytes} bytes of values (shape {shape}), "
                 f"got {max(0, possible)} at most; save the numbers again with numpy.savez."
+            )
+        if n_bytes > most_unpacked(self._path):
+            raise SourceError(
+                f"{self._path}: expected arrays as large as their file makes likely, got {n_bytes / 2**30:.3g} GiB in "
+                f"{name}, {n_bytes // max(1, member.compress_size):,} times its size; save it as .npy if it is meant so."
             )
         if n_bytes > MAX_BYTES:
             raise SourceError(
@@ -118,7 +125,8 @@ def open_npz(path: Path) -> Generator[Npz]:
     except IsthmusError:
         raise
     except (
-        ValueError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, MemoryError, OSError
+        ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, OSError,
+        OverflowError, SyntaxError, LookupError, TokenError,
     ) as error:  # fmt: skip
         if isinstance(error, PermissionError):
             raise
@@ -127,9 +135,10 @@ def open_npz(path: Path) -> Generator[Npz]:
                           f"({reason}); save the numbers again with numpy.savez.") from error  # fmt: skip
 
 
-def _header(file: IO[bytes]) -> tuple[Shape, np.dtype[Any]]:
-    version = npy.read_magic(file)
-    if version not in _HEADERS:
-        raise ValueError(f"version {version} of the .npy format")  # told by open_npz
-    shape, _, dtype = _HEADERS[version](file)
-    return shape, dtype
+def listed(names: Sequence[str]) -> str:
+    """Names, of many the first.
+
+    >>> listed(["a", "b"])
+    'a, b'
+    """
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")

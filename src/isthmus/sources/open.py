@@ -19,13 +19,14 @@ from isthmus.sources.arrays import ArraySource
 from isthmus.sources.audio import SOUND_SUFFIXES, open_audio, sound_names
 from isthmus.sources.base import Source
 from isthmus.sources.bundled import BUNDLED_NAMES
-from isthmus.sources.files import read_npy, read_npz
+from isthmus.sources.files import read_npz
 from isthmus.sources.idx import GZIP_MAGIC, is_idx, labels_beside, read_idx
 from isthmus.sources.image_file import ResizeBy
 from isthmus.sources.images import IMAGE_SUFFIXES, image_names, open_images
 from isthmus.sources.labels import read_labels
 from isthmus.sources.lists import chosen_lists, list_names, open_lists
 from isthmus.sources.magic import check_named
+from isthmus.sources.npy import read_npy
 from isthmus.sources.row_groups import SHARE_HELD, RowGroups, open_row_groups
 from isthmus.sources.shards import ShardedSource, check_one_kind, shard_names, shards_note
 from isthmus.sources.sparse import SparseSource

@@ -127,7 +127,8 @@ def check_seal(path: Path, *, whole: bool = True) -> None:
         if number != FORMAT:
             raise SourceError(
                 f"{path}: is of Parquet format {number.decode('latin-1')!r} of isthmus, and this isthmus, "
-                f"{__version__}, reads up to {FORMAT.decode()}. Install a newer isthmus, or take another copy if it is damaged."
+                f"{__version__}, reads up to {FORMAT.decode()}. Install a newer isthmus, or take another "
+                "copy if it is damaged."
             )
         file.seek(0)
         if hashlib.sha256(footer).digest() != digests[_N_DIGEST:]:

@@ -21,6 +21,7 @@ from isthmus.sources.base import Indices, Rows, Source
 from isthmus.sources.delimited import TextForm, check_unique, read_delimited
 from isthmus.sources.frames import table_from
 from isthmus.sources.labels import labels_of
+from isthmus.sources.limits import texts
 from isthmus.sources.seal import check_seal
 from isthmus.sources.shards import shards_note
 from isthmus.sources.table_types import Found, infer_columns, is_id
@@ -150,7 +151,7 @@ class TableSource(Source):
             values = plain(self._table.column(name))
             named = is_text(values.type) or pa.types.is_integer(values.type)
             if named and not values.null_count and pc.count_distinct(values).as_py() == len(values):
-                return values.cast(pa.string()).to_numpy(zero_copy_only=False).astype(str)
+                return texts(values.cast(pa.string()).to_pylist(), self.name, "identifiers")
         return None
 
     def numbers(self) -> Values:

@@ -13,8 +13,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from isthmus.artifact.file import atomically, write_atomically
 from isthmus.errors import DataError, ParameterError, SourceError
-from isthmus.sources.files import read_npy
 from isthmus.sources.lists import list_names, values_of_lists
+from isthmus.sources.npy import read_npy
 from isthmus.sources.npz import open_npz
 from isthmus.sources.seal import check_seal, write_sealed
 from isthmus.workflows.npy_files import write_npy
