@@ -17,6 +17,7 @@ from isthmus.config.model import Model
 from isthmus.config.parts.networks import Conv1d
 from isthmus.config.training import Training
 from isthmus.errors import ParameterError, SourceError, unknown_name
+from isthmus.version import __version__
 
 SECTIONS: dict[str, type[Data] | type[Model] | type[Training]] = {
     "data": Data,
@@ -24,6 +25,9 @@ SECTIONS: dict[str, type[Data] | type[Model] | type[Training]] = {
     "training": Training,
 }
 
+
+FORMAT = 1
+"""Number of the format of config files; one that names none, as people write them, is of any."""
 
 _SETTING = re.compile(
     r"""\s*(?P<key>(?:"[^"]*"|'[^']*'|[^."'=]+)(?:\.(?:"[^"]*"|'[^']*'|[^."'=]+))*?)\s*=(?P<value>.*)""",
@@ -76,7 +80,7 @@ class Config:
 
     def to_toml(self) -> str:
         """The config as a TOML document that :meth:`from_toml` reads back."""
-        return tomlkit.dumps(self.to_dict())  # pyright: ignore[reportUnknownMemberType]
+        return tomlkit.dumps({"format": FORMAT, **self.to_dict()})  # pyright: ignore[reportUnknownMemberType]
 
     @classmethod
     def from_toml(cls, text: str) -> Config:
@@ -97,11 +101,26 @@ class Config:
 
 
 def parse_toml(text: str, who: str) -> dict[str, Any]:
-    """The plain values of a TOML document."""
+    """The plain values of a TOML document, without the number of its format.
+
+    Raises
+    ------
+    ParameterError
+        It is no TOML, or of a format that only a newer isthmus knows.
+    """
     try:
-        return tomlkit.parse(text).unwrap()
+        values = tomlkit.parse(text).unwrap()
     except TOMLKitError as error:
         raise ParameterError(f"{who}: is not valid TOML: {error}.") from None
+    number = values.pop("format", FORMAT)
+    if type(number) is not int or number < 1:
+        raise ParameterError(f"{who}: format must be a whole number from 1 on, got {number!r}; leave it out.")
+    if number > FORMAT:
+        raise ParameterError(
+            f"{who}: is of config format {number}, and this isthmus, {__version__}, reads up to {FORMAT}. "
+            "Install a newer isthmus to use it."
+        )
+    return values
 
 
 def read_toml(path: Path) -> dict[str, Any]:
