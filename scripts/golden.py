@@ -225,7 +225,22 @@ def _codes(folder: Path) -> None:
 def _filled(folder: Path) -> None:
     from isthmus.workflows.table_files import write_table
 
-    write_table(folder / "filled.parquet", table())
+    for suffix in (".parquet", ".arrow", ".csv"):
+        write_table(folder / f"filled{suffix}", table())
+
+
+def _picture(folder: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(pictures()[5]).save(folder / "picture.png")
+
+
+def _sounds(folder: Path) -> None:
+    from isthmus.workflows.sound_files import encoded
+
+    sound = np.sin(np.arange(800) / 9)[:, None] * np.linspace(0.1, 0.9, 800)[:, None]
+    for suffix in (".wav", ".flac"):
+        (folder / f"sound{suffix}").write_bytes(encoded(sound.astype(np.float32), 8000, suffix))
 
 
 def _journal(folder: Path) -> None:
@@ -253,6 +268,8 @@ MAKERS: tuple[Callable[[Path], None], ...] = (
     _config,
     _codes,
     _filled,
+    _picture,
+    _sounds,
     _journal,
 )
 
@@ -375,11 +392,19 @@ def _read_codes(path: Path) -> Arrays:
     return {"codes": read_codes(path)} | ({} if found is None else {"labels": found})
 
 
-def _read_filled(path: Path) -> Arrays:
+def _read_data(path: Path) -> Arrays:
     from isthmus.config import Data
     from isthmus.workflows.open_data import open_data
 
     return {"rows": open_data(str(path), Data()).read(slice(None))}
+
+
+def _read_sound(path: Path) -> Arrays:
+    from isthmus.config import Data
+    from isthmus.workflows.open_data import open_data
+
+    asked = Data(representation="waveform", window_seconds=0.05)
+    return {"rows": open_data(str(path), asked).read(slice(None))}
 
 
 def _read_journal(path: Path) -> Arrays:
@@ -408,7 +433,12 @@ READERS: dict[str, Callable[[Path], Arrays]] = {
     "codes.csv": _read_codes,
     "codes.parquet": _read_codes,
     "lists.parquet": _read_codes,
-    "filled.parquet": _read_filled,
+    "filled.parquet": _read_data,
+    "filled.arrow": _read_data,
+    "filled.csv": _read_data,
+    "picture.png": _read_data,
+    "sound.wav": _read_sound,
+    "sound.flac": _read_sound,
     "journal.jsonl": _read_journal,
 }
 

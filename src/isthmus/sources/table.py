@@ -405,6 +405,7 @@ def read_arrow(path: Path, columns: Sequence[str] | None = None) -> Any:
             table: Any = arrow_parquet.ParquetFile(path, page_checksum_verification=True).read(columns=wanted)
         else:
             table = arrow_feather.read_table(path, columns=wanted)
+            table.validate(full=True)  # its lengths and places are taken as they stand: others would be other memory
     check_unique(table.column_names, str(path))
     return table
 
