@@ -22,7 +22,15 @@ from typing import Any
 
 import numpy as np
 
-UNCHECKED = ("codes.npy", "codes.csv", "filled.arrow", "filled.csv", "sound.wav", "config.toml", "journal.jsonl")
+UNCHECKED = (
+    "codes.npy",
+    "codes.csv",
+    "filled.arrow",
+    "filled.csv",
+    "sound.wav",
+    "config.toml",
+    "journal.jsonl",
+)
 """``docs/formats.md`` says so of them too."""
 SHOWN = 5
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from isthmus.errors import DataError, ParameterError, SourceError
 from isthmus.schema import Audio, Schema
 from isthmus.sources.base import Indices, Rows, Source
+from isthmus.sources.checksums import check_flac, check_flac_samples
 from isthmus.sources.labels import as_labels, read_labels
 from isthmus.sources.spectrogram import frame_size, n_frames, rows_of
 from isthmus.sources.wav_header import missing_share
@@ -267,6 +268,7 @@ def _headers(places: list[Path], names: list[str], broken: dict[str, str]) -> li
         try:
             if place.stat().st_size == 0:
                 raise _BrokenError("expected sound, got an empty file of 0 bytes")
+            check_flac(place)
             info = soundfile.info(str(place))
             if info.samplerate < 1:
                 raise _BrokenError(f"expected a rate of 1 Hz or more, got {info.samplerate}")
@@ -278,7 +280,7 @@ def _headers(places: list[Path], names: list[str], broken: dict[str, str]) -> li
             file = _File(place, name, info.samplerate, info.channels, info.frames)
         except _BrokenError as why:
             broken[name] = str(why)
-        except (soundfile.SoundFileError, RuntimeError) as error:
+        except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
             broken[name] = _undecodable(error)
         else:
             files.append(file)
@@ -382,9 +384,8 @@ def _decoded(file: _File, rate: int, channels: int) -> Samples:
             f"({file.frames / file.rate:.0f} s)"
         )
     try:
-        read, _ = soundfile.read(str(file.path), dtype="float32", always_2d=True)
-        samples = np.asarray(read, np.float32)
-    except (soundfile.SoundFileError, RuntimeError) as error:
+        samples = _samples(file.path)
+    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
         raise _BrokenError(_undecodable(error)) from None
     if len(samples) < file.frames and not file.name.lower().endswith(".mp3"):  # whose header is a guess
         raise _ends_early(file.frames / file.rate, len(samples) / file.rate)
@@ -402,6 +403,17 @@ def _decoded(file: _File, rate: int, channels: int) -> Samples:
     if len(mixed) < length:
         mixed = np.pad(mixed, [(0, length - len(mixed)), (0, 0)])
     return mixed[:length]
+
+
+def _samples(path: Path) -> Samples:
+    """All samples of a file, ``(samples, channels)``, held against its digest where it has one."""
+    if path.suffix.lower() != ".flac":
+        read, _ = soundfile.read(str(path), dtype="float32", always_2d=True)
+        return np.asarray(read, np.float32)
+    read, _ = soundfile.read(str(path), dtype="int32", always_2d=True)
+    whole = np.asarray(read, np.int32)
+    check_flac_samples(path, whole)
+    return whole.astype(np.float32) * np.float32(2.0**-31)  # exact: of at most 24 bits
 
 
 def _all_decoded(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from isthmus.errors import SourceError
+from isthmus.sources.checksums import check_png
 
 ResizeBy = Literal["stretch", "crop", "pad"]
 """How a picture of other proportions is brought to a size."""
@@ -113,6 +114,7 @@ def read_pixels(
         The pixels cannot be decoded.
     """
     with _opened(path) as image:
+        check_png(path)
         upright = ImageOps.exif_transpose(image)
         if upright.mode in _DEEP or upright.mode == "I":
             pixels = _deep_pixels(upright, resize, by)
