@@ -85,7 +85,9 @@ def raw(
     """A file whose header says what it likes; the digest is that of ``tensors``, which a reader may find in it."""
     envelope = {"format": 1, "digest": file._digest(document, tensors or {}), "document": document}
     inner = ", ".join(f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries)
-    text = f'{{"__metadata__": {{"isthmus": {json.dumps(json.dumps(envelope))}}}{", " if inner else ""}{inner}}}'
+    text = (
+        f'{{"__metadata__": {{"isthmus": {json.dumps(json.dumps(envelope))}}}{", " if inner else ""}{inner}}}'
+    )
     header = text.encode()
     return struct.pack("<Q", len(header)) + header + body
 
@@ -136,7 +138,12 @@ def test_no_values_with_a_huge_other_side_take_no_memory() -> None:
     refused(raw(document, [("w", entry("F32", [0, 2**62], 0, 0))], b""))
     for shape in ((0, 2**40), (2**40, 0), (0,)):
         empty = np.zeros(shape, np.float32)
-        for name in ("module.network.encoder.layers.0.weight", "scaling.shift", "usual.errors", "baseline.mean"):
+        for name in (
+            "module.network.encoder.layers.0.weight",
+            "scaling.shift",
+            "usual.errors",
+            "baseline.mean",
+        ):
             refused(file._packed(document, {**tensors, name: empty}))
 
 
@@ -170,7 +177,8 @@ def test_documents_that_no_writer_writes_are_refused(document: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../../etc/passwd", "/etc/passwd", "..\\x", "C:\\x", "scaling", "module", "", "\x1b[2J", "x" * 10_000]
+    "name",
+    ["../../etc/passwd", "/etc/passwd", "..\\x", "C:\\x", "scaling", "module", "", "\x1b[2J", "x" * 10_000],
 )
 def test_names_that_no_model_has_are_refused(name: str) -> None:
     for kind, opens in (
@@ -191,11 +199,11 @@ def test_types_that_a_tensor_has_not_are_refused(kind: str, dtype: str) -> None:
         kind, FittedModel.from_bytes
     )
     for name, values in tensors.items():
-        if values.dtype == dtype or name == "autoencoder" or values.dtype.kind == "U":
+        if values.dtype == dtype or name == "autoencoder":
             continue
-        if name.startswith("scaling.maps") or values.dtype.itemsize == 0:
-            continue
-        refused(file._packed(document, {**tensors, name: values.astype(dtype)}), opens)
+        with np.errstate(all="ignore"):
+            other = values.astype(dtype)
+        refused(file._packed(document, {**tensors, name: other}), opens)
 
 
 # ------------------------------------------------------------------ sizes that would take gigabytes
@@ -217,7 +225,9 @@ def test_labels_of_a_type_that_takes_gigabytes_are_refused() -> None:
             refused(file._packed(changed(document, ("classes_type",), name), tensors), opens)
         for labels in ([["a"]], "abc", {"a": 1}, ["a", "a", "b"], ["a"], list(range(100_000)), None):
             refused(file._packed(changed(document, ("classes",), labels), tensors), opens)
-    found = changed(contents("conditional")[0], ("classes_type",), "<U20")  # wider than its labels, as NumPy may have it
+    found = changed(
+        contents("conditional")[0], ("classes_type",), "<U20"
+    )  # wider than its labels, as NumPy may have it
     classes = FittedModel.from_bytes(file._packed(found, contents("conditional")[1])).classes
     assert classes is not None
     assert classes.dtype == "<U20"
@@ -354,7 +364,9 @@ def test_names_are_no_part_of_a_page(tmp_path: Path) -> None:
         if column.categories:
             columns[column.name] = pa.array([column.categories[row % 2] for row in range(20)])
         elif column.type == "date":
-            columns[column.name] = pa.array([1_700_000_000 + 86_400 * row for row in range(20)], pa.timestamp("s"))
+            columns[column.name] = pa.array(
+                [1_700_000_000 + 86_400 * row for row in range(20)], pa.timestamp("s")
+            )
         else:
             columns[column.name] = pa.array([float(row % 5) for row in range(20)])
     rows = TableSource(pa.table(columns), schema=schema)

@@ -35,20 +35,19 @@ def test_others_read_it_and_the_seal_matches(tmp_path: Path, n: int) -> None:
 def test_every_bit_counts_but_those_of_the_name_of_the_seal(tmp_path: Path) -> None:
     whole, path = sealed(TABLE.slice(0, 4)), tmp_path / "a.parquet"
     unseen = 0
-    for place in range(0, len(whole)):
+    for place in range(0, len(whole), 3):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << (place % 8)
         path.write_bytes(damaged)
+        told = ""
         try:
             check_seal(path)
         except SourceError as error:
-            assert str(error).startswith(f"{path}: ")
-            assert "\n" not in str(error)
-        else:
-            unseen += 1
-    assert (
-        unseen <= len(NAME) + 8
-    )  # the name itself; length and name of the footer, without which nothing is found
+            told = str(error)
+        unseen += not told
+        assert not told or (told.startswith(f"{path}: ") and "\n" not in told)
+    # The seal's own name, and length and name of the footer, without which neither it nor the footer is found.
+    assert unseen <= len(NAME) + 8
 
 
 def test_the_footer_alone_is_checked_where_pages_have_checksums(tmp_path: Path) -> None:
