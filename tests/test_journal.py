@@ -84,7 +84,9 @@ def test_the_first_line_of_a_file_tells_its_format(tmp_path: Path) -> None:
 def test_a_newer_journal_names_both_versions(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_text('{"event": "begin", "format": 2}\n', encoding="utf-8")
-    with pytest.raises(SourceError, match=r"of journal format 2, and this isthmus, [0-9.]+, reads up to 1\. Install"):
+    with pytest.raises(
+        SourceError, match=r"of journal format 2, and this isthmus, [0-9.]+, reads up to 1\. Install"
+    ):
         read_journal(path)
     path.write_text('{"event": "begin", "format": "2"}\n', encoding="utf-8")
     assert len(read_journal(path)) == 1

@@ -222,7 +222,10 @@ def test_a_config_tells_its_format_and_is_read_without() -> None:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("format = 2\n[future]\n", r"is of config format 2, and this isthmus, [0-9.]+, reads up to 1\. Install a newer"),
+        (
+            "format = 2\n[future]\n",
+            r"is of config format 2, and this isthmus, [0-9.]+, reads up to 1\. Install a newer",
+        ),
         ("format = 0", "format must be a whole number from 1 on, got 0"),
         ("format = true", "got True"),
         ("format = '1'", "got '1'"),

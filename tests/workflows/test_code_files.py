@@ -1,6 +1,10 @@
 import re
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 import pytest
 
 from isthmus.errors import SourceError
@@ -50,7 +54,7 @@ def test_units_come_in_their_order_whatever_that_of_the_columns(tmp_path: Path, 
     path = tmp_path / f"codes{suffix}"
     table = pa.table({"code_1": [1.0, 3.0], "label": ["a", "b"], "code_0": [0.0, 2.0]})
     if suffix == ".csv":
-        pa.csv.write_csv(table, path)
+        pa_csv.write_csv(table, path)
     else:
         pq.write_table(table, path)
     assert read_codes(path).tolist() == [[0.0, 1.0], [2.0, 3.0]]
