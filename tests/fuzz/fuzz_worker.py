@@ -122,7 +122,7 @@ def _outcome(reader: str, path: Path) -> tuple[str, str, str]:
         message = str(error)
         if _is_memory(error):
             return "memory", f"refused only when memory ran out: {message}", _place(error)
-        if "\n" in message or len(message) > LONGEST_MESSAGE or not message.isprintable():
+        if "\n" in message or len(message) > LONGEST_MESSAGE:
             return "message", f"{len(message)} characters: {message[:300]!r}", _place(error)
         if path.name not in message and path.parent.name not in message and reader != "config":
             return "message", f"names no file: {message}", _place(error)
