@@ -84,10 +84,10 @@ def read_labels(path: Path) -> None:
 
 
 def read_config(path: Path) -> None:
-    """A description as ``fit --config`` reads it, and written again."""
+    """A description as ``fit --config`` reads it."""
     from isthmus.cli.settings import read_config
 
-    read_config(path).to_toml()
+    read_config(path).to_dict()
 
 
 def read_journal(path: Path) -> None:

@@ -26,7 +26,7 @@ SECTIONS: dict[str, type[Data] | type[Model] | type[Training]] = {
 }
 
 
-LARGEST = 1 << 18
+LARGEST = 1 << 17
 """Bytes of a config file."""
 DEEPEST = 16
 """Levels of tables and arrays in it."""
@@ -103,6 +103,8 @@ class Config:
 
 def parse_toml(text: str, who: str) -> dict[str, Any]:
     """The plain values of a TOML document."""
+    if any(piece.count(".") > 4 * DEEPEST for line in text.splitlines() for piece in re.split(r"[,{}=\[\]]", line)):
+        raise _too_deep(who)  # the parser takes memory by the square of a key's steps
     try:
         values = tomllib.loads(text)
     except RecursionError:

@@ -7,7 +7,7 @@ would take far more memory than its file makes likely is refused, see :mod:`isth
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,16 @@ from isthmus.errors import SourceError
 from isthmus.memory import bytes_text
 from isthmus.sources.arrow import pc
 from isthmus.sources.limits import most_unpacked
+from isthmus.sources.parquet_facts import (
+    BYTES,
+    DELTA_BYTE_ARRAY,
+    FIXED,
+    PLAIN_DICTIONARY,
+    RLE_DICTIONARY,
+    Chunk,
+    ParquetFacts,
+    parquet_facts,
+)
 
 _A_VALUE = 8
 """Bytes that a value counts, whatever its type: most become float64."""
@@ -43,50 +53,41 @@ def check_parquet(path: Path, *, by_group: bool = False) -> None:
     SourceError
         With what it would take.
     """
-    most = most_unpacked(path)
-    with arrow_parquet.ParquetFile(path) as file:
-        facts = file.metadata
-        widths = [_width(facts.schema.column(at)) for at in range(facts.num_columns)]
-        n_columns = max(1, len(file.schema_arrow.names))
-        groups = [_group_bytes(facts.row_group(at), widths, n_columns) for at in range(facts.num_row_groups)]
+    most = most_unpacked(path) // (2 if by_group else 1)  # a group is held beside what was told from others
+    facts = parquet_facts(path)
+    groups = [_group_bytes(n_rows, chunks, facts) for n_rows, chunks in facts.groups]
     needed = max(groups, default=0) if by_group else sum(groups)
     if needed > most:
         raise _refused(path, needed, most)
     _check_texts(path, facts, most, by_group=by_group)
 
 
-def _group_bytes(group: Any, widths: list[int], n_columns: int) -> int:
+def _group_bytes(n_rows: int, chunks: Sequence[Chunk], facts: ParquetFacts) -> int:
     """Bytes of a row group as its facts tell: of its values, of its rows and of its pages, whichever are most."""
-    chunks = [group.column(at) for at in range(group.num_columns)]
-    values = sum(chunk.num_values * width for chunk, width in zip(chunks, widths, strict=True))
-    rows = _A_VALUE * group.num_rows * n_columns
-    return max(values, rows, sum(chunk.total_uncompressed_size for chunk in chunks))
+    values = sum(
+        chunk.n_values * max(_A_VALUE, leaf.length if leaf.type == FIXED else 0)
+        for chunk, leaf in zip(chunks, facts.leaves, strict=True)
+    )
+    return max(values, _A_VALUE * n_rows * max(1, facts.n_columns), sum(chunk.n_bytes for chunk in chunks))
 
 
-def _width(column: Any) -> int:
-    """Bytes of a value of a column."""
-    return max(_A_VALUE, column.length if column.physical_type == "FIXED_LEN_BYTE_ARRAY" else 0)
-
-
-def _check_texts(path: Path, facts: Any, most: int, *, by_group: bool) -> None:
+def _check_texts(path: Path, facts: ParquetFacts, most: int, *, by_group: bool) -> None:
     """Refuse words that rows repeat so often that they take far more memory than the file."""
     taken = 0
-    for place in range(facts.num_columns):
-        if facts.schema.column(place).physical_type != "BYTE_ARRAY":
+    for place, leaf in enumerate(facts.leaves):
+        if leaf.type != BYTES:
             continue
-        name = facts.schema.column(place).path
-        for group in range(facts.num_row_groups):
+        for group, (_, chunks) in enumerate(facts.groups):
             taken = 0 if by_group else taken
-            chunk = facts.row_group(group).column(place)
-            encodings = set(chunk.encodings)
-            if "DELTA_BYTE_ARRAY" in encodings:  # each word may repeat the one before
-                taken += _dense_bytes(path, group, name, most - taken)
-            elif encodings & {"RLE_DICTIONARY", "PLAIN_DICTIONARY"}:
-                longest = _longest_word(path, group, name)
-                if longest * chunk.num_values > most - taken:
-                    taken += _coded_bytes(path, group, name)
+            chunk = chunks[place]
+            if DELTA_BYTE_ARRAY in chunk.encodings:  # each word may repeat the one before
+                taken += _dense_bytes(path, group, leaf.path, most - taken)
+            elif chunk.encodings & {RLE_DICTIONARY, PLAIN_DICTIONARY}:
+                longest = _longest_word(path, group, leaf.path)
+                if longest * chunk.n_values > most - taken:
+                    taken += _coded_bytes(path, group, leaf.path)
                 else:
-                    taken += longest * chunk.num_values if longest > _FEW else 0
+                    taken += longest * chunk.n_values if longest > _FEW else 0
             if taken > most:
                 raise _refused(path, taken, most)
 

@@ -31,7 +31,7 @@ CACHE_BYTES = 1 << 28
 """Of larger ones, the files read last are kept up to this (256 MiB), and one file at least."""
 MOST_FILE_BYTES = 1 << 32
 """One file that would take more than this (4 GiB) once decoded is refused."""
-SLOWEST, FASTEST = 1, 1 << 24
+SLOWEST, FASTEST = 2, 1 << 24
 """Samples a second that a file may have, in Hz."""
 _STARTS = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS")
 _A_WINDOW = 64

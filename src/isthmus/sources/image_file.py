@@ -25,6 +25,8 @@ MOST_SCANNED = 1 << 30
 """Pixels that all scans of a JPEG may go over; of an honest one there are a dozen."""
 _PIECE = 4096
 """Pixels of a side of the pieces that are freed of transparency."""
+MAX_SIDE = 1 << 16
+"""No picture of a longer side is decoded: a decoder holds several of its lines."""
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP")
 _GREY = ("1", "L", "LA", "La")
 _ORIENTATION = 0x0112
@@ -138,7 +140,7 @@ def _opened(path: Path) -> Generator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path, formats=_FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
+                if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
                     raise _too_large(path, f"{image.height} x {image.width}")
                 if image.format == "JPEG" and image.info.get("progressive"):
                     _check_scans(path, image.height * image.width)
@@ -166,7 +168,7 @@ def _check_scans(path: Path, n_pixels: int) -> None:
 
 def _too_large(path: Path, got: str) -> SourceError:
     return SourceError(
-        f"{path}: an image may have at most {MAX_PIXELS} pixels, got {got}; "
+        f"{path}: an image may have at most {MAX_PIXELS} pixels, {MAX_SIDE} on a side, got {got}; "
         f"make it smaller with an image editor."
     )
 

@@ -21,6 +21,7 @@ from isthmus.sources.base import Indices, Rows, Source
 from isthmus.sources.delimited import check_unique
 from isthmus.sources.labels import labels_of
 from isthmus.sources.limits import most_unpacked
+from isthmus.sources.parquet_facts import parquet_facts
 from isthmus.sources.table import TableSource, whole_file
 
 BYTES_A_VALUE = 16
@@ -182,13 +183,14 @@ class RowGroups(Source):
 
     def _looked_at(self) -> Any:
         """The first rows; words, and ends of columns of few values, that stand beyond them take some rows' places."""
-        batches, n_rows = list[Any](), 0
+        batches, n_rows, n_bytes = list[Any](), 0, 0
         with whole_file(self._path):
             for batch in self._file.iter_batches(batch_size=1 << 16):
                 batch.validate(full=True)
                 batches.append(batch)
                 n_rows += len(batch)
-                if n_rows >= MOST_LOOKED_AT:
+                n_bytes += batch.nbytes
+                if n_rows >= MOST_LOOKED_AT or n_bytes > self._budget // 2:
                     break
         first = pa.Table.from_batches(batches).slice(0, MOST_LOOKED_AT)
         if len(first) == len(self):
@@ -252,6 +254,7 @@ def open_row_groups(
 ) -> RowGroups | None:
     """A Parquet table that takes more than its budget; None of one that does not, or that cannot be opened."""
     try:
+        parquet_facts(path)
         with arrow_parquet.ParquetFile(path) as file:
             n_bytes = file.metadata.num_rows * len(file.schema_arrow.names) * BYTES_A_VALUE
     except (pa.ArrowException, OSError, ValueError):

@@ -23,6 +23,7 @@ from isthmus.sources.delimited import TextForm, check_unique, read_delimited
 from isthmus.sources.frames import table_from
 from isthmus.sources.labels import labels_of
 from isthmus.sources.limits import most_unpacked, texts
+from isthmus.sources.parquet_facts import parquet_facts
 from isthmus.sources.shards import shards_note
 from isthmus.sources.table_types import Found, infer_columns, is_id
 from isthmus.sources.table_values import Values, values_of
@@ -391,7 +392,9 @@ def arrow_schema(path: Path) -> Any:
     """
     with whole_file(path):
         parquet = path.suffix.lower() == ".parquet"
-        if not parquet:
+        if parquet:
+            parquet_facts(path)  # Arrow ends the process over some that are wrong
+        else:
             check_arrow(path)
         schema: Any = arrow_parquet.read_schema(path) if parquet else _ipc_schema(path)
     check_unique(schema.names, str(path))
