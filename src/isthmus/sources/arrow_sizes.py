@@ -177,9 +177,11 @@ def _facts(data: memoryview) -> tuple[int, int]:
     n_rows = n_bytes = 0
     for field in (2, 3):  # dictionaries, batches of rows
         for block in footer.structs(field, 24):
-            offset, metadata = struct.unpack_from("<qi", data, block)
+            offset, metadata, body = struct.unpack_from("<qi4xq", data, block)
             (mark,) = struct.unpack_from("<i", data, offset)
             message = _Table.root(data, offset + (8 if mark == -1 else 4))
+            if min(offset, metadata, body) < 0 or max(offset + metadata + body, message.number(3)) > len(data):
+                raise ValueError("a message that leads out of the file")
             batch = message.table(2)
             batch = batch.table(1) if field == 2 and batch is not None else batch
             if batch is None:

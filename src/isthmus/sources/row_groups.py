@@ -77,11 +77,13 @@ class RowGroups(Source):
         self._file: Any = arrow_parquet.ParquetFile(path)
         facts = self._file.metadata
         sizes = [facts.row_group(group).num_rows for group in range(facts.num_row_groups)]
+        if not sum(sizes):
+            raise DataError(f"{path}: expected rows, got a table without any; give it some.")
         self._ends = np.cumsum(sizes)
         self.block_ends = np.unique(self._ends[self._ends > 0])
         self.column_names: list[str] = list(self._file.schema_arrow.names)
         check_unique(self.column_names, self.name)
-        most = max(1, *sizes)
+        most = max(sizes)
         largest = most * len(self.column_names) * BYTES_A_VALUE
         if largest > budget // SHARE_HELD:
             fitting = budget // SHARE_HELD // (len(self.column_names) * BYTES_A_VALUE)
@@ -192,6 +194,8 @@ class RowGroups(Source):
                 n_bytes += batch.nbytes
                 if n_rows >= MOST_LOOKED_AT or n_bytes > self._budget // 2:
                     break
+        if not batches:
+            raise DataError(f"{self.name}: expected {len(self):,} rows, got none; take another copy of the file.")
         first = pa.Table.from_batches(batches).slice(0, MOST_LOOKED_AT)
         if len(first) == len(self):
             return first
