@@ -25,7 +25,19 @@ LINUX = sys.platform.startswith("linux")
 CHANGED = 40
 """Files changed by chance that each reader is tried with here; ``make fuzz`` has no end."""
 GROUPS = (
-    ("csv", "arrow", "npy", "idx", "labels", "journal", "shards", "shards-csv", "shards-parquet", "pictures", "sounds"),
+    (
+        "csv",
+        "arrow",
+        "npy",
+        "idx",
+        "labels",
+        "journal",
+        "shards",
+        "shards-csv",
+        "shards-parquet",
+        "pictures",
+        "sounds",
+    ),
     ("parquet", "row-groups", "codes", "npz"),
     ("jpeg", "bmp", "gif", "tiff", "webp", "wav", "flac", "ogg", "mp3", "config"),
     ("png", "model"),
@@ -139,12 +151,15 @@ def test_a_crash_of_a_library_is_found_and_the_rest_goes_on(tmp_path, monkeypatc
         f"import os, sys\nsys.path.insert(0, {str(fuzz_run.HERE)!r})\nimport fuzz_readers\n"
         "from fuzz_readers import READERS, Reader\n"
         "def read(path):\n    if path.read_bytes().startswith(b'crash'):\n        os.abort()\n"
-        "READERS['npy'] = Reader(read, lambda: {'a.npy': b'good', 'b.npy': b'crash', 'c.npy': b'good'}, lambda r, d: d)\n"
+        "READERS['npy'] = Reader(read, lambda: {'a.npy': b'good', 'b.npy': b'crash', 'c.npy': b'good'},"
+        " lambda r, d: d)\n"
         f"sys.argv[0] = {str(fuzz_run.HERE / 'fuzz_worker.py')!r}\n"
         "import fuzz_worker\nfuzz_worker.warmed = lambda reader: None\nfuzz_worker.main()\n"
     )
     monkeypatch.setattr(fuzz_run, "HERE", tmp_path)
-    monkeypatch.setattr(fuzz_run, "_environment", lambda: {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    monkeypatch.setattr(
+        fuzz_run, "_environment", lambda: {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
     told = fuzz_run.fuzzed("npy", changed=0)
     assert told.n_files >= 3
     assert [found["what"] for found in told.findings.values()] == ["crash"]
@@ -190,11 +205,11 @@ def test_pipes_are_no_files(tmp_path):
 
 
 def test_folders_in_folders_without_end(tmp_path):
-    here = os.getcwd()
+    here = Path.cwd()
     try:
         os.chdir(tmp_path)
         for _ in range(1100):
-            os.mkdir("a")
+            Path("a").mkdir()
             os.chdir("a")
     finally:
         os.chdir(here)
@@ -233,7 +248,9 @@ def test_honest_tables_pass_the_checks_of_sizes(tmp_path):
 
 def test_one_text_far_longer_than_the_others():
     assert texts(["a", "b" * 99], "x", "labels").dtype == "<U99"
-    with pytest.raises(DataError, match=r"x: expected labels of about one length, got one of 100,000 characters"):
+    with pytest.raises(
+        DataError, match=r"x: expected labels of about one length, got one of 100,000 characters"
+    ):
         texts(["a"] * 100_000 + ["b" * 100_000], "x", "labels")
 
 
@@ -248,7 +265,9 @@ def test_a_wide_table_of_honest_size_is_read_and_an_empty_one_is_not(tmp_path):
     names = ",".join(f"c{at}" for at in range(6000))
     path = tmp_path / "x.csv"
     path.write_text(f"{names}\n" + ",".join(["1.5"] * 6000) + "\n")
-    with pytest.raises(DataError, match=r"expected at most 5,000 columns in a table of [0-9,]+ characters, got 6,000"):
+    with pytest.raises(
+        DataError, match=r"expected at most 5,000 columns in a table of [0-9,]+ characters, got 6,000"
+    ):
         open_source(path)
     path.write_text(f"{names}\n" + (",".join(["1.5"] * 6000) + "\n") * 20)
     assert len(open_source(path).column_names) == 6000

@@ -103,7 +103,11 @@ class Config:
 
 def parse_toml(text: str, who: str) -> dict[str, Any]:
     """The plain values of a TOML document."""
-    if any(piece.count(".") > 4 * DEEPEST for line in text.splitlines() for piece in re.split(r"[,{}=\[\]]", line)):
+    if any(
+        piece.count(".") > 4 * DEEPEST
+        for line in text.splitlines()
+        for piece in re.split(r"[,{}=\[\]]", line)
+    ):
         raise _too_deep(who)  # the parser takes memory by the square of a key's steps
     try:
         values = tomllib.loads(text)
@@ -117,7 +121,9 @@ def parse_toml(text: str, who: str) -> dict[str, Any]:
 
 
 def _too_deep(who: str) -> ParameterError:
-    return ParameterError(f"{who}: expected values at most {DEEPEST} levels deep, got deeper ones. Give a config.")
+    return ParameterError(
+        f"{who}: expected values at most {DEEPEST} levels deep, got deeper ones. Give a config."
+    )
 
 
 def _is_flat(values: dict[str, Any]) -> bool:

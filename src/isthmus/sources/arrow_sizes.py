@@ -129,7 +129,11 @@ def _coded(array: Any) -> Iterator[tuple[Any, Any]]:
     if array is None or not hasattr(array, "type"):
         return
     if pa.types.is_dictionary(array.type):
-        lengths = pc.fill_null(pc.binary_length(array.dictionary), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+        lengths = (
+            pc.fill_null(pc.binary_length(array.dictionary), 0)
+            .to_numpy(zero_copy_only=False)
+            .astype(np.int64)
+        )
         yield pc.drop_null(array.indices).to_numpy(zero_copy_only=False), lengths
     elif pa.types.is_struct(array.type):
         for inner in array.flatten():
@@ -160,7 +164,7 @@ def check_arrow(path: Path) -> None:
         raise ValueError("no Arrow file")
     with pa.memory_map(str(path)) as memory, pa.ipc.open_file(memory) as opened:
         n_columns = max(1, len(opened.schema.names))
-    data = np.memmap(path, mode="r")
+    data: Any = np.memmap(path, mode="r")
     try:
         n_rows, n_bytes = _facts(memoryview(data))
     except struct.error as error:
@@ -180,7 +184,9 @@ def _facts(data: memoryview) -> tuple[int, int]:
             offset, metadata, body = struct.unpack_from("<qi4xq", data, block)
             (mark,) = struct.unpack_from("<i", data, offset)
             message = _Table.root(data, offset + (8 if mark == -1 else 4))
-            if min(offset, metadata, body) < 0 or max(offset + metadata + body, message.number(3)) > len(data):
+            if min(offset, metadata, body) < 0 or max(offset + metadata + body, message.number(3)) > len(
+                data
+            ):
                 raise ValueError("a message that leads out of the file")
             batch = message.table(2)
             batch = batch.table(1) if field == 2 and batch is not None else batch

@@ -19,8 +19,8 @@ from isthmus.memory import bytes_text
 from isthmus.schema import Audio, Schema
 from isthmus.sources.base import Indices, Rows, Source
 from isthmus.sources.folder import file_names
-from isthmus.sources.limits import most_unpacked
 from isthmus.sources.labels import as_labels, read_labels
+from isthmus.sources.limits import most_unpacked
 from isthmus.sources.spectrogram import frame_size, n_frames, rows_of
 from isthmus.sources.wav_header import missing_share
 
@@ -277,10 +277,14 @@ def _headers(places: list[Path], names: list[str], broken: dict[str, str]) -> li
             if place.stat().st_size == 0:
                 raise _BrokenError("expected sound, got an empty file of 0 bytes")
             if not _is_sound(place):
-                raise _BrokenError("expected sound that can be decoded, got neither WAV, FLAC, OGG nor MP3 by its first bytes")
+                raise _BrokenError(
+                    "expected sound that can be decoded, got neither WAV, FLAC, OGG nor MP3 by its first bytes"
+                )
             info = soundfile.info(str(place))
             if not SLOWEST <= info.samplerate <= FASTEST:
-                raise _BrokenError(f"expected a rate from {SLOWEST} to {FASTEST:,} Hz, got {info.samplerate:,}")
+                raise _BrokenError(
+                    f"expected a rate from {SLOWEST} to {FASTEST:,} Hz, got {info.samplerate:,}"
+                )
             if info.frames < 1:
                 raise _BrokenError("expected sound, got 0 s of it: a header without samples")
             lacks = missing_share(place)

@@ -109,7 +109,9 @@ def _one_a_row(path: Path, labels: NDArray[Any], n_rows: int) -> NDArray[Any]:
     if labels.shape != (n_rows,):
         raise _wrong_count(path, n_rows, f"an array of shape {labels.shape}")
     kind = labels.dtype.kind
-    whole = kind == "f" and bool((np.isfinite(labels) & (labels == np.rint(labels)) & (np.abs(labels) < 2**53)).all())
+    whole = kind == "f" and bool(
+        (np.isfinite(labels) & (labels == np.rint(labels)) & (np.abs(labels) < 2**53)).all()
+    )
     if kind == "b" or whole:
         return np.asarray(labels, np.int64)
     if kind not in "iuU":

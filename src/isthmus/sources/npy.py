@@ -26,7 +26,17 @@ _DEEPEST = 250
 _READERS = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0, 3: npy.read_array_header_2_0}
 
 
-NPY_BROKEN = (ValueError, TypeError, EOFError, OSError, OverflowError, RecursionError, SyntaxError, struct.error, TokenError)
+NPY_BROKEN = (
+    ValueError,
+    TypeError,
+    EOFError,
+    OSError,
+    OverflowError,
+    RecursionError,
+    SyntaxError,
+    struct.error,
+    TokenError,
+)
 """What NumPy and Python's parser raise on a header that is none."""
 
 

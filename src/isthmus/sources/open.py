@@ -219,7 +219,9 @@ def _counts(folder: Path) -> dict[PathKind, int]:
 
 def _with_others(source: Source, path: Path, kind: PathKind, strict: bool) -> Source:
     """The source with a note on files of other kinds in its folder, or with ``strict`` why they are too many."""
-    n_outside = links_outside(path, (*IMAGE_SUFFIXES, *SOUND_SUFFIXES, *SHARD_SUFFIXES)) if path.is_dir() else 0
+    n_outside = (
+        links_outside(path, (*IMAGE_SUFFIXES, *SOUND_SUFFIXES, *SHARD_SUFFIXES)) if path.is_dir() else 0
+    )
     if n_outside:
         what = "link that leads" if n_outside == 1 else "links that lead"
         _tell(source, f"Left out: {n_outside:,} {what} out of the folder; copy such files into it.")

@@ -75,7 +75,9 @@ def parquet_facts(path: Path) -> ParquetFacts:
         groups = tuple((int(group[3]), _chunks(group[1], leaves)) for group in footer.get(4, []))
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"facts that lack something ({error})") from None
-    if any(rows < 0 or chunk.n_values < 0 or chunk.n_bytes < 0 for rows, chunks in groups for chunk in chunks):
+    if any(
+        rows < 0 or chunk.n_values < 0 or chunk.n_bytes < 0 for rows, chunks in groups for chunk in chunks
+    ):
         raise ValueError("sizes below 0")
     return ParquetFacts(leaves, n_columns, groups)
 
@@ -100,20 +102,22 @@ def _leaves(elements: list[dict[int, Any]]) -> tuple[tuple[Leaf, ...], int]:
     """The columns of values of a schema, which is a tree whose nodes stand in a row, each before its children."""
     found: list[Leaf] = []
     root = elements[0]
-    open_nodes = [[int(root.get(5, 0)), "", 0, 0]]  # children to come, path, levels
+    to_come, open_nodes = [int(root.get(5, 0))], [("", 0, 0)]  # children; path and levels
     for element in elements[1:]:
-        while open_nodes and not open_nodes[-1][0]:
+        while open_nodes and not to_come[-1]:
             open_nodes.pop()
+            to_come.pop()
         if not open_nodes or len(open_nodes) > _DEEPEST:
             raise ValueError("a schema that is no tree, or too deep a one")
-        node = open_nodes[-1]
-        node[0] -= 1
+        to_come[-1] -= 1
+        above, repeated, defined = open_nodes[-1]
         repetition = element.get(3, 0)
-        levels = node[2] + (repetition == 2), node[3] + (repetition != 0)
+        levels = repeated + (repetition == 2), defined + (repetition != 0)
         name = element[4].decode("utf-8", "replace")
-        path = f"{node[1]}.{name}" if node[1] else name
+        path = f"{above}.{name}" if above else name
         if element.get(5):
-            open_nodes.append([int(element[5]), path, *levels])
+            open_nodes.append((path, *levels))
+            to_come.append(int(element[5]))
         else:
             found.append(Leaf(path, int(element.get(1, -1)), int(element.get(2, 0)), levels))
     return tuple(found), int(root.get(5, 0))

@@ -195,7 +195,9 @@ class RowGroups(Source):
                 if n_rows >= MOST_LOOKED_AT or n_bytes > self._budget // 2:
                     break
         if not batches:
-            raise DataError(f"{self.name}: expected {len(self):,} rows, got none; take another copy of the file.")
+            raise DataError(
+                f"{self.name}: expected {len(self):,} rows, got none; take another copy of the file."
+            )
         first = pa.Table.from_batches(batches).slice(0, MOST_LOOKED_AT)
         if len(first) == len(self):
             return first

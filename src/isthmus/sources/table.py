@@ -22,7 +22,7 @@ from isthmus.sources.base import Indices, Rows, Source
 from isthmus.sources.delimited import TextForm, check_unique, read_delimited
 from isthmus.sources.frames import table_from
 from isthmus.sources.labels import labels_of
-from isthmus.sources.limits import most_unpacked, texts
+from isthmus.sources.limits import texts
 from isthmus.sources.parquet_facts import parquet_facts
 from isthmus.sources.shards import shards_note
 from isthmus.sources.table_types import Found, infer_columns, is_id

@@ -339,7 +339,11 @@ def _constant(array: Any, column: Column, place: int, who: str) -> Constant | No
 def _shown(array: Any) -> str:
     try:
         text = str(array[0].as_py())
-    except (ValueError, OverflowError, LookupError):  # a date that Python's calendar has not, a zone that nobody knows
+    except (
+        ValueError,
+        OverflowError,
+        LookupError,
+    ):  # a date that Python's calendar has not, a zone that nobody knows
         text = f"a {array.type} that no calendar has"
     return text if len(text) <= 40 else f"{text[:40]}..."
 

@@ -176,7 +176,11 @@ def read_code_labels(path: Path) -> NDArray[Any] | None:
             return file.read("labels") if "labels" in file else None
     if suffix == ".parquet":
         table = _parquet(path)
-        return labels_of(table[LABEL].to_pylist(), len(table), str(path)) if LABEL in table.column_names else None
+        return (
+            labels_of(table[LABEL].to_pylist(), len(table), str(path))
+            if LABEL in table.column_names
+            else None
+        )
     if suffix != ".csv":
         return None
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -240,8 +244,12 @@ def _read_parquet(path: Path) -> NDArray[Any]:
             "Give what 'encode' wrote."
         )
     if not all(is_number(table[name].type) for name in wanted):
-        raise DataError(f"{path}: codes must be numbers, got columns of other types. Give what 'encode' wrote.")
-    return np.stack([as_floats(plain(table[name])) for name in wanted], axis=1).astype(_float_type(table, wanted))
+        raise DataError(
+            f"{path}: codes must be numbers, got columns of other types. Give what 'encode' wrote."
+        )
+    return np.stack([as_floats(plain(table[name])) for name in wanted], axis=1).astype(
+        _float_type(table, wanted)
+    )
 
 
 def _float_type(table: Any, names: list[str]) -> Any:
