@@ -259,6 +259,7 @@ class _Table:
 
 def _refused(path: Path, needed: int, most: int) -> SourceError:
     return SourceError(
-        f"{path}: expected columns of at most {bytes_text(most)} in a file of its size, got {bytes_text(needed)} or more "
+        f"{path}: expected columns of at most {bytes_text(most)} in a file of its size, got "
+        f"{bytes_text(needed)} or more "
         f"once unpacked; save it in parts, or as .npy if it is meant so."
     )

@@ -34,6 +34,8 @@ MOST_FILE_BYTES = 1 << 32
 SLOWEST, FASTEST = 2, 1 << 24
 """Samples a second that a file may have, in Hz."""
 _STARTS = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS")
+_AT_A_TIME = 1 << 22
+"""Samples of windows of which rows are made at a time."""
 _A_WINDOW = 64
 """Bytes that a window takes beside its values, its name among them."""
 FLOOR_DB = -80.0
@@ -103,7 +105,7 @@ class AudioSource(Source):
         self._held: Samples | None = None
         if held is not None:
             self._cache.update(enumerate(held))
-            self._held = np.asarray(rows_of(self.sounds(slice(0, len(self))), audio), np.float32)
+            self._held = self._rows(np.arange(len(self)))
 
     def __len__(self) -> int:
         """How many windows there are."""
@@ -113,7 +115,16 @@ class AudioSource(Source):
         """The rows asked for, in the order asked, as ``(n, steps, channels)``."""
         if self._held is not None:
             return self._held[self._numbers(rows)]
-        return np.asarray(rows_of(self.sounds(rows), self._audio), np.float32)
+        return self._rows(self._numbers(rows))
+
+    def _rows(self, numbers: Indices) -> Rows:
+        """Rows made of sound some windows at a time: their spectra take many times the memory of the rows."""
+        result = np.empty((len(numbers), *self.schema.sample_shape), np.float32)
+        step = max(1, _AT_A_TIME // (self._audio.window * self._audio.channels))
+        for start in range(0, len(numbers), step):
+            some = numbers[start : start + step]
+            result[start : start + step] = rows_of(self.sounds(some), self._audio)
+        return result
 
     def sounds(self, rows: slice | Indices) -> Samples:
         """The samples that rows were made of, ``(n, window, channels)``."""
@@ -313,7 +324,8 @@ def _check_size(path: Path, needed: int) -> None:
     most = min(MOST_FILE_BYTES, most_unpacked(path))
     if needed > most:
         raise _BrokenError(
-            f"expected sound that takes at most {bytes_text(most)} in a file of its size, got {bytes_text(needed)} by its header"
+            f"expected sound that takes at most {bytes_text(most)} in a file of its size, got "
+            f"{bytes_text(needed)} by its header"
         )
 
 
@@ -425,7 +437,7 @@ def _decoded(file: _File, rate: int, channels: int) -> Samples:
     try:
         read, _ = soundfile.read(str(file.path), dtype="float32", always_2d=True)
         samples = np.asarray(read, np.float32)
-    except (soundfile.SoundFileError, RuntimeError) as error:
+    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
         raise _BrokenError(_undecodable(error)) from None
     if len(samples) < file.frames and not file.name.lower().endswith(".mp3"):  # whose header is a guess
         raise _ends_early(file.frames / file.rate, len(samples) / file.rate)

@@ -86,7 +86,8 @@ def read_delimited(path: Path) -> Written:
     most = max(MOST_COLUMNS, len(text) // LEAST_A_COLUMN)
     if len(names) > most:
         raise DataError(
-            f"{path}: expected at most {most:,} columns in a table of {len(text):,} characters, got {len(names):,}; turn "
+            f"{path}: expected at most {most:,} columns in a table of {len(text):,} characters, got "
+            f"{len(names):,}; turn "
             f"it if its rows are columns, or save so many numbers a row with numpy.save."
         )
     _check_names(path, names)
@@ -180,7 +181,8 @@ def _unpacked(path: Path) -> bytes:
         ) from None
     if n_bytes > most:
         raise SourceError(
-            f"{path}: expected a gzip-ed table of at most {bytes_text(most)} in a file of its size, got more; unpack it, "
+            f"{path}: expected a gzip-ed table of at most {bytes_text(most)} in a file of its size, got "
+            f"more; unpack it, "
             f"or save it as Parquet."
         )
     return b"".join(pieces)
@@ -204,7 +206,8 @@ def _first_lines(path: Path, text: str, separator: str) -> list[list[str]]:
         return list(_records(text, separator, _SNIFFED))
     except csv.Error as error:
         raise DataError(
-            f"{path}: expected cells of at most {csv.field_size_limit():,} characters, got what no parser reads ({error}); "
+            f"{path}: expected cells of at most {csv.field_size_limit():,} characters, got what no parser "
+            f"reads ({error}); "
             f"close the quotes, or shorten the cell."
         ) from None
 

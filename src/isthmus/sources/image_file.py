@@ -40,6 +40,8 @@ _BROKEN = (
     IndexError,
     KeyError,
     TypeError,
+    AssertionError,
+    OverflowError,
     struct.error,
     zlib.error,
 )
@@ -139,6 +141,7 @@ def _opened(path: Path) -> Generator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            _check_chunks(path)
             with Image.open(path, formats=_FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
                     raise _too_large(path, f"{image.height} x {image.width}")
@@ -154,6 +157,19 @@ def _opened(path: Path) -> Generator[Image.Image]:
             f"{path}: expected an image, got a file that cannot be decoded ({_reason(error)}); "
             f"mend it or move it away."
         ) from error
+
+
+def _check_chunks(path: Path) -> None:
+    """Refuse a PNG with a piece that is longer than the file: a decoder may take memory for what is promised."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(8) != b"\x89PNG\r\n\x1a\n":
+            return
+        while len(head := file.read(8)) == 8:
+            length = int.from_bytes(head[:4], "big")
+            if length > size:
+                raise ValueError(f"a piece of {length:,} bytes in a file of {size:,}")
+            file.seek(length + 4, 1)
 
 
 def _check_scans(path: Path, n_pixels: int) -> None:

@@ -246,7 +246,8 @@ def _refuse_unreadable(error: OSError) -> None:
 def _nothing_found(path: Path) -> str:
     if links_outside(path, IMAGE_SUFFIXES):
         return (
-            f"{path}: expected a folder with images, got links that lead out of it, which are not followed; copy the files "
+            f"{path}: expected a folder with images, got links that lead out of it, which are not followed; "
+            f"copy the files "
             f"into it, or give the folder that they are in."
         )
     inside = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))

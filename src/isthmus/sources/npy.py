@@ -119,5 +119,8 @@ def read_npy(path: Path) -> NDArray[Any]:
     except NPY_BROKEN as error:
         if isinstance(error, PermissionError):
             raise
-        raise SourceError(f"{path}: expected a whole .npy file of numbers, got one that NumPy cannot read "
-                          f"({' '.join(str(error).split())}); save the numbers again with numpy.save.") from error  # fmt: skip
+        reason = " ".join(str(error).split())
+        raise SourceError(
+            f"{path}: expected a whole .npy file of numbers, got one that NumPy cannot read ({reason}); save the numbers "
+            f"again with numpy.save."
+        ) from error

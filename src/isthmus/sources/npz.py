@@ -98,7 +98,8 @@ class Npz:
         if n_bytes > most_unpacked(self._path):
             raise SourceError(
                 f"{self._path}: expected arrays as large as their file makes likely, got {n_bytes / 2**30:.3g} GiB in "
-                f"{name}, {n_bytes // max(1, member.compress_size):,} times its size; save it as .npy if it is meant so."
+                f"{name}, {n_bytes // max(1, member.compress_size):,} times its size; save it as .npy if it "
+                f"is meant so."
             )
         if n_bytes > MAX_BYTES:
             raise SourceError(

@@ -117,7 +117,8 @@ def open_source(
     labels_path = None if labels is None else Path(labels)
     if not (place.is_file() or place.is_dir()):
         raise SourceError(
-            f"{place}: expected a file or folder, got a pipe or a device, which has no size; save what it gives as a file."
+            f"{place}: expected a file or folder, got a pipe or a device, which has no size; save what it "
+            f"gives as a file."
         )
     kind = kind_of(place)
     rows = _Wanted(labels_path, sample_shape, row_kind, types, array, budget_of(memory))

@@ -143,14 +143,10 @@ class _Reader:
     def _value(self, kind: int, depth: int) -> Any:
         if kind in (1, 2):
             return kind == 1
-        if kind == 3:
-            return self._byte()
-        if kind in (4, 5, 6):
-            return self._signed()
-        if kind == 7:
-            return self._some(8)
-        if kind == 8:
-            return self._some(self._unsigned())
+        if kind in (3, 4, 5, 6):
+            return self._byte() if kind == 3 else self._signed()
+        if kind in (7, 8):
+            return self._some(8 if kind == 7 else self._unsigned())
         if kind in (9, 10):
             return self._list(depth)
         if kind == 12:
