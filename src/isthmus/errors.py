@@ -18,7 +18,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-
 LONGEST = 2000
 """Characters of a message: a file's own words in it may be of any length."""
 

@@ -62,7 +62,8 @@ def csv_bombs() -> Files:
         "name.csv": b"x" * 900_000 + b",b\n1,2\n3,4\n",
         "lines.csv": b"a\n" + b"1\n" * 450_000,
         "words.csv": b"a,b\n" + b"".join(b"w%d,%d\n" % (at, at) for at in range(70_000)),
-        "dates.csv": b"a,b\n" + b"".join(b"20%02d-01-%02d,1.5\n" % (at % 99, at % 40) for at in range(50_000)),
+        "dates.csv": b"a,b\n"
+        + b"".join(b"20%02d-01-%02d,1.5\n" % (at % 99, at % 40) for at in range(50_000)),
         "ids.csv": f"id,x\n{'i' * 400_000},1.5\n{rows}".encode(),
         "latin.csv": b"a,b\n" + "ü,1\n".encode("latin-1") * 200_000,
         "snakes.csv": ("a,b\n" + "\U0001f40d,1\n" * 120_000).encode(),
@@ -113,21 +114,42 @@ def npz_bombs() -> Files:
     found["coo.npz"] = zipped(coo)
     found["rows.npz"] = zipped({**coo, "shape.npy": npy_bytes(np.array([2**31 - 1, 2]))})
     found["columns.npz"] = zipped({**coo, "shape.npy": npy_bytes(np.array([2, 2**31 - 1]))})
-    dia = {**one, "format.npy": npy_bytes(np.array(b"dia")), "data.npy": npy_bytes(np.ones((1, 1))), "offsets.npy": zero}
+    dia = {
+        **one,
+        "format.npy": npy_bytes(np.array(b"dia")),
+        "data.npy": npy_bytes(np.ones((1, 1))),
+        "offsets.npy": zero,
+    }
     found["dia.npz"] = zipped(dia)
     pointers = {"indices.npy": zero, "indptr.npy": npy_bytes(np.array([0, 1, 1]))}
-    csr = {**one, **pointers, "format.npy": npy_bytes(np.array(b"csr")), "shape.npy": npy_bytes(np.array([2, 2**40]))}
+    csr = {
+        **one,
+        **pointers,
+        "format.npy": npy_bytes(np.array(b"csr")),
+        "shape.npy": npy_bytes(np.array([2, 2**40])),
+    }
     found["csr.npz"] = zipped(csr)
-    csc = {**one, **pointers, "format.npy": npy_bytes(np.array(b"csc")), "shape.npy": npy_bytes(np.array([2**33, 2]))}
+    csc = {
+        **one,
+        **pointers,
+        "format.npy": npy_bytes(np.array(b"csc")),
+        "shape.npy": npy_bytes(np.array([2**33, 2])),
+    }
     found["csc.npz"] = zipped(csc)
-    found["out.npz"] = zipped({**csr, "indices.npy": npy_bytes(np.array([2**45])), "shape.npy": npy_bytes(np.array([2, 4]))})
+    found["out.npz"] = zipped(
+        {**csr, "indices.npy": npy_bytes(np.array([2**45])), "shape.npy": npy_bytes(np.array([2, 4]))}
+    )
     bsr = {**csr, "format.npy": npy_bytes(np.array(b"bsr")), "data.npy": npy_bytes(np.ones((1, 1, 1)))}
     found["bsr.npz"] = zipped(bsr)
     found["twice.npz"] = zipped({**csr, "indices.npy": npy_bytes(np.array([0, 0])), "data.npy": npy_bytes(np.ones(2)),
                                  "indptr.npy": npy_bytes(np.array([0, 2, 2])), "shape.npy": npy_bytes(np.array([2, 4]))})  # fmt: skip
-    found["many.npz"] = zipped({f"{at}.npy": npy_bytes(np.ones((2, 2))) for at in range(2500)}, zipfile.ZIP_STORED)
+    found["many.npz"] = zipped(
+        {f"{at}.npy": npy_bytes(np.ones((2, 2))) for at in range(2500)}, zipfile.ZIP_STORED
+    )
     found["objects.npz"] = zipped({"x.npy": npy_head("|O", "(2, 2)") + b"\x80\x04cos\nsystem\n(S'true'\ntR."})
-    found["labels.npz"] = zipped({"x.npy": npy_bytes(np.ones((2, 3))), "y.npy": npy_head("|O", "(2,)") + bytes(99)})
+    found["labels.npz"] = zipped(
+        {"x.npy": npy_bytes(np.ones((2, 3))), "y.npy": npy_head("|O", "(2,)") + bytes(99)}
+    )
     return found
 
 
@@ -158,12 +180,20 @@ def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def png(width: int, height: int, bits: int, colour: int, *others: bytes, laced: int = 0, bytes_a_pixel: int = 4) -> bytes:
+def png(
+    width: int, height: int, bits: int, colour: int, *others: bytes, laced: int = 0, bytes_a_pixel: int = 4
+) -> bytes:
     """A picture of zeros, as large as its header says but for a piece."""
     n_bytes = min(900 * MEGABYTE, (width * bytes_a_pixel + 1) * height)
     body = flushed(bytes(MEGABYTE), n_bytes // MEGABYTE + 1, 15)
     head = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, laced)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + b"".join(others) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + b"".join(others)
+        + chunk(b"IDAT", body)
+        + chunk(b"IEND", b"")
+    )
 
 
 def png_bombs() -> Files:
@@ -220,7 +250,9 @@ def bmp_bombs() -> Files:
     data = seeds.bmp_files()["P.bmp"]
 
     def sized(width: int, height: int, how: int = 0) -> bytes:
-        return data[:18] + struct.pack("<ii", width, height) + data[26:30] + struct.pack("<I", how) + data[34:]
+        return (
+            data[:18] + struct.pack("<ii", width, height) + data[26:30] + struct.pack("<I", how) + data[34:]
+        )
 
     return {
         "large.bmp": sized(8192, 8192),
@@ -256,7 +288,14 @@ def _tiff(*entries: tuple[int, int, int, int], body: bytes = b"") -> bytes:
 def tiff_bombs() -> Files:
     """Sides, strips, tiles and counts that lie."""
 
-    def page(width: int, height: int, how: int = 8, *others: tuple[int, int, int, int], body: bytes = b"", rows: int | None = None) -> bytes:
+    def page(
+        width: int,
+        height: int,
+        how: int = 8,
+        *others: tuple[int, int, int, int],
+        body: bytes = b"",
+        rows: int | None = None,
+    ) -> bytes:
         given = {entry[0] for entry in others}
         entries = [
             (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, how), (262, 3, 1, 1),
@@ -293,7 +332,12 @@ def webp_bombs() -> Files:
 
     def canvas(data: bytes, width: int, height: int) -> bytes:
         at = data.find(b"VP8X") + 12
-        return data[:at] + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little") + data[at + 6 :]
+        return (
+            data[:at]
+            + (width - 1).to_bytes(3, "little")
+            + (height - 1).to_bytes(3, "little")
+            + data[at + 6 :]
+        )
 
     lossless = seeds.picture_bytes(seeds._picture("RGBA"), "WEBP", lossless=True)
     bits = int.from_bytes(lossless[21:25], "little") >> 28 << 28 | 16383 | 16383 << 14
@@ -320,7 +364,9 @@ def wav_bombs() -> Files:
     """Rates, channels and sizes that lie."""
     data = seeds.wav_files()["pcm_16.wav"]
 
-    def wave(rate: int, channels: int = 1, bits: int = 16, body: bytes = bytes(1600), said: int | None = None) -> bytes:
+    def wave(
+        rate: int, channels: int = 1, bits: int = 16, body: bytes = bytes(1600), said: int | None = None
+    ) -> bytes:
         step = channels * bits // 8
         form = struct.pack("<HHIIHH", 1, channels, rate, rate * step & 0xFFFFFFFF, step & 0xFFFF, bits)
         size = len(body) if said is None else said
@@ -426,7 +472,9 @@ def parquet_bombs() -> Files:
     word = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, np.int32)), pa.array(["x" * 200_000]))
     words = pa.table({"a": word, "b": np.arange(100_000) % 7})
     text = pa.table({"a": pa.array(["x" * 200_000] * 1000), "b": np.arange(1000) / 3})
-    lists = pa.table({"a": pa.ListArray.from_arrays(pa.array([0, 1 << 22], pa.int32()), pa.array(np.zeros(1 << 22)))})
+    lists = pa.table(
+        {"a": pa.ListArray.from_arrays(pa.array([0, 1 << 22], pa.int32()), pa.array(np.zeros(1 << 22)))}
+    )
     plain = words
     same = pa.table({"a": plain.column("a"), "b": plain.column("b")})
     wide = pa.table({f"c{at}": [1.5, 2.5] for at in range(3000)})
@@ -439,7 +487,11 @@ def parquet_bombs() -> Files:
         "typed.parquet": _groups(same, 4),
         "pages.parquet": _groups(text, 3, compression="zstd", use_dictionary=False),
         "prefixes.parquet": _groups(
-            text, 3, compression="none", use_dictionary=False, column_encoding={"a": "DELTA_BYTE_ARRAY", "b": "PLAIN"}
+            text,
+            3,
+            compression="none",
+            use_dictionary=False,
+            column_encoding={"a": "DELTA_BYTE_ARRAY", "b": "PLAIN"},
         ),
         "lists.parquet": _groups(lists, 16),
         "columns.parquet": seeds.parquet_bytes(wide),
@@ -569,16 +621,17 @@ def config_bombs() -> Files:
         "tables.toml": b"x = " + b"{a = " * 3000 + b"1" + b"}" * 3000,
         "dots.toml": b".".join([b"a"] * 20_000) + b" = 1\n",
         "header.toml": b"[" + b".".join([b"data"] * 20_000) + b"]\n",
-        "keys.toml": b"[data.types]\n" + b"".join(b"k%d = 'count'\n" % at for at in range(40_000)),
-        "sections.toml": b"".join(b"[a%d]\n" % at for at in range(80_000)),
-        "repeated.toml": b"".join(b"[[data.a.b]]\n" for _ in range(60_000)),
-        "long.toml": b"[data]\n" + b"x" * 900_000 + b" = 1\n",
-        "value.toml": b"[data]\narray = '" + b"x" * 900_000 + b"'\n",
-        "comment.toml": b"#" * 900_000,
-        "number.toml": b"[training]\nepochs = " + b"9" * 900_000,
-        "zeros.toml": bytes(900_000),
-        "spaces.toml": b" " * 900_000 + b"x",
-        "escapes.toml": b'x = "' + b"\\u0041" * 150_000 + b'"',
+        "keys.toml": b"[data.types]\n" + b"".join(b"k%d = 'count'\n" % at for at in range(5_500)),
+        "sections.toml": b"".join(b"[a%d]\n" % at for at in range(15_000)),
+        "repeated.toml": b"".join(b"[[data.a.b]]\n" for _ in range(9_000)),
+        "long.toml": b"[data]\n" + b"x" * 120_000 + b" = 1\n",
+        "value.toml": b"[data]\narray = '" + b"x" * 120_000 + b"'\n",
+        "comment.toml": b"#" * 120_000,
+        "number.toml": b"[training]\nepochs = " + b"9" * 120_000,
+        "zeros.toml": bytes(120_000),
+        "spaces.toml": b" " * 120_000 + b"x",
+        "largest.toml": b"#" * 900_000,
+        "escapes.toml": b'x = "' + b"\\u0041" * 20_000 + b'"',
     }
 
 
@@ -599,7 +652,9 @@ def code_bombs() -> Files:
     empty = pa.table({"code": pa.array([], pa.list_(pa.float32()))})
     times = pa.table({"code_0": pa.array([1, 2], pa.timestamp("s")), "code_1": [1.0, 2.0]})
     same = pa.Table.from_arrays([pa.array([1.0]), pa.array([2.0])], names=["code_0", "code_0"])
-    found = {name: data for name, data in parquet_bombs().items() if name in ("runs.parquet", "lists.parquet")}
+    found = {
+        name: data for name, data in parquet_bombs().items() if name in ("runs.parquet", "lists.parquet")
+    }
     renamed = _groups(pa.table({"code_0": np.zeros(1 << 20), "code_1": np.zeros(1 << 20)}), 40)
     labelled = pa.table({"code_0": [1.0, 2.0], "label": pa.array([[1], [2]])})
     return {

@@ -23,7 +23,23 @@ EXTREMES = tuple(
         | {2**power + step for power in (7, 8, 15, 16, 24, 31, 32, 40, 62, 63, 64) for step in (-1, 0, 1)}
     )
 )
-RUNS = (b"\0", b"\xff", b" ", b"0", b"9", b"A", b'"', b",", b"\n", b"[", b"{", b"(", b"-", b"\x80", b"\xf0\x9f\x90\x8d")
+RUNS = (
+    b"\0",
+    b"\xff",
+    b" ",
+    b"0",
+    b"9",
+    b"A",
+    b'"',
+    b",",
+    b"\n",
+    b"[",
+    b"{",
+    b"(",
+    b"-",
+    b"\x80",
+    b"\xf0\x9f\x90\x8d",
+)
 WORDS = (
     b"NaN", b"inf", b"-inf", b"1e999", b"-1", b"9" * 30, b"1e308", b"0x10", b"null", b"True", b'"', b"'", b"\r", b"\r\n",
     b"\0", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\xed\xa0\x80", b"../../etc/passwd", b"/etc/passwd", b"\xe2\x80\xa8",
@@ -53,7 +69,9 @@ def _flip(random: Random, data: bytes, others: list[bytes]) -> bytes:
 
 def _byte(random: Random, data: bytes, others: list[bytes]) -> bytes:
     at = _place(random, data)
-    return data[:at] + bytes([random.choice((0, 1, 127, 128, 254, 255, random.randrange(256)))]) + data[at + 1 :]
+    return (
+        data[:at] + bytes([random.choice((0, 1, 127, 128, 254, 255, random.randrange(256)))]) + data[at + 1 :]
+    )
 
 
 def _number(random: Random, data: bytes, others: list[bytes]) -> bytes:
@@ -128,7 +146,9 @@ DTYPES = (
 def npy_header(random: Random) -> bytes:
     """A header with fields at random, in a file with few values."""
     axes = random.choice((0, 1, 2, 2, 2, 3, 4, 5, 33, 65))
-    shape = ", ".join(str(random.choice(EXTREMES[:12] if random.random() < 0.7 else EXTREMES)) for _ in range(axes))
+    shape = ", ".join(
+        str(random.choice(EXTREMES[:12] if random.random() < 0.7 else EXTREMES)) for _ in range(axes)
+    )
     shape = random.choice((f"({shape},)", f"({shape})", f"[{shape}]", "()", "(-1, 2)", "(True, 2)", "(1.0, 2)", "None",
                            "(" * 200 + ")" * 200, "((2, 3),)", "(2, 3L)", "(1e3, 2)", "(2,)" * 999))  # fmt: skip
     descr = random.choice((repr(random.choice(DTYPES)), "[('a', '<f4')]", "[('a', '|O')]", "[('a', '<f4', (9,) * 9)]", "{}",
@@ -136,7 +156,9 @@ def npy_header(random: Random) -> bytes:
     order = random.choice(("True", "False", "False", "0", "None"))
     text = f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}"
     if random.random() < 0.1:
-        text = random.choice((text[:-3], text * 2, "import os", "{" * 300, "-" * 5000 + "1", "a" * 9000, f"{text} #", "\\"))
+        text = random.choice(
+            (text[:-3], text * 2, "import os", "{" * 300, "-" * 5000 + "1", "a" * 9000, f"{text} #", "\\")
+        )
     header = text.encode("latin-1") + b" " * random.choice((0, 20, 60)) + b"\n"
     version = random.choice(((1, 0), (1, 0), (2, 0), (3, 0), (9, 9)))
     length = len(header) if random.random() < 0.8 else random.choice(EXTREMES)
@@ -161,13 +183,17 @@ def npz(random: Random, data: bytes) -> bytes:
     if what < 0.6:
         members[name] = npy(random, members[name])
     elif what < 0.7:
-        members[random.choice(("../x.npy", "/x.npy", "x", "format.npy", "y.npy", "\u00e4.npy", "a" * 999))] = members.pop(name)
+        members[
+            random.choice(("../x.npy", "/x.npy", "x", "format.npy", "y.npy", "\u00e4.npy", "a" * 999))
+        ] = members.pop(name)
     elif what < 0.8:
         members[random.choice(("y.npy", "labels.npy", "shape.npy"))] = members[random.choice(sorted(members))]
     else:
         import numpy as np
 
-        values = random.choice(([2**40, 2**40], [2**62, 4], [-1, 8], [6], [6, 8, 9], [0, 8], [6, 2**40], [2**33, 8], [6.5, 8]))
+        values = random.choice(
+            ([2**40, 2**40], [2**62, 4], [-1, 8], [6], [6, 8, 9], [0, 8], [6, 2**40], [2**33, 8], [6.5, 8])
+        )
         members[random.choice((name, "shape.npy"))] = npy_bytes(np.array(values))
     found = zipped(members, random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)))
     if random.random() < 0.3:  # sizes in the directory, which stands at the end
@@ -185,7 +211,10 @@ def idx(random: Random, data: bytes) -> bytes:
     inner = gzip.decompress(data) if is_packed else data
     if random.random() < 0.5:
         axes = random.choice((0, 1, 2, 3, 3, 4, 32, 64, 65, 255))
-        sides = [random.choice(EXTREMES[:9] if random.random() < 0.6 else EXTREMES) & 0xFFFFFFFF for _ in range(axes)]
+        sides = [
+            random.choice(EXTREMES[:9] if random.random() < 0.6 else EXTREMES) & 0xFFFFFFFF
+            for _ in range(axes)
+        ]
         code = random.choice((8, 9, 11, 12, 13, 14, 10, 0))
         start = bytes([0, 0, code, axes]) + b"".join(struct.pack(">I", side) for side in sides)
         inner = start + inner[16 : random.choice((16, 24, len(inner)))]
@@ -233,14 +262,17 @@ def png(random: Random, data: bytes) -> bytes:
         else:
             kind = random.choice((b"zTXt", b"iTXt", b"tEXt", b"iCCP", b"eXIf", b"tRNS", b"PLTE", b"acTL", b"fcTL", b"gAMA",
                                   b"pHYs", b"sRGB", b"abcd", b"IEND", b"bKGD", b"cHRM"))  # fmt: skip
-            body = b"a\0\0" + zlib.compress(bytes(random.choice((0, 99, 10**6)))) if kind in (b"zTXt", b"iCCP") else bytes(
-                random.randrange(256) for _ in range(random.choice((0, 1, 4, 26, 99)))
+            body = (
+                b"a\0\0" + zlib.compress(bytes(random.choice((0, 99, 10**6))))
+                if kind in (b"zTXt", b"iCCP")
+                else bytes(random.randrange(256) for _ in range(random.choice((0, 1, 4, 26, 99))))
             )
             chunks.insert(random.randrange(1, len(chunks) + 1), (kind, body))
         if not chunks:
             break
     body = b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
     )
     return data[:8] + body
 
@@ -260,7 +292,30 @@ def tiff(random: Random, data: bytes) -> bytes:
             break
         what = random.random()
         if what < 0.2:
-            tags = (254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 34675)
+            tags = (
+                254,
+                256,
+                257,
+                258,
+                259,
+                262,
+                266,
+                273,
+                274,
+                277,
+                278,
+                279,
+                284,
+                317,
+                320,
+                322,
+                323,
+                324,
+                325,
+                338,
+                339,
+                34675,
+            )
             struct.pack_into("<H", found, at, random.choice(tags))
         elif what < 0.35:
             struct.pack_into("<H", found, at + 2, random.choice((0, 1, 2, 3, 4, 5, 7, 11, 12, 13, 16, 99)))
@@ -281,8 +336,14 @@ def bmp(random: Random, data: bytes) -> bytes:
         return blind(random, data)
     found = bytearray(data.ljust(54, b"\0"))
     for _ in range(random.choice((1, 1, 2, 3))):
-        at, size = random.choice(((2, 4), (10, 4), (14, 4), (18, 4), (22, 4), (26, 2), (28, 2), (30, 4), (34, 4), (46, 4), (50, 4)))
-        pool = (0, 1, 2, 3, 4, 8, 12, 16, 24, 32, 40, 52, 56, 64, 108, 124) if random.random() < 0.5 else EXTREMES
+        at, size = random.choice(
+            ((2, 4), (10, 4), (14, 4), (18, 4), (22, 4), (26, 2), (28, 2), (30, 4), (34, 4), (46, 4), (50, 4))
+        )
+        pool = (
+            (0, 1, 2, 3, 4, 8, 12, 16, 24, 32, 40, 52, 56, 64, 108, 124)
+            if random.random() < 0.5
+            else EXTREMES
+        )
         found[at : at + size] = (random.choice(pool) % (1 << 8 * size)).to_bytes(size, "little")
     return bytes(found)
 
@@ -298,13 +359,27 @@ def wav(random: Random, data: bytes) -> bytes:
     places = [(4, 4)]
     form = data.find(b"fmt ")
     if form >= 0:
-        places += [(form + 4, 4), (form + 8, 2), (form + 10, 2), (form + 12, 4), (form + 16, 4), (form + 20, 2), (form + 22, 2)]
+        places += [
+            (form + 4, 4),
+            (form + 8, 2),
+            (form + 10, 2),
+            (form + 12, 4),
+            (form + 16, 4),
+            (form + 20, 2),
+            (form + 22, 2),
+        ]
         places += [(form + 24, 2), (form + 26, 2)]
-    places += [(data.find(name) + 4, 4) for name in (b"data", b"fact", b"ds64", b"LIST", b"PEAK") if name in data]
+    places += [
+        (data.find(name) + 4, 4) for name in (b"data", b"fact", b"ds64", b"LIST", b"PEAK") if name in data
+    ]
     places += [(data.find(b"ds64") + 8 + 8 * at, 8) for at in range(3) if b"ds64" in data]
     for _ in range(random.choice((1, 1, 2, 3))):
         at, size = random.choice(places)
-        pool = (0, 1, 2, 3, 6, 7, 17, 34, 49, 85, 80, 0xFFFE, 8, 16, 24, 32, 64) if random.random() < 0.5 else EXTREMES
+        pool = (
+            (0, 1, 2, 3, 6, 7, 17, 34, 49, 85, 80, 0xFFFE, 8, 16, 24, 32, 64)
+            if random.random() < 0.5
+            else EXTREMES
+        )
         found[at : at + size] = (random.choice(pool) % (1 << 8 * size)).to_bytes(size, "little")
     return bytes(found)
 
@@ -375,7 +450,9 @@ def parquet(random: Random, data: bytes) -> bytes:
             if random.random() < 0.5:
                 footer[at] ^= 1 << random.randrange(8)
             elif random.random() < 0.5:
-                footer[at] = random.choice((0, 1, 2, 0x15, 0x16, 0x18, 0x19, 0x1C, 0x26, 0x2C, 0x7F, 0x80, 0xFF))
+                footer[at] = random.choice(
+                    (0, 1, 2, 0x15, 0x16, 0x18, 0x19, 0x1C, 0x26, 0x2C, 0x7F, 0x80, 0xFF)
+                )
             else:  # a number of the compact protocol
                 value, number = random.choice(EXTREMES), bytearray()
                 while value > 127:
@@ -423,7 +500,10 @@ def delimited(random: Random, data: bytes) -> bytes:
         separator, end = random.choice(",,;\t|"), random.choice(("\n", "\n", "\r\n", "\r"))
         n_columns, n_rows = random.choice((1, 2, 3, 9, 200)), random.choice((0, 1, 2, 12, 30))
         cells = random.sample(_CELLS, random.choice((1, 2, 5, 12)))
-        names = [random.choice((f"c{at}", f"c{at}", "id", "a", "", "1", '"', "Unnamed: 0")) for at in range(n_columns)]
+        names = [
+            random.choice((f"c{at}", f"c{at}", "id", "a", "", "1", '"', "Unnamed: 0"))
+            for at in range(n_columns)
+        ]
         columns = [random.choices(cells, k=n_rows) for _ in names]
         if random.random() < 0.2:
             columns[0] = [random.choice(_CELLS) * random.choice((1, 50, 2000)) for _ in range(n_rows)]
@@ -431,7 +511,10 @@ def delimited(random: Random, data: bytes) -> bytes:
         if random.random() < 0.2 and len(lines) > 1:
             lines[random.randrange(len(lines))] += separator * random.choice((1, 2, 300))
         text = end.join(lines) + random.choice(("", end))
-        inner = text.encode(random.choice(("utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252")), "replace")
+        inner = text.encode(
+            random.choice(("utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252")),
+            "replace",
+        )
     return packed(inner) if is_packed else inner
 
 
@@ -443,9 +526,19 @@ def labels(random: Random, data: bytes) -> bytes:
         return idx(random, data)
     if random.random() < 0.4:
         return blind(random, data)
-    names = random.choice((("",) * 4, ("a.png,", "b.png,", "sub/c.png,", "d.png,"), ("../a.png,", "/etc/passwd,", "\\a,", "a,b,")))
+    names = random.choice(
+        (
+            ("",) * 4,
+            ("a.png,", "b.png,", "sub/c.png,", "d.png,"),
+            ("../a.png,", "/etc/passwd,", "\\a,", "a,b,"),
+        )
+    )
     lines = [name + random.choice(_CELLS) * random.choice((1, 1, 1, 900)) for name in names]
-    return random.choice(("\n", "\r\n", "\r")).join(lines).encode(random.choice(("utf-8", "utf-16", "latin-1")), "replace")
+    return (
+        random.choice(("\n", "\r\n", "\r"))
+        .join(lines)
+        .encode(random.choice(("utf-8", "utf-16", "latin-1")), "replace")
+    )
 
 
 _VALUES = (
@@ -467,7 +560,21 @@ def toml(random: Random, data: bytes) -> bytes:
         if what < 0.7 and "=" in lines[at]:
             lines[at] = f"{key}= {random.choice(_VALUES)}"
         elif what < 0.8:
-            lines.insert(at, random.choice(("[data]", "[model.network]", "[[training]]", "[model.code.x]", "[a]", "[" * 500, "x", "type = 'x'")))
+            lines.insert(
+                at,
+                random.choice(
+                    (
+                        "[data]",
+                        "[model.network]",
+                        "[[training]]",
+                        "[model.code.x]",
+                        "[a]",
+                        "[" * 500,
+                        "x",
+                        "type = 'x'",
+                    )
+                ),
+            )
         elif what < 0.9:
             lines.insert(at, f"{random.choice(('type', 'size', 'k', 'types', 'memory', 'resize', 'labels', 'a.b.c', chr(34) * 2))} = "
                              f"{random.choice(_VALUES)}")  # fmt: skip
@@ -482,7 +589,20 @@ def journal(random: Random, data: bytes) -> bytes:
     """Lines with other values, and deep ones; or blind."""
     if random.random() < 0.6:
         return blind(random, data)
-    values = ("[" * 5000 + "]" * 5000, '{"a":' * 3000, "NaN", "-Infinity", "1e999", "9" * 5000, '"\\ud800"', "null", "[]", "{}", '"x"', "true")
+    values = (
+        "[" * 5000 + "]" * 5000,
+        '{"a":' * 3000,
+        "NaN",
+        "-Infinity",
+        "1e999",
+        "9" * 5000,
+        '"\\ud800"',
+        "null",
+        "[]",
+        "{}",
+        '"x"',
+        "true",
+    )
     lines = data.splitlines()
     line = f'{{"time": {random.choice(values)}, "event": {random.choice(values)}, "epoch": {random.choice(values)}}}'
     lines.insert(random.randrange(len(lines) + 1), line.encode())

@@ -48,6 +48,18 @@ def read_source(path: Path, **options: Any) -> None:
     assert all(isinstance(note, str) for note in source.notes)
 
 
+def read_row_groups(path: Path) -> None:
+    """A Parquet file by row group, as one that takes more than its budget."""
+    from isthmus.sources.row_groups import RowGroups
+    from isthmus.sources.table import arrow_schema
+
+    arrow_schema(path)
+    source = RowGroups(path, 1 << 28)
+    source.read(slice(0, min(len(source), MOST_VALUES)))
+    source.read(np.array([len(source) - 1, 0]))
+    assert all(isinstance(note, str) for note in source.notes)
+
+
 def read_beside(path: Path) -> None:
     """Open the folder that a file lies in."""
     read_source(path.parent)
@@ -72,10 +84,10 @@ def read_labels(path: Path) -> None:
 
 
 def read_config(path: Path) -> None:
-    """A description as ``fit --config`` reads it, and written again."""
+    """A description as ``fit --config`` reads it."""
     from isthmus.cli.settings import read_config
 
-    read_config(path).to_toml()
+    read_config(path).to_dict()
 
 
 def read_journal(path: Path) -> None:
@@ -112,6 +124,7 @@ def _first(files: Callable[[], Files], name: str, at: int = 0) -> Callable[[], F
 READERS: dict[str, Reader] = {
     "csv": Reader(read_source, seeds.csv_files, change.delimited, bombs.csv_bombs),
     "parquet": Reader(read_source, seeds.parquet_files, change.parquet, bombs.parquet_bombs),
+    "row-groups": Reader(read_row_groups, seeds.parquet_files, change.parquet, bombs.parquet_bombs),
     "arrow": Reader(read_source, seeds.arrow_files, change.arrow, bombs.arrow_bombs),
     "npy": Reader(read_source, seeds.npy_files, change.npy, bombs.npy_bombs),
     "npz": Reader(read_source, seeds.npz_files, change.npz, bombs.npz_bombs),

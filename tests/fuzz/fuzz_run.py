@@ -57,9 +57,7 @@ class Told:
         )
 
 
-def fuzzed(
-    reader: str, *, seed: int = 0, changed: int = 1 << 60, seconds: float = float("inf")
-) -> Told:
+def fuzzed(reader: str, *, seed: int = 0, changed: int = 1 << 60, seconds: float = float("inf")) -> Told:
     """Try a reader with files until a number of them or a time is over.
 
     Parameters
@@ -84,8 +82,23 @@ def _one_worker(told: Told, folder: Path, first: int, changed: int, seconds: flo
     """Let a worker go on until it ends or is ended; the number of the next file, or None when all are done."""
     for path in folder.iterdir():
         path.unlink()
-    command = [sys.executable, str(HERE / "fuzz_worker.py"), told.reader, "--folder", str(folder), "--seed", str(told.seed)]
-    command += ["--first", str(first), "--changed", str(changed), "--seconds", str(max(0.0, seconds - told.seconds))]
+    command = [
+        sys.executable,
+        str(HERE / "fuzz_worker.py"),
+        told.reader,
+        "--folder",
+        str(folder),
+        "--seed",
+        str(told.seed),
+    ]
+    command += [
+        "--first",
+        str(first),
+        "--changed",
+        str(changed),
+        "--seconds",
+        str(max(0.0, seconds - told.seconds)),
+    ]
     with tempfile.TemporaryFile() as errors:
         worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=_environment())
         assert worker.stdout is not None
@@ -172,22 +185,32 @@ def _fast_folder() -> str | None:
 def _environment() -> dict[str, str]:
     source = str(HERE.parents[1] / "src")
     path = os.pathsep.join([source, str(HERE), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ARROW_IO_THREADS"), "1")
+    one = dict.fromkeys(
+        ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ARROW_IO_THREADS"), "1"
+    )
     return {**os.environ, **one, "PYTHONPATH": path, "PYTHONHASHSEED": "0"}
 
 
 def main() -> int:
     """Fuzz, print a line a reader and one a finding; 1 if there is any."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--reader", action="append", choices=[*READERS, ""], help="one reader; may be repeated")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--reader", action="append", choices=[*READERS, ""], help="one reader; may be repeated"
+    )
     parser.add_argument("--seconds", type=float, default=600.0, help="of a core, for each reader")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="other numbers give other changes")
     parser.add_argument("--fixed", action="store_true", help="kept, hostile and real files alone")
-    parser.add_argument("--keep", action=argparse.BooleanOptionalAction, default=True, help="write findings to the corpus")
+    parser.add_argument(
+        "--keep", action=argparse.BooleanOptionalAction, default=True, help="write findings to the corpus"
+    )
     chosen = parser.parse_args()
     failed = False
     for reader in [one for one in chosen.reader or () if one] or READERS:
-        told = fuzzed(reader, seed=chosen.seed, seconds=chosen.seconds, changed=0 if chosen.fixed else 1 << 60)
+        told = fuzzed(
+            reader, seed=chosen.seed, seconds=chosen.seconds, changed=0 if chosen.fixed else 1 << 60
+        )
         print(told.line(), flush=True)
         for kind, found in told.findings.items():
             failed = True

@@ -128,9 +128,7 @@ def parquet_bytes(table: Any, **how: Any) -> bytes:
 
 def parquet_files() -> Files:
     """Parquet files of several encodings, most of them without compression so that mutations go deep."""
-    found = {
-        f"{name}.parquet": parquet_bytes(table, compression="none") for name, table in tables().items()
-    }
+    found = {f"{name}.parquet": parquet_bytes(table, compression="none") for name, table in tables().items()}
     plain = tables()["plain"]
     found["snappy.parquet"] = parquet_bytes(plain, compression="snappy", row_group_size=5)
     found["zstd.parquet"] = parquet_bytes(plain, compression="zstd", data_page_version="2.0")
@@ -138,7 +136,11 @@ def parquet_files() -> Files:
         plain.select(["age", "ward", "score"]),
         compression="none",
         use_dictionary=False,
-        column_encoding={"age": "DELTA_BINARY_PACKED", "ward": "DELTA_BYTE_ARRAY", "score": "BYTE_STREAM_SPLIT"},
+        column_encoding={
+            "age": "DELTA_BINARY_PACKED",
+            "ward": "DELTA_BYTE_ARRAY",
+            "score": "BYTE_STREAM_SPLIT",
+        },
     )
     return found
 
@@ -268,9 +270,7 @@ def jpeg_files() -> Files:
 
 def bmp_files() -> Files:
     """BMP."""
-    return {
-        f"{mode}.bmp": picture_bytes(_picture(mode), "BMP") for mode in ("L", "RGB", "RGBA", "P", "1")
-    }
+    return {f"{mode}.bmp": picture_bytes(_picture(mode), "BMP") for mode in ("L", "RGB", "RGBA", "P", "1")}
 
 
 def gif_files() -> Files:
@@ -278,7 +278,9 @@ def gif_files() -> Files:
     frames = [_picture("P"), _picture("P").rotate(180)]
     return {
         "still.gif": picture_bytes(_picture("L"), "GIF"),
-        "moving.gif": picture_bytes(frames[0], "GIF", save_all=True, append_images=frames[1:], transparency=0),
+        "moving.gif": picture_bytes(
+            frames[0], "GIF", save_all=True, append_images=frames[1:], transparency=0
+        ),
     }
 
 
@@ -420,7 +422,12 @@ def journal_files() -> Files:
     events = [
         {"time": "2025-01-31T12:00:00.125+00:00", "event": "begin", "n_epochs": 2, "n_rows": 9},
         {"time": "2025-01-31T12:00:01.125+00:00", "event": "epoch", "epoch": 1, "loss": 0.5},
-        {"time": "2025-01-31T12:00:02.125+00:00", "event": "end", "reason": "\u00e4", "metrics": {"a": [None]}},
+        {
+            "time": "2025-01-31T12:00:02.125+00:00",
+            "event": "end",
+            "reason": "\u00e4",
+            "metrics": {"a": [None]},
+        },
     ]
     lines = "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events)
     return {"journal.jsonl": lines.encode()}
@@ -429,7 +436,11 @@ def journal_files() -> Files:
 def code_files() -> Files:
     """Codes as ``encode`` writes them."""
     codes = _random().normal(size=(5, 3)).astype(np.float32)
-    columns = {"row": list("abcde"), **{f"code_{at}": codes[:, at] for at in range(3)}, "label": list("xyxyx")}
+    columns = {
+        "row": list("abcde"),
+        **{f"code_{at}": codes[:, at] for at in range(3)},
+        "label": list("xyxyx"),
+    }
     lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
     lists = pa.table({"code": pa.FixedSizeListArray.from_arrays(pa.array(codes.ravel()), 3)})
     labels = npy_bytes(np.array(list("xyxyx")))

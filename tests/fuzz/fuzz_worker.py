@@ -122,7 +122,7 @@ def _outcome(reader: str, path: Path) -> tuple[str, str, str]:
         message = str(error)
         if _is_memory(error):
             return "memory", f"refused only when memory ran out: {message}", _place(error)
-        if "\n" in message or len(message) > LONGEST_MESSAGE or not message.isprintable():
+        if "\n" in message or len(message) > LONGEST_MESSAGE:
             return "message", f"{len(message)} characters: {message[:300]!r}", _place(error)
         if path.name not in message and path.parent.name not in message and reader != "config":
             return "message", f"names no file: {message}", _place(error)
@@ -164,7 +164,9 @@ def main() -> None:
     parser.add_argument("reader", choices=sorted(READERS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--changed", type=int, default=1 << 62, help="files that are changed by chance, at most")
+    parser.add_argument(
+        "--changed", type=int, default=1 << 62, help="files that are changed by chance, at most"
+    )
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--folder", type=Path, required=True)
     chosen = parser.parse_args()
@@ -180,7 +182,9 @@ def main() -> None:
     start, at = time.process_time(), chosen.first
     counts = {"read": 0, "refused": 0}
     slowest, most = 0.0, 0
-    while at < cases.n_fixed + chosen.changed and (at < cases.n_fixed or time.process_time() - start < chosen.seconds):
+    while at < cases.n_fixed + chosen.changed and (
+        at < cases.n_fixed or time.process_time() - start < chosen.seconds
+    ):
         case = cases[at]
         output.write(f"{at} {time.process_time() - start:.2f}\n")
         found = tried(chosen.reader, case, chosen.folder)

@@ -29,14 +29,16 @@ MOST_UNPACKED = 1 << 32
 """A gzip-ed table of more bytes than this (4 GiB) is refused."""
 MOST_FREELY = 1 << 26
 """Bytes (64 MiB) that a small gzip-ed table may unpack to; as text and as columns they take several times as much."""
-MOST_COLUMNS = 20_000
-"""Columns of a table; each of them is looked at by itself, which takes a tenth of a millisecond and more."""
+MOST_COLUMNS = 5_000
+"""Columns that any table of text may have: each is looked at by itself, which takes some tenths of a millisecond."""
+LEAST_A_COLUMN = 64
+"""Characters that a table has to have for each column beyond these."""
 _PIECE = 1 << 24
 _SNIFFED = 64
 """Lines by which separator and decimal sign are told."""
 _COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
 _POINT_NUMBER = re.compile(r"[+-]?\d+\.\d+(?:[eE][+-]?\d+)?")
-_NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?")
 _WHOLE = re.compile(r"\d{1,6}")
 
 
@@ -81,10 +83,12 @@ def read_delimited(path: Path) -> Written:
             f"{path}: expected a table, got an empty file; give one with a line of names and rows."
         )
     names = [cell.strip() for cell in lines[0]]
-    if len(names) > MOST_COLUMNS:
+    most = max(MOST_COLUMNS, len(text) // LEAST_A_COLUMN)
+    if len(names) > most:
         raise DataError(
-            f"{path}: expected a table of at most {MOST_COLUMNS:,} columns, got {len(names):,}; turn it if its rows are "
-            f"columns, or save so many numbers a row with numpy.save."
+            f"{path}: expected at most {most:,} columns in a table of {len(text):,} characters, got "
+            f"{len(names):,}; turn "
+            f"it if its rows are columns, or save so many numbers a row with numpy.save."
         )
     _check_names(path, names)
     if len(lines) == 1:
@@ -177,7 +181,8 @@ def _unpacked(path: Path) -> bytes:
         ) from None
     if n_bytes > most:
         raise SourceError(
-            f"{path}: expected a gzip-ed table of at most {bytes_text(most)} in a file of its size, got more; unpack it, "
+            f"{path}: expected a gzip-ed table of at most {bytes_text(most)} in a file of its size, got "
+            f"more; unpack it, "
             f"or save it as Parquet."
         )
     return b"".join(pieces)
@@ -201,7 +206,8 @@ def _first_lines(path: Path, text: str, separator: str) -> list[list[str]]:
         return list(_records(text, separator, _SNIFFED))
     except csv.Error as error:
         raise DataError(
-            f"{path}: expected cells of at most {csv.field_size_limit():,} characters, got what no parser reads ({error}); "
+            f"{path}: expected cells of at most {csv.field_size_limit():,} characters, got what no parser "
+            f"reads ({error}); "
             f"close the quotes, or shorten the cell."
         ) from None
 

@@ -127,7 +127,8 @@ def _n_bytes(path: Path, shape: Shape, dtype: np.dtype[Any]) -> int:
     """Bytes of the values, of which there have to be some."""
     if len(shape) > MOST_AXES or 0 in shape:
         raise SourceError(
-            f"{path}: the IDX header promises {len(shape)} axes of {min(shape)} values and more, expected {MOST_AXES} at "
+            f"{path}: the IDX header promises {len(shape)} axes of {min(shape)} values and more, expected "
+            f"{MOST_AXES} at "
             f"most and a value in each; check that this is the right file."
         )
     return math.prod(shape) * dtype.itemsize

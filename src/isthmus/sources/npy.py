@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
 from typing import IO, Any, NamedTuple
@@ -54,6 +57,14 @@ class NpyHeader(NamedTuple):
         return n
 
 
+@contextmanager
+def quiet() -> Generator[None]:
+    """Without NumPy's warning that Python 2 wrote a header."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
 def read_npy_header(file: IO[bytes]) -> NpyHeader:
     """The header at the beginning of a file.
 
@@ -81,10 +92,10 @@ def read_npy_header(file: IO[bytes]) -> NpyHeader:
     text = file.read(length)
     if sum(text.count(sign) for sign in b"([{-+~") > _DEEPEST:
         raise ValueError("a header of too many brackets")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that Python 2 wrote it
+    with quiet():
         shape, _, dtype = _READERS[version](io.BytesIO(size + text))
-    if any(side < 0 for side in shape) or len(shape) > 64:
+    most = max(1, dtype.itemsize) * math.prod(max(1, side) for side in shape)
+    if any(side < 0 for side in shape) or len(shape) > 64 or most >= 1 << 63:
         raise ValueError(f"a shape of {shape}")
     return NpyHeader(shape, dtype, 6 + 2 + len(size) + length)
 
@@ -103,9 +114,13 @@ def read_npy(path: Path) -> NDArray[Any]:
         there = path.stat().st_size - header.offset
         if header.n_bytes > there and not header.dtype.hasobject:
             raise ValueError(f"a shape of {header.shape} in {max(0, there):,} bytes")
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        with quiet():
+            return np.load(path, mmap_mode="r", allow_pickle=False)
     except NPY_BROKEN as error:
         if isinstance(error, PermissionError):
             raise
-        raise SourceError(f"{path}: expected a whole .npy file of numbers, got one that NumPy cannot read "
-                          f"({' '.join(str(error).split())}); save the numbers again with numpy.save.") from error  # fmt: skip
+        reason = " ".join(str(error).split())
+        raise SourceError(
+            f"{path}: expected a whole .npy file of numbers, got one that NumPy cannot read ({reason}); save the numbers "
+            f"again with numpy.save."
+        ) from error

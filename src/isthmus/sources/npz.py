@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from isthmus.errors import IsthmusError, SourceError
 from isthmus.shapes import Shape
 from isthmus.sources.limits import most_unpacked
-from isthmus.sources.npy import NpyHeader, read_npy_header
+from isthmus.sources.npy import NpyHeader, quiet, read_npy_header
 
 MAX_BYTES = 1 << 32
 """An array that would take more memory than this (4 GiB) is refused: an ``.npy`` file needs none."""
@@ -49,7 +49,7 @@ class Npz:
             if member.filename.endswith(".npy")
         }
         if not self._members:
-            held = ", ".join(member.filename for member in members[:3]) or "nothing"
+            held = ", ".join(" ".join(member.filename.split()) for member in members[:3]) or "nothing"
             raise SourceError(
                 f"{path}: expected a zip file of arrays as numpy.savez writes them, got one with "
                 f"{held}{' and more' if len(members) > 3 else ''}; unpack it and give what is inside."
@@ -77,7 +77,7 @@ class Npz:
             header = read_npy_header(file)
             if not header.dtype.hasobject:
                 self._check_size(name, header)
-        with self._opened(name) as file:
+        with self._opened(name) as file, quiet():
             return npy.read_array(file, allow_pickle=False)
 
     def _opened(self, name: str) -> IO[bytes]:
@@ -101,7 +101,8 @@ class Npz:
         if n_bytes > most_unpacked(self._path):
             raise SourceError(
                 f"{self._path}: expected arrays as large as their file makes likely, got {n_bytes / 2**30:.3g} GiB in "
-                f"{name}, {n_bytes // max(1, member.compress_size):,} times its size; save it as .npy if it is meant so."
+                f"{name}, {n_bytes // max(1, member.compress_size):,} times its size; save it as .npy if it "
+                f"is meant so."
             )
         if n_bytes > MAX_BYTES:
             raise SourceError(
@@ -141,4 +142,6 @@ def listed(names: Sequence[str]) -> str:
     >>> listed(["a", "b"])
     'a, b'
     """
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
+    return ", ".join(" ".join(name.split()) for name in names[:_NAMED]) + (
+        f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    )

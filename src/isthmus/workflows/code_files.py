@@ -13,10 +13,15 @@ from numpy.typing import DTypeLike, NDArray
 
 from isthmus.artifact.file import atomically, write_atomically
 from isthmus.errors import DataError, ParameterError, SourceError
+from isthmus.sources.arrow import is_number, plain
+from isthmus.sources.labels import labels_of
+from isthmus.sources.limits import texts
 from isthmus.sources.lists import list_names, values_of_lists
 from isthmus.sources.npy import read_npy
 from isthmus.sources.npz import open_npz
-from isthmus.sources.seal import check_seal, write_sealed
+from isthmus.sources.seal import write_sealed
+from isthmus.sources.table import read_arrow
+from isthmus.sources.table_values import as_floats
 from isthmus.workflows.npy_files import write_npy
 
 CODE_SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
@@ -172,13 +177,18 @@ def read_code_labels(path: Path) -> NDArray[Any] | None:
             return file.read("labels") if "labels" in file else None
     if suffix == ".parquet":
         table = _parquet(path)
-        return np.array(table[LABEL].to_pylist()) if LABEL in table.column_names else None
+        return (
+            labels_of(table[LABEL].to_pylist(), len(table), str(path))
+            if LABEL in table.column_names
+            else None
+        )
     if suffix != ".csv":
         return None
     header, lines = _csv_lines(path)
     if LABEL not in header:
         return None
-    return np.array([line[header.index(LABEL)] for line in lines], dtype=str)
+    at = header.index(LABEL)
+    return texts([line[at] for line in lines], str(path), "labels")
 
 
 def _read_npz(path: Path) -> NDArray[Any]:
@@ -237,16 +247,12 @@ def _units(names: Sequence[str], path: Path, where: str) -> list[str]:
 
 
 def _parquet(path: Path) -> Any:
-    import pyarrow as pa
-    from pyarrow import parquet
-
     try:
-        check_seal(path)
-        return parquet.read_table(path, page_checksum_verification=True)  # pyright: ignore[reportUnknownMemberType]
-    except SourceError:
-        raise
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        return read_arrow(path)
+    except SourceError as error:
+        if error.__context__ is None:
+            raise
+        reason = str(error.__context__).splitlines()[0]
         raise SourceError(
             f"{path}: expected a Parquet file, got {reason!r}. Give what 'encode' wrote."
         ) from None
@@ -257,7 +263,18 @@ def _read_parquet(path: Path) -> NDArray[Any]:
     if CODE in list_names(table.schema):
         return values_of_lists(table[CODE], CODE, str(path))
     wanted = _units(table.column_names, path, "or lists in a column code")
-    return np.stack([table[name].to_numpy() for name in wanted], axis=1)
+    if not all(is_number(table[name].type) for name in wanted):
+        raise DataError(
+            f"{path}: codes must be numbers, got columns of other types. Give what 'encode' wrote."
+        )
+    return np.stack([as_floats(plain(table[name])) for name in wanted], axis=1).astype(
+        _float_type(table, wanted)
+    )
+
+
+def _float_type(table: Any, names: list[str]) -> Any:
+    """The type that holds the numbers of all columns."""
+    return np.result_type(*(table[name].type.to_pandas_dtype() for name in names))
 
 
 def _columns(
