@@ -118,7 +118,7 @@ class AudioSource(Source):
             return self._held[self._numbers(rows)]
         return self._rows(self._numbers(rows))
 
-    def _rows(self, numbers: Indices) -> Rows:
+    def _rows(self, numbers: Indices) -> Samples:
         """Rows made of sound some windows at a time: their spectra take many times the memory of the rows."""
         result = np.empty((len(numbers), *self.schema.sample_shape), np.float32)
         step = max(1, _AT_A_TIME // (self._audio.window * self._audio.channels))

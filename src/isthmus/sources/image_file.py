@@ -145,7 +145,12 @@ def _opened(path: Path) -> Generator[Image.Image]:
             warnings.simplefilter("ignore")
             _check_chunks(path)
             with Image.open(path, formats=_FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+                if max(image.size) > MAX_SIDE and image.width * image.height <= MAX_PIXELS:
+                    raise SourceError(
+                        f"{path}: an image may have sides of at most {MAX_SIDE} pixels, got {image.height} x {image.width}; "
+                        f"cut it with an image editor."
+                    )
+                if image.width * image.height > MAX_PIXELS:
                     raise _too_large(path, f"{image.height} x {image.width}")
                 if image.format == "JPEG" and image.info.get("progressive"):
                     _check_scans(path, image.height * image.width)
@@ -186,7 +191,7 @@ def _check_scans(path: Path, n_pixels: int) -> None:
 
 def _too_large(path: Path, got: str) -> SourceError:
     return SourceError(
-        f"{path}: an image may have at most {MAX_PIXELS} pixels, {MAX_SIDE} on a side, got {got}; "
+        f"{path}: an image may have at most {MAX_PIXELS} pixels, got {got}; "
         f"make it smaller with an image editor."
     )
 

@@ -59,9 +59,9 @@ class NpyHeader(NamedTuple):
 
 @contextmanager
 def quiet() -> Generator[None]:
-    """Without NumPy's warning that Python 2 wrote a header."""
+    """Without the warnings of NumPy and of Python's parser about how a header is written."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore")
         yield
 
 
@@ -121,6 +121,6 @@ def read_npy(path: Path) -> NDArray[Any]:
             raise
         reason = " ".join(str(error).split())
         raise SourceError(
-            f"{path}: expected a whole .npy file of numbers, got one that NumPy cannot read ({reason}); save the numbers "
-            f"again with numpy.save."
+            f"{path}: expected a whole .npy file of numbers, got one that NumPy cannot read ({reason}); save the "
+            f"numbers again with numpy.save."
         ) from error
