@@ -22,6 +22,8 @@ from isthmus.sources.npy import NpyHeader, quiet, read_npy_header
 MAX_BYTES = 1 << 32
 """An array that would take more memory than this (4 GiB) is refused: an ``.npy`` file needs none."""
 _ENCRYPTED = 0x1
+_END = struct.Struct("<4s6xH10x")
+"""The end of a zip file: its name, and how many members it lists."""
 _LARGEST_RATIO = 1032
 """No deflate stream unpacks to more than this many times its size."""
 _NAMED = 10
@@ -54,6 +56,8 @@ class Npz:
                 f"{path}: expected a zip file of arrays as numpy.savez writes them, got one with "
                 f"{held}{' and more' if len(members) > 3 else ''}; unpack it and give what is inside."
             )
+        if _n_listed(archive) not in (None, len(members)):
+            raise ValueError("its list of arrays is damaged")  # told by open_npz
         for member in members:  # of the two places where a name stands, one may be damaged
             if not member.flag_bits & _ENCRYPTED and member.compress_type in (0, zipfile.ZIP_DEFLATED):
                 archive.open(member).close()
@@ -109,6 +113,15 @@ class Npz:
                 f"{self._path}: arrays in an .npz file may take at most {MAX_BYTES / 2**30:.3g} GiB of "
                 f"memory, got {n_bytes / 2**30:.3g} GiB in {name}; save it as .npy, which is read in pieces."
             )
+
+
+def _n_listed(archive: zipfile.ZipFile) -> int | None:
+    """Members that the end of a zip file tells of; None where a comment or a large file puts that elsewhere."""
+    if archive.fp is None:
+        return None
+    archive.fp.seek(-_END.size, 2)
+    name, n_listed = _END.unpack(archive.fp.read(_END.size))
+    return n_listed if name == b"PK\x05\x06" and n_listed < 0xFFFF else None
 
 
 @contextmanager
