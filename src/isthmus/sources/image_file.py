@@ -145,8 +145,8 @@ def _opened(path: Path) -> Generator[Image.Image]:
             with Image.open(path, formats=_FORMATS) as image:
                 if max(image.size) > MAX_SIDE and image.width * image.height <= MAX_PIXELS:
                     raise SourceError(
-                        f"{path}: an image may have sides of at most {MAX_SIDE} pixels, got {image.height} x {image.width}; "
-                        f"cut it with an image editor."
+                        f"{path}: an image may have sides of at most {MAX_SIDE} pixels, got "
+                        f"{image.height} x {image.width}; cut it with an image editor."
                     )
                 if image.width * image.height > MAX_PIXELS:
                     raise _too_large(path, f"{image.height} x {image.width}")
