@@ -104,7 +104,7 @@ def read_codes(path: Path) -> None:
     codes = read_codes(path)
     assert codes.dtype.kind in "biuf"
     if codes.ndim == 2:
-        codes[:100].sum()
+        codes[:100].copy()
         labels = read_code_labels(path)
         assert labels is None or labels.dtype.kind in "iuU", f"labels of {labels.dtype}"
 
