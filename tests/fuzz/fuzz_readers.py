@@ -104,7 +104,7 @@ def read_codes(path: Path) -> None:
     codes = read_codes(path)
     assert codes.dtype.kind in "biuf"
     if codes.ndim == 2:
-        codes[:100].sum()
+        codes[:100].copy()
         labels = read_code_labels(path)
         assert labels is None or labels.dtype.kind in "iuU", f"labels of {labels.dtype}"
 
@@ -187,9 +187,11 @@ class Cases:
         Its name.
     seed
         Other numbers give other changes.
+    bombs
+        Whether hostile files made by hand are among them.
     """
 
-    def __init__(self, reader: str, seed: int = 0) -> None:
+    def __init__(self, reader: str, seed: int = 0, *, bombs: bool = True) -> None:
         self._reader, self._seed, self._how = reader, seed, READERS[reader]
         self._seeds = self._how.seeds()
         self._others = change.whole(self._seeds)
@@ -197,7 +199,10 @@ class Cases:
         kept = sorted(folder.iterdir()) if folder.is_dir() else []
         self._fixed = [
             *(Case(path.name, path.read_bytes(), f"corpus/{reader}/{path.name}") for path in kept),
-            *(Case(name, data, f"bomb {name}") for name, data in self._how.bombs().items()),
+            *(
+                Case(name, data, f"bomb {name}")
+                for name, data in (self._how.bombs() if bombs else {}).items()
+            ),
             *(Case(name, data, f"seed {name}") for name, data in self._seeds.items()),
         ]
         self.n_fixed = len(self._fixed)

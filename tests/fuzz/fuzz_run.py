@@ -127,6 +127,7 @@ def _one_worker(told: Told, folder: Path, first: int, changed: int, seconds: flo
                     else:
                         _add(told, found)
         status = worker.wait()
+        worker.stdout.close()
         told.seconds += spent
         if finished:
             return None

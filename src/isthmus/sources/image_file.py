@@ -147,11 +147,13 @@ def _opened(path: Path) -> Generator[Image.Image]:
             with Image.open(path, formats=_FORMATS) as image:
                 if max(image.size) > MAX_SIDE and image.width * image.height <= MAX_PIXELS:
                     raise SourceError(
-                        f"{path}: an image may have sides of at most {MAX_SIDE} pixels, got {image.height} x "
-                        f"{image.width}; cut it with an image editor."
+                        f"{path}: an image may have sides of at most {MAX_SIDE} pixels, got "
+                        f"{image.height} x {image.width}; cut it with an image editor."
                     )
                 if image.width * image.height > MAX_PIXELS:
                     raise _too_large(path, f"{image.height} x {image.width}")
+                if image.format == "TIFF" and _tile_pixels(image) > MAX_PIXELS:
+                    raise _too_large(path, f"tiles of {_tile_pixels(image)}")
                 if image.format == "JPEG" and image.info.get("progressive"):
                     _check_scans(path, image.height * image.width)
                 yield image
@@ -177,6 +179,13 @@ def _check_chunks(path: Path) -> None:
             if length > size:
                 raise ValueError(f"a piece of {length:,} bytes in a file of {size:,}")
             file.seek(length + 4, 1)
+
+
+def _tile_pixels(image: Image.Image) -> int:
+    """Pixels of a tile of a TIFF, which is decoded whole however small the picture is."""
+    tags = getattr(image, "tag_v2", {})
+    sides = [tags.get(number, 1) for number in (322, 323)]
+    return int(sides[0]) * int(sides[1]) if all(isinstance(side, int) for side in sides) else MAX_PIXELS + 1
 
 
 def _check_scans(path: Path, n_pixels: int) -> None:

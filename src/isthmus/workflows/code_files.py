@@ -174,7 +174,10 @@ def read_code_labels(path: Path) -> NDArray[Any] | None:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         with open_npz(path) as file:
-            return file.read("labels") if "labels" in file else None
+            if "labels" not in file:
+                return None
+            found = file.read("labels")
+            return labels_of(found, len(found) if found.ndim else 1, str(path))
     if suffix == ".parquet":
         table = _parquet(path)
         return (
