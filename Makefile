@@ -2,6 +2,7 @@
 #
 #   PYTHON        the Python (3.11 or newer) that .venv is made from             make demo PYTHON=python3.12
 #   TORCH_INDEX   where PyTorch comes from, instead of pip's default             TORCH_INDEX=https://download.pytorch.org/whl/cpu make demo
+#   READER, SECONDS, SEED   one reader of files, seconds of a core, other changes (make fuzz)
 #   WORKERS       processes that share the tests (default: the cores, at most 4) make test WORKERS=2
 
 SHELL := bash
@@ -13,6 +14,9 @@ SHELL := bash
 PYTHON ?= python3
 TORCH_INDEX ?=
 WORKERS ?= auto
+SECONDS ?= 600
+READER ?=
+SEED ?=
 VENV := .venv
 BENCH_DATA := benchmarks/heart.py benchmarks/linear.py benchmarks/mnist.py
 WHEEL_VENV := build/wheel-venv
@@ -38,7 +42,7 @@ define pip_install
 	|| { cat "$$log"; exit 1; }
 endef
 
-.PHONY: help demo test check format bench lab lab-quick wheel clean
+.PHONY: help demo test check format fuzz bench lab lab-quick wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -82,6 +86,9 @@ check: $(VENV)/.dev ## lint, format, types, floors
 	@failed=; for check in 'ruff check' 'ruff format --check' basedpyright 'lint-imports --no-logo'; do \
 		echo "== $$check"; $(BIN)/$$check || failed="$$failed [$$check]"; done; \
 	if [ -n "$$failed" ]; then echo "make check: failed:$$failed" >&2; exit 1; fi
+
+fuzz: $(VENV)/.test ## read changed and hostile files, ten minutes of a core each reader; SECONDS=60 READER=npz SEED=7
+	@$(BIN)/python tests/fuzz/fuzz_run.py --seconds $(SECONDS) $(if $(READER),--reader $(READER)) $(if $(SEED),--seed $(SEED))
 
 format: $(VENV)/.dev ## format, and mend what ruff can mend
 	$(BIN)/ruff check --fix
