@@ -231,3 +231,29 @@ def test_a_model_without_a_place_is_rescued(monkeypatch: pytest.MonkeyPatch, tmp
     with pytest.raises(OutputError, match="The model is not lost, it is at"):
         run_fit(rows(), config(), name="x", output=Path("out/m.safetensors"), callbacks=[Removing()])
     assert len(list((tmp_path / "rescue").glob("isthmus-*.safetensors"))) == 1
+
+
+def test_killed_in_its_report_or_later_it_goes_on_to_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    run_fit(rows(), config(), name="x", folder=Path("whole"))
+
+    def ending(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr("isthmus.workflows.run._write_report", ending)
+        with pytest.raises(SystemExit):
+            run_fit(rows(), config(), name="x", folder=Path("run"), seconds=0)
+    (Path("run") / ".isthmus-0123456789abcdef.tmp").write_bytes(b"of a model that was being written")
+    resume_fit(Path("run"), rows())
+    assert_same("run", "whole")
+
+
+def test_half_removed_checkpoints_are_no_damaged_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ending(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr("isthmus.training.checkpoints.shutil.rmtree", ending)
+        with pytest.raises(SystemExit):
+            run_fit(rows(), config(), name="x", folder=Path("run"))
+    assert progress_of(Path("run")).what == "finished"

@@ -103,6 +103,7 @@ def test_a_run_takes_the_place_of_an_older_one(rows: ArraySource) -> None:
     names, page = {path.name for path in folder.iterdir()}, (folder / "report.html").read_bytes()
     with pytest.raises(TrainingError):
         run_fit(rows, changed, name="rows", folder=folder, force=True, callbacks=[Failing(1)])
+    (folder / ".isthmus-0123456789abcdef.tmp").write_bytes(b"of one that was killed while it wrote")
     (folder / "unfinished").mkdir()
     (folder / "unfinished" / "journal.jsonl").write_text("of a run that was killed", "utf-8")
     run_fit(rows, changed, name="rows", folder=folder, force=True)

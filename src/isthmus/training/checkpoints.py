@@ -93,8 +93,7 @@ class Checkpoints(Keeper):
         try:
             folder.mkdir(exist_ok=True)
             self._lock = _locked(folder)
-            for left in folder.glob(".*"):
-                shutil.rmtree(left, ignore_errors=True)
+            _clear(folder)
             self.log = Journal(folder / LOG)
         except OSError as error:
             if isinstance(error, OutputError):
@@ -134,6 +133,11 @@ class Checkpoints(Keeper):
     def remove(self) -> None:
         """Remove the folder: the training has ended, and its result is kept."""
         self.__exit__()
+        # At once, for half of a checkpoint that is left would be a damaged one.
+        gone = self._folder.with_name(f".{self._folder.name}-{secrets.token_hex(8)}")
+        with suppress(OSError):
+            self._folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _tell_failure(self, error: OSError) -> None:
@@ -252,6 +256,15 @@ def _numbers_in(folder: Path) -> Iterator[int]:
     for path in folder.iterdir():
         if path.name.isdecimal() and path.is_dir():
             yield int(path.name)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what killed processes left of checkpoints and of files beside their folder."""
+    for left in (*folder.glob(".*"), *folder.parent.glob(f".{folder.name}-*")):
+        shutil.rmtree(left, ignore_errors=True)
+    for left in (*folder.glob(".isthmus-*.tmp"), *folder.parent.glob(".isthmus-*.tmp")):
+        with suppress(OSError):
+            left.unlink()
 
 
 def _locked(folder: Path) -> IO[bytes]:

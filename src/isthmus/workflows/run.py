@@ -366,13 +366,14 @@ def _go(
         if isinstance(error, TrainingError) or kept is None or not kept.any:
             _give_up(place, folder, over=over, made=made)
         raise
+    # The checkpoints go last: a run that is killed before goes on, and writes what is not there yet.
+    _write_report(run.model, ready, place / "report.html")
     if not run.interrupted:
         kept.remove()
     if over:
         _take_over(place, folder)
     if output is not None:
         save_or_rescue(run.model, output)
-    _write_report(run.model, ready, folder / "report.html")
     return run
 
 
@@ -426,6 +427,8 @@ def _take_over(place: Path, folder: Path) -> None:
             shutil.rmtree(folder / CHECKPOINTS)
         if (place / CHECKPOINTS).exists():
             (place / CHECKPOINTS).replace(folder / CHECKPOINTS)
+        for left in folder.glob(".isthmus-*.tmp"):  # of a run that was killed while it wrote
+            left.unlink()
         place.rmdir()
     except OSError as error:
         raise OutputError(

@@ -1,0 +1,94 @@
+"""One run for a stated time, a checkpoint a second: the memory it takes does not grow."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+from drill import Outcome, forked, scene
+
+from isthmus.training.callbacks import Callback
+from isthmus.workflows.run import run_fit
+
+LONG = scene(
+    (64,),
+    {"network": {"hidden_sizes": [32]}, "code": "gaussian"},
+    {"epochs": 100_000, "batch_size": 32, "patience": None},
+    n_rows=20_000,
+)
+WARM = 0.4
+"""Share of the time after which memory is watched."""
+MOST_AN_HOUR = 5.0
+"""MB."""
+MOST_AT_ONCE = 8.0
+"""MB between the parts of a run of less than ten minutes, in which a growth an hour would be all noise."""
+
+
+class Watching(Callback):
+    """Notes resident memory every tenth of a second, and ends the training after some time."""
+
+    def __init__(self, seconds: float, path: Path, *, leaks: bool) -> None:
+        self.seconds, self.path, self.leaks = seconds, path, leaks
+        self.start = self.last = time.monotonic()
+        self.seen: list[tuple[float, float]] = []
+        self.leaked: list[bytearray] = []
+
+    def step(self, n_rows: int) -> None:
+        now = time.monotonic()
+        if now - self.last < 0.1:
+            return
+        self.last = now
+        self.seen.append((now - self.start, _resident()))
+        if self.leaks:
+            self.leaked.append(bytearray(os.urandom(2**20)))
+        if now - self.start > self.seconds:
+            self.seconds = float("inf")
+            signal.raise_signal(signal.SIGINT)
+
+    def end(self, reason: str) -> None:
+        np.save(self.path, np.array(self.seen))
+
+
+def memory(seconds: float, place: Path, *, spoilt: bool = False) -> Outcome:
+    """Train for ``seconds``; ``spoilt``: something leaks."""
+    outcome = Outcome("memory of a long run")
+    place.mkdir(parents=True)
+    path, log = place / "seen.npy", place / "log.txt"
+    if not Path("/proc/self/statm").exists():
+        outcome.figures = "left out: no /proc"
+        return outcome
+
+    def work() -> None:
+        watching = Watching(seconds, path, leaks=spoilt)
+        run_fit(
+            LONG.source(place),
+            LONG.config,
+            name="rows",
+            folder=place / "run",
+            callbacks=[watching],
+            seconds=1.0,
+        )
+
+    status = forked(work, log=log)
+    if status != 0:
+        outcome.check(False, log.read_text("utf-8"))
+        return outcome
+    seen = np.load(path)
+    times, resident = seen[seen[:, 0] > WARM * seconds].T
+    slope = float(np.polyfit(times, resident, 1)[0])
+    half = len(resident) // 2
+    growth = float(np.median(resident[half:]) - np.median(resident[:half]))
+    held = 3600 * slope < MOST_AN_HOUR if seconds >= 600 else growth < MOST_AT_ONCE
+    outcome.check(held, f"{growth:.1f} MB more between halves, {3600 * slope:.1f} MB an hour")
+    hour, halves = f"{3600 * slope:+.1f} MB an hour", f"{growth:+.2f} MB between halves"
+    outcome.figures = f"{seconds:.0f} s: {np.median(resident):.0f} MB, {hour}, {halves}"
+    return outcome
+
+
+def _resident() -> float:
+    """MB."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
