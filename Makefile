@@ -2,6 +2,7 @@
 #
 #   PYTHON        the Python (3.11 or newer) that .venv is made from             make demo PYTHON=python3.12
 #   TORCH_INDEX   where PyTorch comes from, instead of pip's default             TORCH_INDEX=https://download.pytorch.org/whl/cpu make demo
+#   READER, SECONDS, SEED   one reader of files, seconds of a core, other changes (make fuzz)
 #   WORKERS       processes that share the tests (default: the cores, at most 4) make test WORKERS=2
 #   SECONDS       of the long run of the fault matrix (default: an hour)         make faults SECONDS=300
 
@@ -14,7 +15,9 @@ SHELL := bash
 PYTHON ?= python3
 TORCH_INDEX ?=
 WORKERS ?= auto
-SECONDS := 3600
+SECONDS :=
+READER ?=
+SEED ?=
 VENV := .venv
 BENCH_DATA := benchmarks/heart.py benchmarks/linear.py benchmarks/mnist.py
 WHEEL_VENV := build/wheel-venv
@@ -40,7 +43,7 @@ define pip_install
 	|| { cat "$$log"; exit 1; }
 endef
 
-.PHONY: help demo test faults check format bench lab lab-quick wheel clean
+.PHONY: help demo test faults check format fuzz bench lab lab-quick wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -81,12 +84,15 @@ test: $(VENV)/.test ## run every test, and every example of the documentation
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=4 --dist=worksteal -q
 
 faults: $(VENV)/.test ## kill, fill, damage and starve runs: the fault matrix as a table; SECONDS=3600 of one long run
-	@SECONDS_OF_RUN=$(SECONDS) nice -n 10 $(BIN)/python tests/faults/matrix.py
+	@SECONDS_OF_RUN=$(or $(SECONDS),3600) nice -n 10 $(BIN)/python tests/faults/matrix.py
 
 check: $(VENV)/.dev ## lint, format, types, floors
 	@failed=; for check in 'ruff check' 'ruff format --check' basedpyright 'lint-imports --no-logo'; do \
 		echo "== $$check"; $(BIN)/$$check || failed="$$failed [$$check]"; done; \
 	if [ -n "$$failed" ]; then echo "make check: failed:$$failed" >&2; exit 1; fi
+
+fuzz: $(VENV)/.test ## read changed and hostile files, ten minutes of a core each reader; SECONDS=60 READER=npz SEED=7
+	@$(BIN)/python tests/fuzz/fuzz_run.py --seconds $(or $(SECONDS),600) $(if $(READER),--reader $(READER)) $(if $(SEED),--seed $(SEED))
 
 format: $(VENV)/.dev ## format, and mend what ruff can mend
 	$(BIN)/ruff check --fix

@@ -70,3 +70,23 @@ def test_places_that_cannot_be_used(tmp_path: Path) -> None:
         Journal(tmp_path / "none" / "journal.jsonl")
     with pytest.raises(SourceError, match="cannot be read"):
         read_journal(tmp_path / "none.jsonl")
+
+
+def test_the_first_line_of_a_file_tells_its_format(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    for name in ("begin", "end"):
+        with Journal(path) as journal:
+            journal.write(name)
+            journal.write("epoch", epoch=1)
+    assert [event.get("format") for event in read_journal(path)] == [1, None, None, None]
+
+
+def test_a_newer_journal_names_both_versions(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"event": "begin", "format": 2}\n', encoding="utf-8")
+    with pytest.raises(
+        SourceError, match=r"of journal format 2, and this isthmus, [0-9.]+, reads up to 1\. Install"
+    ):
+        read_journal(path)
+    path.write_text('{"event": "begin", "format": "2"}\n', encoding="utf-8")
+    assert len(read_journal(path)) == 1

@@ -18,9 +18,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 2000
+"""Characters of a message: a file's own words in it may be of any length."""
+
 
 class IsthmusError(Exception):
     """Root of the tree: catch this to catch everything that isthmus raises on purpose."""
+
+    def __str__(self) -> str:
+        """The message, of a very long one its beginning and its end, where it says what to do."""
+        text = super().__str__()
+        return text if len(text) <= LONGEST else f"{text[: LONGEST - 500]} ... {text[-495:]}"
 
 
 class ParameterError(IsthmusError, ValueError):

@@ -1,6 +1,7 @@
 """The log of a run: JSON lines, one event a line, only ever appended to.
 
-    {"time": "2025-01-31T12:00:00.125+00:00", "event": "epoch", "epoch": 1, ...}
+    {"time": "2025-01-31T12:00:00.125+00:00", "event": "begin", "format": 1, "n_epochs": 20, ...}
+    {"time": "2025-01-31T12:00:01.250+00:00", "event": "epoch", "epoch": 1, ...}
 
 The journal is the one file of a run that knows the clock. Each line is flushed as it is written, so
 that a run which is killed leaves every event that it had; a line cut short is left out on reading.
@@ -19,6 +20,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from isthmus.errors import OutputError, SourceError
+from isthmus.version import __version__
+
+FORMAT = 1
+"""Number of the format of journals; those that tell none are of the first."""
 
 
 class Journal:
@@ -46,22 +51,26 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        self._pending = b""
         try:
-            whole = not path.exists() or path.read_bytes()[-1:] in (b"", b"\n")
+            before = path.read_bytes() if path.exists() else b""
             self._file = path.open("ab", buffering=0)
         except OSError as error:
             raise OutputError(
                 f"{path}: cannot be written: {error.strerror}. Choose another place for the run."
             ) from None
-        if not whole:
-            self._pending = b"\n"
+        self._is_empty = not before
+        self._pending = b"" if before[-1:] in (b"", b"\n") else b"\n"
         self.path = path
 
     def write(self, event: str, **values: Any) -> None:
-        """Append one event, with the time in UTC; on a full disk it waits for the next one."""
+        """Append one event, with the time in UTC; on a full disk it waits for the next one.
+
+        The first of a file tells its format.
+        """
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps(finite({"time": time, "event": event, **values}), ensure_ascii=False)
+        head = {"format": FORMAT} if self._is_empty else {}
+        self._is_empty = False
+        line = json.dumps(finite({"time": time, "event": event, **head, **values}), ensure_ascii=False)
         self._pending += (line + "\n").encode("utf-8", errors="backslashreplace")
         self._write()
 
@@ -102,7 +111,7 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     Raises
     ------
     SourceError
-        The file cannot be read.
+        The file cannot be read, or is of a format that only a newer isthmus knows.
     """
     try:
         text = path.read_bytes().decode("utf-8", errors="replace")
@@ -112,10 +121,16 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     for line in text.split("\n"):
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # cut short, or nested deeper than anything that was written
             continue
         if isinstance(event, dict):
             events.append(event)  # pyright: ignore[reportUnknownArgumentType]
+    number = events[0].get("format", FORMAT) if events else FORMAT
+    if type(number) is int and number > FORMAT:
+        raise SourceError(
+            f"{path}: is of journal format {number}, and this isthmus, {__version__}, reads up to {FORMAT}. "
+            "Install a newer isthmus to read it."
+        )
     return events
 
 

@@ -33,7 +33,11 @@ TENSORS = st.dictionaries(
 DOCUMENTS = st.dictionaries(
     st.text(max_size=4),
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+        st.none()
+        | st.booleans()
+        | st.integers(1 - 2**64, 2**64 - 1)
+        | st.floats(allow_nan=False)
+        | st.text(max_size=5),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
         max_leaves=6,
     ),

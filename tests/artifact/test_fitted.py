@@ -227,7 +227,7 @@ def forged(model: FittedModel, path: tuple[Any, ...] = (), value: Any = None, **
             del found[key]
         else:
             found[key] = np.asarray(tensor)
-    return file.to_bytes(document, found)
+    return file._packed(document, found)
 
 
 HUGE = 10**9

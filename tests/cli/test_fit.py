@@ -96,7 +96,8 @@ def test_a_run_folder_is_made_and_counted(place: Path, isthmus: Command, quick: 
 def test_a_run_can_be_repeated_from_its_config(place: Path, isthmus: Command, quick: Quick) -> None:
     assert isthmus("fit", "pictures.npy", "--run", "first", "-o", "m.safetensors", *quick).status == 0
     assert Path("m.safetensors").read_bytes() == Path("first/model.safetensors").read_bytes()
-    assert "auto" not in str(Config.from_toml(Path("first/config.toml").read_text("utf-8")).training)
+    plan = Config.from_toml(Path("first/config.toml").read_text("utf-8")).training
+    assert "auto" not in str(plan.replace(micro_batch=1))  # which memory decides, should it run out
     assert (
         isthmus("fit", "pictures.npy", "--config", "first/config.toml", "-o", "again.safetensors").status == 0
     )

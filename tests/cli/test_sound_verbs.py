@@ -31,7 +31,7 @@ def test_from_files_to_files(isthmus, tones, tmp_path):
     model = tmp_path / "m.safetensors"
     done = isthmus("fit", tones, "--kind", "convolutional", *QUICK, "-o", model)
     assert done.status == 0, done.err
-    assert "spectrograms of 0.5 s at 2,000 Hz, mono" in done.out
+    assert "spectrograms of 0.5 s at 2,000 Hz, mono" in " ".join(done.out.split())
     assert "conv1d" in done.out
     assert "1 of 17 files are left out: low/broken.flac" in " ".join(done.out.split())
     assert "spectral distance" in done.out

@@ -212,3 +212,29 @@ def test_copies_with_some_parameters_set() -> None:
     assert config.with_model(code_size=3).model == Model(code_size=3)
     assert config.with_data(scaling="raw").data == Data(scaling="raw")
     assert config == Config()
+
+
+def test_a_config_tells_its_format_and_is_read_without() -> None:
+    text = Config().to_toml()
+    assert text.startswith("format = 1\n")
+    assert Config.from_toml(text) == Config.from_toml(text.replace("format = 1\n", "")) == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (
+            "format = 2\n[future]\n",
+            r"is of config format 2, and this isthmus, [0-9.]+, reads up to 1\. Install a newer",
+        ),
+        ("format = 0", "format must be a whole number from 1 on, got 0"),
+        ("format = true", "got True"),
+        ("format = '1'", "got '1'"),
+    ],
+)
+def test_what_is_of_another_format_is_told(tmp_path: Path, text: str, match: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ParameterError, match=match) as caught:
+        read_toml(path)
+    assert str(path) in str(caught.value)

@@ -83,7 +83,8 @@ def memory(seconds: float, place: Path, *, spoilt: bool = False) -> Outcome:
     growth = float(np.median(resident[half:]) - np.median(resident[:half]))
     held = 3600 * slope < MOST_AN_HOUR if seconds >= 600 else growth < MOST_AT_ONCE
     outcome.check(held, f"{growth:.1f} MB more between halves, {3600 * slope:.1f} MB an hour")
-    outcome.figures = f"{seconds:.0f} s: {np.median(resident):.0f} MB, {3600 * slope:+.1f} MB an hour, {growth:+.2f} MB between halves"
+    hour, halves = f"{3600 * slope:+.1f} MB an hour", f"{growth:+.2f} MB between halves"
+    outcome.figures = f"{seconds:.0f} s: {np.median(resident):.0f} MB, {hour}, {halves}"
     return outcome
 
 

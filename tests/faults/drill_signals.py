@@ -91,8 +91,8 @@ def _started(place: Path, *command: str, slow: bool = False, spoilt: bool = Fals
         switches["DRILL_DEAF"] = "1"
     return subprocess.Popen(
         [sys.executable, __file__, *command],
-        cwd=place, env=environment(**switches), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, encoding="utf-8",
+        cwd=place, env=environment(**switches), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, encoding="utf-8",
     )  # fmt: skip
 
 

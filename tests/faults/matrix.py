@@ -22,13 +22,13 @@ from typing import NamedTuple
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # before they are read: threads do not survive a fork
 
-from drill import Outcome, forked, warm_up
-from drill_disk import full_disk, small_disks
-from drill_kills import kills
-from drill_memory import memory
-from drill_repeats import repeats
-from drill_signals import CASES, signals
-from drill_writes import kills_in_writes, power_cuts
+from drill import Outcome, forked, warm_up  # noqa: E402
+from drill_disk import full_disk, small_disks  # noqa: E402
+from drill_kills import kills  # noqa: E402
+from drill_memory import memory  # noqa: E402
+from drill_repeats import repeats  # noqa: E402
+from drill_signals import CASES, signals  # noqa: E402
+from drill_writes import kills_in_writes, power_cuts  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 SHOWN = 4
@@ -167,7 +167,8 @@ def _row(name: str, place: Path, *, short: bool, as_json: bool) -> bool:
     else:
         shown = "-" if twin is None else f"{len(twin.wrong)}/{twin.tried}"
         print(
-            f"{outcome.drill:28}{outcome.tried:7}{len(outcome.wrong):7}{shown:>9}{outcome.seconds:7.0f}  {outcome.figures}"
+            f"{outcome.drill:28}{outcome.tried:7}{len(outcome.wrong):7}{shown:>9}{outcome.seconds:7.0f}  "
+            f"{outcome.figures}"
         )
         for line in outcome.wrong[:SHOWN]:
             print(f"    {line}")

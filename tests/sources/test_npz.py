@@ -93,3 +93,17 @@ def test_only_what_is_asked_for_is_unpacked(tmp_path):
     objects = np.array([{}, {}], dtype=object)
     np.savez(tmp_path / "x.npz", x=np.eye(3), other=objects)
     assert open_source(tmp_path / "x.npz").read(slice(0, 3)).tolist() == np.eye(3).tolist()
+
+
+def test_an_array_that_a_damaged_list_hides_is_missed(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, codes=np.ones((3, 2)), labels=np.arange(3))
+    whole = bytearray(path.read_bytes())
+    first = whole.index(b"PK\x01\x02")
+    length = len(whole) - 22 - first - (46 + len("codes.npy"))
+    whole[first + 32 : first + 34] = length.to_bytes(
+        2, "little"
+    )  # the second entry is the first one's comment
+    path.write_bytes(whole)
+    with pytest.raises(SourceError, match="its list of arrays is damaged"), open_npz(path):
+        pass

@@ -554,6 +554,22 @@ def test_a_training_that_diverges_leaves_the_best_measured_weights() -> None:
     assert not module.training
 
 
+def test_memory_that_runs_out_beside_the_steps_is_told() -> None:
+    class Hungry(TensorRows):
+        def gather(self, indices: Tensor) -> Tensor:
+            raise MemoryError
+
+    with pytest.raises(TrainingError, match="memory ran out beside the steps' own in epoch 1"):
+        Trainer(made(), plan()).fit(TensorRows(X), Hungry(HELD_OUT))
+    with pytest.raises(RuntimeError, match="else"):
+        Trainer(made(), plan()).fit(TensorRows(X), callbacks=[Failing()])
+
+
+class Failing(Callback):
+    def step(self, n_rows: int) -> None:
+        raise RuntimeError("something else")
+
+
 # Trained before
 
 

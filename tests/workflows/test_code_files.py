@@ -1,6 +1,10 @@
 import re
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 import pytest
 
 from isthmus.errors import SourceError
@@ -43,3 +47,38 @@ def test_a_file_that_is_no_parquet(tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(SourceError, match="expected a Parquet file, got"):
         read_codes(path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_units_come_in_their_order_whatever_that_of_the_columns(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"codes{suffix}"
+    table = pa.table({"code_1": [1.0, 3.0], "label": ["a", "b"], "code_0": [0.0, 2.0]})
+    if suffix == ".csv":
+        pa_csv.write_csv(table, path)
+    else:
+        pq.write_table(table, path)
+    assert read_codes(path).tolist() == [[0.0, 1.0], [2.0, 3.0]]
+    labels = read_code_labels(path)
+    assert labels is not None
+    assert labels.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("code_0,code_2\n1,2\n", "expected columns code_0 to code_1, each once, got code_2"),
+        ("code_0,code_1,code_0\n1,2,3\n", "got one of them twice|got"),
+        ("code_0,code_1\n1,2\n3\n", "got 1 in line 3: the file is cut short or damaged"),
+        ("code_0,code_1\n1,2\n3,x\n", "could not convert"),
+        ('code_0,code_1\n1,"2\n', "expected a table of text"),
+        ("code_0,\xff\n", "got none of them|utf-8"),
+        ("", "got none of them"),
+    ],
+)
+def test_text_that_is_damaged_is_one_line(tmp_path: Path, text: str, match: str) -> None:
+    path = tmp_path / "codes.csv"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(SourceError, match=match) as caught:
+        read_codes(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)

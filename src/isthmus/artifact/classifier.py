@@ -12,17 +12,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isthmus.artifact.file import Tensors, from_bytes, read, to_bytes, told_as_mismatch, write_atomically
-from isthmus.artifact.fitted import FittedModel
-from isthmus.artifact.records import check_epochs
+from isthmus.artifact.file import (
+    Tensors,
+    check_names,
+    from_bytes,
+    read,
+    to_bytes,
+    told_as_mismatch,
+    write_atomically,
+)
+from isthmus.artifact.fitted import FittedModel, labels_from
+from isthmus.artifact.records import check_epochs, check_types
 from isthmus.errors import ArtifactError
-from isthmus.model.build import Factory
+from isthmus.model.build import Factory, check_weights
 from isthmus.model.classifier import ClassifierModule
 from isthmus.model.halves import EncoderModule
 from isthmus.version import __version__
 
 KIND = "classifier"
 """What the document of such a file says it is; that of an autoencoder says nothing."""
+DOCUMENT = {"frozen": bool, "encoder_share": float, "seed": int, "best_epoch": int}
 
 
 @dataclass(slots=True)
@@ -83,27 +92,32 @@ class FittedClassifier:
                 "to AutoencoderClassifier(autoencoder=...)."
             )
         with told_as_mismatch(who):
+            check_names(tensors, ("autoencoder", "classifier."))
             model = FittedModel.from_bytes(tensors.pop("autoencoder").tobytes(), who, parts)
-            classes = np.array(document["classes"], dtype=_class_type(document["classes_type"]))
-            module = ClassifierModule(
-                EncoderModule(copy.deepcopy(model.module)),
-                len(classes),
-                frozen=bool(document["frozen"]),
-                encoder_share=float(document["encoder_share"]),
-                seed=int(document["seed"]),
-            )
+            check_types(document, DOCUMENT)
+            check_epochs(document["epochs"])
+            classes = labels_from(document, "biufUO")
+            encoder = EncoderModule(copy.deepcopy(model.module))
             weights = {
                 name.removeprefix("classifier."): torch.from_numpy(np.array(value))
                 for name, value in tensors.items()
             }
+            _check_head(weights, encoder.code.size, len(classes))
+            module = ClassifierModule(
+                encoder,
+                len(classes),
+                frozen=document["frozen"],
+                encoder_share=document["encoder_share"],
+                seed=document["seed"],
+            )
+            check_weights(module, weights)
             module.load_state_dict(weights)
-            check_epochs(document["epochs"])
             return cls(
                 model,
                 module.eval(),
                 classes,
                 document["epochs"],
-                int(document["best_epoch"]),
+                document["best_epoch"],
                 _columns(document["columns"], model),
             )
 
@@ -126,8 +140,10 @@ def _columns(columns: Any, model: FittedModel) -> tuple[str, ...] | None:
     return tuple(columns)
 
 
-def _class_type(name: str) -> np.dtype[Any]:
-    kind = np.dtype(name)
-    if kind.kind not in "biufUO":
-        raise TypeError(f"classes are of type {name}")
-    return kind
+def _check_head(weights: Mapping[str, torch.Tensor], size: int, n_classes: int) -> None:
+    """Before a head is made: as many weights as classes and units ask for, for it may be large."""
+    found = tuple(weights["head.weight"].shape)
+    if found != (n_classes, size):
+        raise ValueError(
+            f"the head's weights have shape {found} for {n_classes} classes and a code of {size}"
+        )

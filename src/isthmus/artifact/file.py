@@ -8,7 +8,7 @@ import os
 import secrets
 import stat
 import struct
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -19,16 +19,28 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from isthmus.errors import ArtifactError, IsthmusError, OutputError
+from isthmus.version import __version__
 
 FORMAT = 1
 KEY = "isthmus"
 LARGEST_HEADER = 32 * 2**20
+LARGEST_NUMBER = 2**64
+LONGEST_REASON = 600
+"""Letters of what is told of a file's contents."""
 
 Tensors = dict[str, NDArray[Any]]
 
 
 def to_bytes(document: dict[str, Any], tensors: Tensors) -> bytes:
     """The file's bytes: a function of the contents alone."""
+    if (unfit := _unfit(document)) is not None:
+        raise OutputError(
+            f"model: cannot be written: {unfit}. Give columns, categories and labels other names."
+        )
+    return _packed(document, tensors)
+
+
+def _packed(document: dict[str, Any], tensors: Tensors) -> bytes:
     tensors = {name: np.asarray(value, order="C") for name, value in sorted(tensors.items())}
     envelope = {"format": FORMAT, "digest": _digest(document, tensors), "document": document}
     data = save(tensors, metadata={KEY: json.dumps(envelope, sort_keys=True, ensure_ascii=True)})
@@ -49,8 +61,8 @@ def from_bytes(data: bytes, who: str) -> tuple[dict[str, Any], Tensors]:
         raise _damaged(who, f"its format is {found!r}")
     if found > FORMAT:
         raise ArtifactError(
-            f"{who}: is of model format {found!r}, and this isthmus reads up to {FORMAT}. "
-            "Install a newer isthmus to open it."
+            f"{who}: is of model format {_short(repr(found))}, and this isthmus reads up to {FORMAT}. "
+            f"Install a newer isthmus to open it{_writer(envelope.get('document'))}; this is {__version__}."
         )
     try:
         tensors = load(data)
@@ -59,7 +71,19 @@ def from_bytes(data: bytes, who: str) -> tuple[dict[str, Any], Tensors]:
     document = envelope.get("document")
     if not isinstance(document, dict) or not _matches(envelope.get("digest"), document, tensors):
         raise _damaged(who, "its digest does not match its contents")
+    if (unfit := _unfit(document)) is not None:  # pyright: ignore[reportUnknownArgumentType]
+        raise _damaged(who, unfit)
     return document, tensors
+
+
+def check_names(tensors: Iterable[str], known: Sequence[str]) -> None:
+    """Raise unless each tensor's name is one of ``known``, or begins with one of them that ends in a point."""
+    for name in tensors:
+        if not any(name.startswith(one) if one.endswith(".") else name == one for one in known):
+            raise ArtifactError(
+                f"expected tensors that a model has, got one of the name {_short(repr(name))}. "
+                f"It was written by a program other than isthmus, or by an isthmus newer than {__version__}."
+            )
 
 
 @contextmanager
@@ -67,10 +91,13 @@ def told_as_mismatch(who: str) -> Generator[None]:
     """Whatever fails while an object is made of a sound file's contents, as one sentence about the file."""
     try:
         yield
-    except ArtifactError:
-        raise
+    except ArtifactError as error:
+        told = str(error)
+        if told.startswith(f"{who}: "):
+            raise
+        raise ArtifactError(f"{who}: {_short(told.removeprefix('open: '))}") from None
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
-        why = (str(error) or type(error).__name__).splitlines()[0].rstrip(".:")
+        why = _short((str(error) or type(error).__name__).splitlines()[0].rstrip(".:"))
         raise ArtifactError(
             f"{who}: its contents do not fit each other ({why}). "
             "It was written by a program other than isthmus, or by an isthmus that had a bug."
@@ -182,6 +209,45 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         raise ValueError("a key stands twice")
     return values
+
+
+def _writer(document: Any) -> str:
+    """Which isthmus wrote a file of a format to come, as far as it says so where it does now."""
+    version = document.get("version") if isinstance(document, dict) else None  # pyright: ignore[reportUnknownVariableType]
+    return f", such as the {version} that wrote it" if isinstance(version, str) and len(version) < 40 else ""
+
+
+def _unfit(document: dict[str, Any]) -> str | None:
+    """What no file, terminal or array could hold of a document: words that are no text, numbers without end."""
+    left: list[Any] = [document]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += [*value, *value.values()]  # pyright: ignore[reportUnknownArgumentType]
+        elif isinstance(value, (list, tuple)):
+            left += value
+        elif isinstance(value, str) and not _is_text(value):
+            return "a word in it is no Unicode text"
+        elif isinstance(value, int) and abs(value) >= LARGEST_NUMBER:
+            return "a whole number in it has more than 64 bits"
+    return None
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
+
+
+def _short(text: str) -> str:
+    """A sentence without its middle, if what it quotes of a file is long."""
+    return (
+        text
+        if len(text) <= LONGEST_REASON
+        else f"{text[: LONGEST_REASON // 2]} ... {text[-LONGEST_REASON // 2 :]}"
+    )
 
 
 def _damaged(who: str, why: str) -> ArtifactError:

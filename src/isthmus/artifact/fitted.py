@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,16 @@ from numpy.typing import NDArray
 
 from isthmus.artifact.anomaly import Usual
 from isthmus.artifact.baseline import Baseline
-from isthmus.artifact.file import Tensors, from_bytes, read, to_bytes, told_as_mismatch, write_atomically
-from isthmus.artifact.records import check_epochs, check_metrics
+from isthmus.artifact.file import (
+    Tensors,
+    check_names,
+    from_bytes,
+    read,
+    to_bytes,
+    told_as_mismatch,
+    write_atomically,
+)
+from isthmus.artifact.records import check_epochs, check_metrics, check_types
 from isthmus.config import Config
 from isthmus.errors import ArtifactError
 from isthmus.model.autoencoder import AutoencoderModule
@@ -113,6 +122,7 @@ class FittedModel:
                 "its autoencoder_ is the autoencoder."
             )
         with told_as_mismatch(who):
+            check_names(tensors, ("scaling.", "module.", "baseline.", "usual."))
             _check_types(document)
             config = Config.from_dict(document["config"])
             scaling = from_state(document["scaling"], _under("scaling.", tensors))
@@ -189,9 +199,7 @@ DOCUMENT = {
 
 
 def _check_types(document: dict[str, Any]) -> None:
-    for name, kind in DOCUMENT.items():
-        if not isinstance(document[name], kind):
-            raise TypeError(f"{name} is {type(document[name]).__name__}, not {kind.__name__}")
+    check_types(document, DOCUMENT)
     check_metrics(document["metrics"])
     check_epochs(document["epochs"])
     if not all(isinstance(note, str) for note in document["notes"]):
@@ -204,15 +212,36 @@ def _weights(tensors: Tensors) -> dict[str, torch.Tensor]:
 
 def _classes(document: dict[str, Any]) -> NDArray[Any] | None:
     """Labels of a conditional model; files of others hold none."""
-    if "classes" not in document:
-        return None
-    kind = np.dtype(document["classes_type"])
-    if kind.kind not in "iuU":
-        raise TypeError(f"classes are of type {kind}")
-    classes = np.array(document["classes"], dtype=kind)
-    if classes.ndim != 1 or len(np.unique(classes)) != len(classes):
+    return labels_from(document, "iuU") if "classes" in document else None
+
+
+MOST_BYTES = 2**26
+"""Memory that labels may take if their type is wider than they are."""
+
+
+def labels_from(document: dict[str, Any], kinds: str) -> NDArray[Any]:
+    """Different labels, ``(n_classes,)``, of one of these NumPy kinds, as a document lists them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It lists something else.
+    """
+    labels, name = document["classes"], document["classes_type"]
+    if not isinstance(labels, list) or any(isinstance(label, (list, dict)) for label in labels):  # pyright: ignore[reportUnknownVariableType]
+        raise TypeError("classes are no list of labels")
+    if not isinstance(name, str) or not re.fullmatch(rf"[<>|]?[{kinds}][0-9]{{0,9}}", name):
+        raise TypeError(f"classes are of type {name!r}")
+    kind = np.dtype(name)
+    longest = max((len(label) for label in labels if isinstance(label, str)), default=1)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    if (
+        kind.itemsize > 4 * longest and kind.itemsize * len(labels) > MOST_BYTES
+    ):  # a label takes what its type says
+        raise TypeError(f"classes are of type {kind}, and none has more than {longest} letters")
+    found = np.array(labels, dtype=kind)
+    if found.ndim != 1 or len(np.unique(found)) != len(found):
         raise ValueError("classes are no list of different labels")
-    return classes
+    return found
 
 
 def _usual(document: dict[str, Any], tensors: Tensors, n_values: int) -> Usual | None:

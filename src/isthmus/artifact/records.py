@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+SOUND = ("spectral_distance", "pca_spectral_distance", "phase_spectral_distance", "snr_db", "pca_snr_db")
 NUMBERS = ("sse", "mse")
 COUNTS = ("size", "active", "dead")
+
+
+def check_types(document: Mapping[str, Any], types: Mapping[str, type]) -> None:
+    """Raise unless the values of these names are of these types; a float may be any finite number."""
+    for name, kind in types.items():
+        value = document[name]
+        if kind is float:
+            _number(value, name)
+            if not math.isfinite(value):
+                raise ValueError(f"{name} is {value}")
+        elif not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise TypeError(f"{name} is {type(value).__name__}, not {kind.__name__}")
 
 
 def check_metrics(metrics: Mapping[str, Any]) -> None:
@@ -32,6 +46,7 @@ def check_metrics(metrics: Mapping[str, Any]) -> None:
         for name in NUMBERS:
             _number(_table(found, f"metrics.denoising.{which}")[name], f"metrics.denoising.{which}.{name}")
     _columns(metrics.get("columns", []))
+    _sound(metrics.get("sound"))
     for name in COUNTS:
         _count(code[name], f"metrics.code.{name}")
     _number(metrics["loss"], "metrics.loss")
@@ -52,6 +67,15 @@ def check_epochs(epochs: list[Any]) -> None:
             _count(record["level"], f"{who}.level")
         if record["validation"] is not None:
             _losses(record["validation"], f"{who}.validation")
+
+
+def _sound(value: Any) -> None:
+    """How near rebuilt sound is to the original; None of what is no sound."""
+    if value is None:
+        return
+    found = _table(value, "metrics.sound")
+    for name in ("spectral_distance", *(name for name in SOUND if name in found)):
+        _number(found[name], f"metrics.sound.{name}")
 
 
 def _columns(value: Any) -> None:

@@ -168,7 +168,10 @@ def _print_model(model: FittedModel, path: Path) -> None:
         rest = [f"rate {number(metrics['rate_nats'])} nats"] if "rate_nats" in metrics else []
         words = [f"{metrics['code']['active']} of {metrics['code']['size']} units active", *rest]
         print_lines(
-            [("measured on", f"{metrics['rows']:,} {metrics['rows_are']} rows"), ("code", ", ".join(words))]
+            [
+                ("measured on", f"{metrics['rows']:,} {metrics.get('rows_are', 'held-out')} rows"),
+                ("code", ", ".join(words)),
+            ]
         )
 
 

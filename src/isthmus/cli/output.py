@@ -17,8 +17,27 @@ WIDTH = 100
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """Print one JSON document; what is not finite becomes null."""
-    print(json.dumps(finite(document), indent=2, ensure_ascii=False))
+    r"""Print one JSON document; what is not finite becomes null, and what would steer a terminal is escaped.
+
+    >>> print_json({"name": "größe\x9b\u202e", "loss": float("inf")})
+    {
+      "name": "größe\u009b\u202e",
+      "loss": null
+    }
+    """
+    text = json.dumps(finite(document), indent=2, ensure_ascii=False)
+    print(
+        "".join(letter if letter == "\n" or not _is_control(letter) else _escaped(letter) for letter in text)
+    )
+
+
+def _is_control(letter: str) -> bool:
+    return unicodedata.category(letter) in ("Cc", "Cf", "Cs")
+
+
+def _escaped(letter: str) -> str:
+    r"""A letter as JSON spells it in ASCII: ``\u202e``, or two of them beyond the first plane."""
+    return json.dumps(letter)[1:-1]
 
 
 def print_lines(lines: Iterable[tuple[str, str]]) -> None:
@@ -42,10 +61,7 @@ def visible(text: str) -> str:
     >>> visible("a\x1b[31mb\nc")
     'a?[31mb c'
     """
-    return "".join(
-        " " if letter in "\n\t" else "?" if unicodedata.category(letter) in ("Cc", "Cf", "Cs") else letter
-        for letter in text
-    )
+    return "".join(" " if letter in "\n\t" else "?" if _is_control(letter) else letter for letter in text)
 
 
 def cut(text: str, most: int) -> str:

@@ -33,9 +33,13 @@ def read_config(
     """
     from isthmus.config import Config
     from isthmus.config.config import apply_settings, read_toml
+    from isthmus.errors import IsthmusError
 
     values: dict[str, Any] = {} if file is None else read_toml(file)
-    Config.from_dict(values)  # a mistake in the file is told as the file's
+    try:
+        Config.from_dict(values)
+    except IsthmusError as error:  # a mistake in the file is told as the file's
+        raise type(error)(f"config: {file}: {str(error).removeprefix('config: ')}") from None
     kinds = [text.partition("=")[2].strip(" \"'") for text in settings if _key(text) == "model.kind"]
     if kinds:
         kind = kinds[-1]

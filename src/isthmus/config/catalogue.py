@@ -149,7 +149,7 @@ def part_from(family: str, value: Any) -> Description | None:
         return None
     if isinstance(name, str) and name.startswith(PREFIX) and not values:
         return Custom(name.removeprefix(PREFIX))
-    if name not in CATALOGUE[family]:
+    if not isinstance(name, str) or name not in CATALOGUE[family]:
         raise unknown_name("config", family, str(name), CATALOGUE[family])
     return CATALOGUE[family][name].description.from_dict(values)
 

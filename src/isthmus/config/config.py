@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from isthmus.config.model import Model
 from isthmus.config.parts.networks import Conv1d
 from isthmus.config.training import Training
 from isthmus.errors import ParameterError, SourceError, unknown_name
+from isthmus.version import __version__
 
 SECTIONS: dict[str, type[Data] | type[Model] | type[Training]] = {
     "data": Data,
@@ -25,6 +27,13 @@ SECTIONS: dict[str, type[Data] | type[Model] | type[Training]] = {
 }
 
 
+FORMAT = 1
+"""Number of the format of config files; one that names none, as people write them, is of any."""
+
+LARGEST = 1 << 17
+"""Bytes of a config file."""
+DEEPEST = 16
+"""Levels of tables and arrays in it."""
 _SETTING = re.compile(
     r"""\s*(?P<key>(?:"[^"]*"|'[^']*'|[^."'=]+)(?:\.(?:"[^"]*"|'[^']*'|[^."'=]+))*?)\s*=(?P<value>.*)""",
     re.DOTALL,
@@ -76,7 +85,7 @@ class Config:
 
     def to_toml(self) -> str:
         """The config as a TOML document that :meth:`from_toml` reads back."""
-        return tomlkit.dumps(self.to_dict())  # pyright: ignore[reportUnknownMemberType]
+        return tomlkit.dumps({"format": FORMAT, **self.to_dict()})  # pyright: ignore[reportUnknownMemberType]
 
     @classmethod
     def from_toml(cls, text: str) -> Config:
@@ -97,17 +106,63 @@ class Config:
 
 
 def parse_toml(text: str, who: str) -> dict[str, Any]:
-    """The plain values of a TOML document."""
+    """The plain values of a TOML document, without the number of its format.
+
+    Raises
+    ------
+    ParameterError
+        It is no TOML, or of a format that only a newer isthmus knows.
+    """
+    if any(
+        piece.count(".") > 4 * DEEPEST
+        for line in text.splitlines()
+        for piece in re.split(r"[,{}=\[\]]", line)
+    ):
+        raise _too_deep(who)  # the parser takes memory by the square of a key's steps
     try:
-        return tomlkit.parse(text).unwrap()
-    except TOMLKitError as error:
+        values = tomllib.loads(text)
+    except RecursionError:
+        raise _too_deep(who) from None
+    except ValueError as error:
         raise ParameterError(f"{who}: is not valid TOML: {error}.") from None
+    if not _is_flat(values):
+        raise _too_deep(who)
+    number = values.pop("format", FORMAT)
+    if type(number) is not int or number < 1:
+        raise ParameterError(f"{who}: format must be a whole number from 1 on, got {number!r}; leave it out.")
+    if number > FORMAT:
+        raise ParameterError(
+            f"{who}: is of config format {number}, and this isthmus, {__version__}, reads up to {FORMAT}. "
+            "Install a newer isthmus to use it."
+        )
+    return values
+
+
+def _too_deep(who: str) -> ParameterError:
+    return ParameterError(
+        f"{who}: expected values at most {DEEPEST} levels deep, got deeper ones. Give a config."
+    )
+
+
+def _is_flat(values: dict[str, Any]) -> bool:
+    """Whether nothing lies deeper than it may; level by level, for what is deep must not be gone into."""
+    level: list[Any] = [values]
+    for _ in range(DEEPEST):
+        inner = [list(each.values()) if isinstance(each, dict) else each for each in level]
+        level = [each for some in inner for each in some if isinstance(each, (dict, list))]
+    return not level
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The plain values of a TOML file."""
     try:
+        if path.stat().st_size > LARGEST:
+            raise SourceError(
+                f"config: {path} has {path.stat().st_size:,} bytes, expected {LARGEST:,} at most. Give a TOML file."
+            )
         text = path.read_text(encoding="utf-8")
+    except SourceError:
+        raise
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SourceError(f"config: {path} cannot be read: {reason}. Give a TOML file.") from None

@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from isthmus.artifact import FittedModel
-from isthmus.artifact.file import Tensors, from_bytes, read, to_bytes, told_as_mismatch, write_atomically
+from isthmus.artifact.file import (
+    Tensors,
+    check_names,
+    from_bytes,
+    read,
+    to_bytes,
+    told_as_mismatch,
+    write_atomically,
+)
 from isthmus.errors import ArtifactError
 from isthmus.exploration.groups import Groups
 from isthmus.model.build import Factory
@@ -51,16 +60,18 @@ class GroupedModel:
         """What :meth:`to_bytes` wrote; nothing in it is executed."""
         document, tensors = from_bytes(data, who)
         if document.get("kind") != KIND:
+            got = "classifier" if document.get("kind") == "classifier" else "model"
             raise ArtifactError(
-                f"{who}: expected a model with groups, got a {document.get('kind', 'model')} without. Open it with "
+                f"{who}: expected a model with groups, got a {got} without. Open it with "
                 "Autoencoder.open, and give it to AutoencoderClusterer(autoencoder=...)."
             )
         with told_as_mismatch(who):
+            check_names(tensors, ("autoencoder", "members", *(f"groups.{name}" for name in ARRAYS)))
             model = FittedModel.from_bytes(tensors["autoencoder"].tobytes(), who, parts)
-            weights, means, covariances = (np.array(tensors[f"groups.{name}"], np.float64) for name in ARRAYS)
+            weights, means, covariances = (_of_type(tensors, f"groups.{name}", np.float64) for name in ARRAYS)
             curve = {int(n): float(value) for n, value in document["curve"]}
             groups = Groups(weights, means, covariances, document["method"], document["criterion"], curve)
-            members = np.array(tensors["members"], np.int64)
+            members = _of_type(tensors, "members", np.int64)
             _check(groups, members, model.module.code.size)
         return cls(model, groups, members)
 
@@ -75,6 +86,13 @@ def open_groups(path: str | Path, parts: Mapping[str, Factory] | None = None) ->
     return GroupedModel.from_bytes(read(Path(path)), str(path), parts)
 
 
+def _of_type(tensors: Tensors, name: str, dtype: DTypeLike) -> NDArray[Any]:
+    """A copy of a tensor that must be of a type."""
+    if tensors[name].dtype != dtype:
+        raise TypeError(f"{name} is {tensors[name].dtype}, not {np.dtype(dtype)}")
+    return np.array(tensors[name])
+
+
 def _check(groups: Groups, members: NDArray[np.int64], size: int) -> None:
     """Raise ValueError unless the arrays are those of a mixture over codes of this size."""
     n = len(groups.weights)
@@ -85,7 +103,7 @@ def _check(groups: Groups, members: NDArray[np.int64], size: int) -> None:
         raise ValueError(f"its groups have shapes {shapes} for a code of {size}")
     if not all(np.isfinite(each).all() for each in (groups.weights, groups.means, groups.covariances)):
         raise ValueError("its groups are not finite")
-    if (groups.weights <= 0).any() or abs(groups.weights.sum() - 1) > 1e-6:
+    if ((groups.weights <= 0) | (groups.weights > 1)).any() or abs(groups.weights.sum() - 1) > 1e-6:
         raise ValueError("the weights of its groups are no shares")
     if (np.linalg.eigvalsh(groups.covariances) <= 0).any():
         raise ValueError("a covariance of its groups is not positive definite")

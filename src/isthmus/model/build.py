@@ -80,11 +80,16 @@ def build(
     _check_condition(model, n_classes)
     own = parts or {}
     code = _code(model.code, size, own)
-    likelihood = _likelihood(model.likelihood, sample_shape, layout, own)
+    likelihood = None if _is_mixed(model) else _likelihood(model.likelihood, sample_shape, layout, own)
+    output_shape = (
+        Mixed.output_shape(sample_shape) if likelihood is None else likelihood.output_shape(sample_shape)
+    )
     told = _gaps(model, sample_shape, layout) if gaps else None
     input_shape = sample_shape if told is None else told.input_shape(sample_shape)
-    ends = Ends(input_shape, code.n_inputs(size), size + n_classes, likelihood.output_shape(sample_shape))
+    ends = Ends(input_shape, code.n_inputs(size), size + n_classes, output_shape)
     network = _network(model.network, ends, seed, own, weights)
+    if likelihood is None:  # as large as a row, so not before the network's sizes are those of the weights
+        likelihood = _likelihood(model.likelihood, sample_shape, layout, own)
     if told is not None and weights is None:
         told.quieten(network.encoder)
     module = AutoencoderModule(
@@ -100,7 +105,7 @@ def build(
     )
     _check_supports(module)
     if weights is not None:
-        _check_weights(module, weights)
+        check_weights(module, weights)
         module.load_state_dict(weights)
     return module
 
@@ -128,6 +133,10 @@ def _check_condition(model: Model, n_classes: int) -> None:
             f"model: condition = 'label' gives the decoder numbers that no encoder gives, which cannot go with "
             f"{type(model.network).__name__}(tied=True). Set tied=False, or condition='none'."
         )
+
+
+def _is_mixed(model: Model) -> bool:
+    return isinstance(model.likelihood, MixedDescription)
 
 
 def _likelihood(
@@ -177,7 +186,7 @@ def _condition(
         with torch.device("meta"):
             expected = LabelCondition(n_classes, sample_shape)
         inside = {name: value for name, value in weights.items() if name.startswith("condition.")}
-        _check_weights(expected, inside, "condition.")
+        check_weights(expected, inside, "condition.")
     return LabelCondition(n_classes, sample_shape)
 
 
@@ -215,14 +224,14 @@ def _network(
         network: Network = _class(description)(ends, **description.get_params())
     if weights is not None:
         inside = {name: value for name, value in weights.items() if name.startswith("network.")}
-        _check_weights(network, inside, "network.")
+        check_weights(network, inside, "network.")
     network.to_empty(device="cpu")
     if weights is None:
         _initialise(network, seed)
     return network
 
 
-def _check_weights(module: nn.Module, weights: Mapping[str, Tensor], prefix: str = "") -> None:
+def check_weights(module: nn.Module, weights: Mapping[str, Tensor], prefix: str = "") -> None:
     """Names, shapes and types of a module's state must be those of the weights."""
     expected = {prefix + name: value for name, value in module.state_dict().items()}
     for name in sorted({*expected, *weights}):

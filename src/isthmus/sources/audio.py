@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +15,13 @@ import soxr
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError, ParameterError, SourceError
+from isthmus.memory import bytes_text
 from isthmus.schema import Audio, Schema
 from isthmus.sources.base import Indices, Rows, Source
+from isthmus.sources.checksums import check_flac, check_flac_samples
+from isthmus.sources.folder import file_names
 from isthmus.sources.labels import as_labels, read_labels
+from isthmus.sources.limits import most_unpacked
 from isthmus.sources.spectrogram import frame_size, n_frames, rows_of
 from isthmus.sources.wav_header import missing_share
 
@@ -29,6 +32,13 @@ CACHE_BYTES = 1 << 28
 """Of larger ones, the files read last are kept up to this (256 MiB), and one file at least."""
 MOST_FILE_BYTES = 1 << 32
 """One file that would take more than this (4 GiB) once decoded is refused."""
+SLOWEST, FASTEST = 2, 1 << 24
+"""Samples a second that a file may have, in Hz."""
+_STARTS = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS")
+_AT_A_TIME = 1 << 22
+"""Samples of windows of which rows are made at a time."""
+_A_WINDOW = 64
+"""Bytes that a window takes beside its values, its name among them."""
 FLOOR_DB = -80.0
 WINDOW_SECONDS = 1.0
 _NAMED = 5
@@ -96,7 +106,7 @@ class AudioSource(Source):
         self._held: Samples | None = None
         if held is not None:
             self._cache.update(enumerate(held))
-            self._held = np.asarray(rows_of(self.sounds(slice(0, len(self))), audio), np.float32)
+            self._held = self._rows(np.arange(len(self)))
 
     def __len__(self) -> int:
         """How many windows there are."""
@@ -106,7 +116,16 @@ class AudioSource(Source):
         """The rows asked for, in the order asked, as ``(n, steps, channels)``."""
         if self._held is not None:
             return self._held[self._numbers(rows)]
-        return np.asarray(rows_of(self.sounds(rows), self._audio), np.float32)
+        return self._rows(self._numbers(rows))
+
+    def _rows(self, numbers: Indices) -> Samples:
+        """Rows made of sound some windows at a time: their spectra take many times the memory of the rows."""
+        result = np.empty((len(numbers), *self.schema.sample_shape), np.float32)
+        step = max(1, _AT_A_TIME // (self._audio.window * self._audio.channels))
+        for start in range(0, len(numbers), step):
+            some = numbers[start : start + step]
+            result[start : start + step] = rows_of(self.sounds(some), self._audio)
+        return result
 
     def sounds(self, rows: slice | Indices) -> Samples:
         """The samples that rows were made of, ``(n, window, channels)``."""
@@ -226,6 +245,14 @@ def open_audio(
     rate = _common_rate(files) if sound_rate is None else sound_rate
     n_channels = _n_channels(files) if channels == "all" else 1
     audio = _audio(rate, n_channels, window_seconds, hop_seconds, representation, fft_size, fft_hop, floor_db)
+    for file in list(files):
+        try:
+            _check_windows(file, audio)
+        except _BrokenError as why:
+            broken[file.name] = str(why)
+            files.remove(file)
+    if not files:
+        raise _unusable(path, places, names, broken)
     held = None
     if _n_bytes(files, audio) <= HELD_BYTES:
         files, held = _all_decoded(files, audio, broken)
@@ -251,13 +278,7 @@ def sound_names(path: Path) -> list[str]:
     """Names of the sound files below a folder, relative to it, with forward slashes, sorted; of a file its own."""
     if path.is_file():
         return [path.name]
-    found: list[str] = []
-    for folder, inner, files in os.walk(path):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and name.lower().endswith(SOUND_SUFFIXES):
-                found.append((Path(folder) / name).relative_to(path).as_posix())
-    return sorted(found)
+    return sorted(file_names(path, SOUND_SUFFIXES))
 
 
 def _headers(places: list[Path], names: list[str], broken: dict[str, str]) -> list[_File]:
@@ -267,22 +288,55 @@ def _headers(places: list[Path], names: list[str], broken: dict[str, str]) -> li
         try:
             if place.stat().st_size == 0:
                 raise _BrokenError("expected sound, got an empty file of 0 bytes")
+            if not _is_sound(place):
+                raise _BrokenError(
+                    "expected sound that can be decoded, got neither WAV, FLAC, OGG nor MP3 by its first bytes"
+                )
+            check_flac(place)
             info = soundfile.info(str(place))
-            if info.samplerate < 1:
-                raise _BrokenError(f"expected a rate of 1 Hz or more, got {info.samplerate}")
+            if not SLOWEST <= info.samplerate <= FASTEST:
+                raise _BrokenError(
+                    f"expected a rate from {SLOWEST} to {FASTEST:,} Hz, got {info.samplerate:,}"
+                )
             if info.frames < 1:
                 raise _BrokenError("expected sound, got 0 s of it: a header without samples")
             lacks = missing_share(place)
             if lacks:
                 raise _ends_early(info.duration / (1 - lacks), info.duration)
+            _check_size(place, 4 * info.frames * info.channels)
             file = _File(place, name, info.samplerate, info.channels, info.frames)
         except _BrokenError as why:
             broken[name] = str(why)
-        except (soundfile.SoundFileError, RuntimeError) as error:
+        except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
             broken[name] = _undecodable(error)
         else:
             files.append(file)
     return files
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether the first bytes are of a format that is meant; the library would try two dozen others."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    return start in _STARTS or start[:3] == b"ID3" or (start[:1] == b"\xff" and start[1:2] >= b"\xe0")
+
+
+def _check_size(path: Path, needed: int) -> None:
+    """Refuse sound that its file makes unlikely."""
+    most = min(MOST_FILE_BYTES, most_unpacked(path))
+    if needed > most:
+        raise _BrokenError(
+            f"expected sound that takes at most {bytes_text(most)} in a file of its size, got "
+            f"{bytes_text(needed)} by its header"
+        )
+
+
+def _check_windows(file: _File, audio: Audio) -> None:
+    """Refuse a file that takes far more than its size at another rate, or in short windows."""
+    length = file.length(audio.rate)
+    steps, values = _shape(audio)
+    row = _A_WINDOW + (4 * steps * values if audio.representation == "waveform" else 0)
+    _check_size(file.path, 4 * length * audio.channels + row * _n_windows(length, audio))
 
 
 def _ends_early(announced: float, there: float) -> _BrokenError:
@@ -320,12 +374,13 @@ def _audio(
     fft_hop: int | None,
     floor_db: float | None,
 ) -> Audio:
-    window = round((WINDOW_SECONDS if window_seconds is None else window_seconds) * rate)
+    seconds = WINDOW_SECONDS if window_seconds is None else window_seconds
+    window = round(seconds * rate)
     hop = window if hop_seconds is None else round(hop_seconds * rate)
     if window < 2:
         raise ParameterError(
-            f"data.window_seconds: expected 2 samples or more, got {window_seconds} s, which is {window} at "
-            f"{rate} Hz; try 1."
+            f"data.window_seconds: expected 2 samples or more, got {seconds:g} s, which is {window} at {rate} Hz; try "
+            f"{max(1.0, 2 / rate):g}."
         )
     if not 1 <= hop <= window:
         raise ParameterError(
@@ -382,9 +437,8 @@ def _decoded(file: _File, rate: int, channels: int) -> Samples:
             f"({file.frames / file.rate:.0f} s)"
         )
     try:
-        read, _ = soundfile.read(str(file.path), dtype="float32", always_2d=True)
-        samples = np.asarray(read, np.float32)
-    except (soundfile.SoundFileError, RuntimeError) as error:
+        samples = _samples(file.path)
+    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
         raise _BrokenError(_undecodable(error)) from None
     if len(samples) < file.frames and not file.name.lower().endswith(".mp3"):  # whose header is a guess
         raise _ends_early(file.frames / file.rate, len(samples) / file.rate)
@@ -402,6 +456,17 @@ def _decoded(file: _File, rate: int, channels: int) -> Samples:
     if len(mixed) < length:
         mixed = np.pad(mixed, [(0, length - len(mixed)), (0, 0)])
     return mixed[:length]
+
+
+def _samples(path: Path) -> Samples:
+    """All samples of a file, ``(samples, channels)``, held against its digest where it has one."""
+    if path.suffix.lower() != ".flac":
+        read, _ = soundfile.read(str(path), dtype="float32", always_2d=True)
+        return np.asarray(read, np.float32)
+    read, _ = soundfile.read(str(path), dtype="int32", always_2d=True)
+    whole = np.asarray(read, np.int32)
+    check_flac_samples(path, whole)
+    return whole.astype(np.float32) * np.float32(2.0**-31)  # exact: of at most 24 bits
 
 
 def _all_decoded(

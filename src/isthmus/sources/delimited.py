@@ -9,6 +9,7 @@ import io
 import re
 import zlib
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,9 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from isthmus.errors import DataError, SourceError
+from isthmus.memory import bytes_text
 from isthmus.sources.arrow import pc
+from isthmus.sources.limits import LARGEST_RATIO
 from isthmus.sources.magic import GZIP
 
 GAPS = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "Null", "null", "?", "-", "--", ".")
@@ -24,11 +27,18 @@ GAPS = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "Null", "n
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 MOST_UNPACKED = 1 << 32
 """A gzip-ed table of more bytes than this (4 GiB) is refused."""
+MOST_FREELY = 1 << 26
+"""Bytes (64 MiB) that a small gzip-ed table may unpack to; as text and as columns they take several times as much."""
+MOST_COLUMNS = 5_000
+"""Columns that any table of text may have: each is looked at by itself, which takes some tenths of a millisecond."""
+LEAST_A_COLUMN = 64
+"""Characters that a table has to have for each column beyond these."""
+_PIECE = 1 << 24
 _SNIFFED = 64
 """Lines by which separator and decimal sign are told."""
 _COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
 _POINT_NUMBER = re.compile(r"[+-]?\d+\.\d+(?:[eE][+-]?\d+)?")
-_NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?")
 _WHOLE = re.compile(r"\d{1,6}")
 
 
@@ -67,12 +77,19 @@ def read_delimited(path: Path) -> Written:
     """
     text, encoding = _decoded(path)
     separator = separator_of(text)
-    lines = list(_records(text, separator, _SNIFFED))
+    lines = _first_lines(path, text, separator)
     if not any(cell.strip() for line in lines for cell in line):
         raise SourceError(
             f"{path}: expected a table, got an empty file; give one with a line of names and rows."
         )
     names = [cell.strip() for cell in lines[0]]
+    most = max(MOST_COLUMNS, len(text) // LEAST_A_COLUMN)
+    if len(names) > most:
+        raise DataError(
+            f"{path}: expected at most {most:,} columns in a table of {len(text):,} characters, got "
+            f"{len(names):,}; turn "
+            f"it if its rows are columns, or save so many numbers a row with numpy.save."
+        )
     _check_names(path, names)
     if len(lines) == 1:
         raise SourceError(
@@ -150,20 +167,25 @@ def _unpacked(path: Path) -> bytes:
         packed = file.read(2) == GZIP
     if not packed:
         return path.read_bytes()
+    most = min(MOST_UNPACKED, max(MOST_FREELY, LARGEST_RATIO * path.stat().st_size))
+    pieces, n_bytes = list[bytes](), 0
     try:
-        with gzip.open(path) as file:
-            data = file.read(MOST_UNPACKED + 1)
+        with gzip.open(path) as file:  # piece by piece: what is asked for at once is taken at once
+            while n_bytes <= most and (piece := file.read(_PIECE)):
+                pieces.append(piece)
+                n_bytes += len(piece)
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(
             f"{path}: expected a whole gzip-ed table, got a damaged or truncated one ({error}); "
             f"take another copy of it."
         ) from None
-    if len(data) > MOST_UNPACKED:
+    if n_bytes > most:
         raise SourceError(
-            f"{path}: expected a gzip-ed table of at most {MOST_UNPACKED >> 30} GiB, got more; unpack it, or save it "
-            f"as Parquet."
+            f"{path}: expected a gzip-ed table of at most {bytes_text(most)} in a file of its size, got "
+            f"more; unpack it, "
+            f"or save it as Parquet."
         )
-    return data
+    return b"".join(pieces)
 
 
 def _records(text: str, separator: str, most: int | None = None) -> Any:
@@ -176,6 +198,18 @@ def _records(text: str, separator: str, most: int | None = None) -> Any:
             n += 1
             if n == most:
                 return
+
+
+def _first_lines(path: Path, text: str, separator: str) -> list[list[str]]:
+    """The lines by which a table is judged."""
+    try:
+        return list(_records(text, separator, _SNIFFED))
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: expected cells of at most {csv.field_size_limit():,} characters, got what no parser "
+            f"reads ({error}); "
+            f"close the quotes, or shorten the cell."
+        ) from None
 
 
 def _check_names(path: Path, names: list[str]) -> None:
@@ -240,12 +274,13 @@ def _parsed(path: Path, text: str, separator: str, names: list[str]) -> Any:
 def _ragged(path: Path, text: str, separator: str, expected: int, reason: str) -> DataError:
     """Which line has another number of fields: Arrow's parser tells no line of the file."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    for record in reader:
-        if record and len(record) != expected:
-            return DataError(
-                f"{path}: line {reader.line_num}: expected {expected} fields, as in the first line, got "
-                f"{len(record)}; mend the line, or put text with the separator in quotes."
-            )
+    with suppress(csv.Error):  # a cell longer than that parser takes
+        for record in reader:
+            if record and len(record) != expected:
+                return DataError(
+                    f"{path}: line {reader.line_num}: expected {expected} fields, as in the first line, got "
+                    f"{len(record)}; mend the line, or put text with the separator in quotes."
+                )
     return DataError(f"{path}: expected a table of {expected} columns, got what no parser reads ({reason}); "
                      f"save it anew.")  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""NumPy's own files: ``.npy``, memory-mapped, and ``.npz``."""
+"""Rows and labels among the arrays of an ``.npz`` file."""
 
 from __future__ import annotations
 
@@ -6,32 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import ParameterError, SourceError
-from isthmus.sources.npz import Npz, open_npz
+from isthmus.sources.npz import Npz, listed, open_npz
 from isthmus.sources.sparse import is_sparse_npz, read_sparse_npz
 
 DATA_NAMES = ("x", "X", "data", "images", "x_train", "arr_0")
 LABEL_NAMES = ("y", "labels", "y_train")
 _Found = tuple[Any, NDArray[Any] | None, tuple[str, ...]]
 """Rows (an array, or a sparse matrix), labels, and notes."""
-
-
-def read_npy(path: Path) -> NDArray[Any]:
-    """The array of an ``.npy`` file as a read-only memory map; nothing is unpickled.
-
-    Raises
-    ------
-    SourceError
-        Truncated, not an ``.npy`` file, or one that holds Python objects.
-    """
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise SourceError(f"{path}: expected a whole .npy file of numbers, got one that NumPy cannot read "
-                          f"({error}); save the numbers again with numpy.save.") from error  # fmt: skip
 
 
 def read_npz(path: Path, array: str | Sequence[str] | None = None) -> _Found:
@@ -84,7 +68,7 @@ def _named(path: Path, file: Npz, array: str | Sequence[str] | None) -> str:
 
 
 def _held(file: Npz) -> str:
-    return ", ".join(f"{key} {file.shape(key)}" for key in file)
+    return listed([f"{key} {file.shape(key)}" for key in file])
 
 
 def _only_wide(path: Path, file: Npz) -> str:

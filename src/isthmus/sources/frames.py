@@ -170,8 +170,11 @@ def _names(frame: Any) -> list[Any]:
 
 def _index_columns(table: Any) -> list[str]:
     told = (table.schema.metadata or {}).get(b"pandas")
-    index = json.loads(told)["index_columns"] if told else []
-    return [name for name in index if isinstance(name, str) and name in table.column_names]
+    try:
+        index = json.loads(told)["index_columns"] if told else []
+    except (ValueError, LookupError, TypeError, RecursionError):  # not what pandas writes
+        index = []
+    return [name for name in index if name in table.column_names] if isinstance(index, list) else []
 
 
 def _reason(error: Exception) -> str:

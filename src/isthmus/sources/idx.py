@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 
 from isthmus.errors import SourceError
 from isthmus.shapes import Shape
+from isthmus.sources.limits import most_unpacked
 
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 GZIP_MAGIC = b"\x1f\x8b"
 _LARGEST_RATIO = 1032
 """No deflate stream unpacks to more than this many times its size."""
 
+MOST_AXES = 16
 _PIECE = 1 << 24
 
 
@@ -77,18 +79,21 @@ def _read_plain(path: Path) -> NDArray[Any]:
     with path.open("rb") as file:
         dtype, shape = _header(file, path)
         offset = file.tell()
-    n_bytes = math.prod(shape) * dtype.itemsize
+    n_bytes = _n_bytes(path, shape, dtype)
     _check_size(path, path.stat().st_size - offset, n_bytes, shape)
-    if n_bytes == 0:
-        return np.empty(shape, dtype)
     return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape)
 
 
 def _read_packed(path: Path) -> NDArray[Any]:
     with gzip.open(path, "rb") as file:
         dtype, shape = _header(file, path)
-        n_bytes = math.prod(shape) * dtype.itemsize
+        n_bytes = _n_bytes(path, shape, dtype)
         _check_size(path, min(n_bytes, path.stat().st_size * _LARGEST_RATIO), n_bytes, shape)
+        if n_bytes > most_unpacked(path):
+            raise SourceError(
+                f"{path}: expected values as large as their file makes likely, got {n_bytes / 2**30:.3g} GiB (shape "
+                f"{shape}) in {path.stat().st_size:,} bytes; unpack it first if it is meant so."
+            )
         memory = bytearray(n_bytes + 1)
         _check_size(path, _fill(file, memory), n_bytes, shape)
     return np.frombuffer(memory, dtype, count=math.prod(shape)).reshape(shape)
@@ -116,6 +121,17 @@ def _header(file: BinaryIO | gzip.GzipFile, path: Path) -> tuple[np.dtype[Any], 
         )
     shape = tuple(int(side) for side in np.frombuffer(sides, ">u4"))
     return np.dtype(IDX_TYPES[start[2]]), shape
+
+
+def _n_bytes(path: Path, shape: Shape, dtype: np.dtype[Any]) -> int:
+    """Bytes of the values, of which there have to be some."""
+    if len(shape) > MOST_AXES or 0 in shape:
+        raise SourceError(
+            f"{path}: the IDX header promises {len(shape)} axes of {min(shape)} values and more, expected "
+            f"{MOST_AXES} at "
+            f"most and a value in each; check that this is the right file."
+        )
+    return math.prod(shape) * dtype.itemsize
 
 
 def _check_size(path: Path, found: int, expected: int, shape: Shape) -> None:

@@ -16,11 +16,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from isthmus.errors import SourceError
+from isthmus.sources.checksums import check_png
 
 ResizeBy = Literal["stretch", "crop", "pad"]
 """How a picture of other proportions is brought to a size."""
 MAX_PIXELS = 1 << 26
 """No file of more pixels is decoded: 64 megapixels, checked in the header."""
+MOST_SCANNED = 1 << 30
+"""Pixels that all scans of a JPEG may go over; of an honest one there are a dozen."""
+_PIECE = 4096
+"""Pixels of a side of the pieces that are freed of transparency."""
+MAX_SIDE = 1 << 16
+"""No picture of a longer side is decoded: a decoder holds several of its lines."""
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP")
 _GREY = ("1", "L", "LA", "La")
 _ORIENTATION = 0x0112
@@ -34,6 +41,8 @@ _BROKEN = (
     IndexError,
     KeyError,
     TypeError,
+    AssertionError,
+    OverflowError,
     struct.error,
     zlib.error,
 )
@@ -113,13 +122,17 @@ def read_pixels(
         The pixels cannot be decoded.
     """
     with _opened(path) as image:
-        upright = ImageOps.exif_transpose(image)
+        check_png(path)
+        ImageOps.exif_transpose(image, in_place=True)
+        upright = image
         if upright.mode in _DEEP or upright.mode == "I":
             pixels = _deep_pixels(upright, resize, by)
             if not deep:
                 pixels = np.rint(pixels / 257.0).astype(np.uint8)
         else:
-            pixels = np.asarray(_resized(_over_white(upright, grey), resize, by))
+            pixels = _all_pixels(upright, grey)
+            if resize is not None:
+                pixels = np.asarray(_resized(Image.fromarray(pixels), resize, by))
         pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
         return pixels if grey else np.broadcast_to(pixels, (*pixels.shape[:2], 3))
 
@@ -130,9 +143,19 @@ def _opened(path: Path) -> Generator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            _check_chunks(path)
             with Image.open(path, formats=_FORMATS) as image:
+                if max(image.size) > MAX_SIDE and image.width * image.height <= MAX_PIXELS:
+                    raise SourceError(
+                        f"{path}: an image may have sides of at most {MAX_SIDE} pixels, got "
+                        f"{image.height} x {image.width}; cut it with an image editor."
+                    )
                 if image.width * image.height > MAX_PIXELS:
                     raise _too_large(path, f"{image.height} x {image.width}")
+                if image.format == "TIFF" and _tile_pixels(image) > MAX_PIXELS:
+                    raise _too_large(path, f"tiles of {_tile_pixels(image)}")
+                if image.format == "JPEG" and image.info.get("progressive"):
+                    _check_scans(path, image.height * image.width)
                 yield image
     except SourceError:
         raise
@@ -145,6 +168,36 @@ def _opened(path: Path) -> Generator[Image.Image]:
         ) from error
 
 
+def _check_chunks(path: Path) -> None:
+    """Refuse a PNG with a piece that is longer than the file: a decoder may take memory for what is promised."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(8) != b"\x89PNG\r\n\x1a\n":
+            return
+        while len(head := file.read(8)) == 8:
+            length = int.from_bytes(head[:4], "big")
+            if length > size:
+                raise ValueError(f"a piece of {length:,} bytes in a file of {size:,}")
+            file.seek(length + 4, 1)
+
+
+def _tile_pixels(image: Image.Image) -> int:
+    """Pixels of a tile of a TIFF, which is decoded whole however small the picture is."""
+    tags = getattr(image, "tag_v2", {})
+    sides = [tags.get(number, 1) for number in (322, 323)]
+    return int(sides[0]) * int(sides[1]) if all(isinstance(side, int) for side in sides) else MAX_PIXELS + 1
+
+
+def _check_scans(path: Path, n_pixels: int) -> None:
+    """Refuse a JPEG of so many scans over so many pixels that it would take minutes."""
+    n_scans = path.read_bytes().count(b"\xff\xda")
+    if n_scans * n_pixels > MOST_SCANNED:
+        raise SourceError(
+            f"{path}: expected a JPEG of a dozen scans, got {n_scans:,} over {n_pixels:,} pixels; save it anew with an "
+            f"image editor."
+        )
+
+
 def _too_large(path: Path, got: str) -> SourceError:
     return SourceError(
         f"{path}: an image may have at most {MAX_PIXELS} pixels, got {got}; "
@@ -154,6 +207,16 @@ def _too_large(path: Path, got: str) -> SourceError:
 
 def _reason(error: BaseException) -> str:
     return "no known image format" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+
+
+def _all_pixels(image: Image.Image, grey: bool) -> NDArray[Any]:
+    """The image without transparency, a piece at a time: the largest would take memory for several copies."""
+    found = np.empty((image.height, image.width, *(() if grey else (3,))), np.uint8)
+    for top in range(0, image.height, _PIECE):
+        for left in range(0, image.width, _PIECE):
+            box = (left, top, min(left + _PIECE, image.width), min(top + _PIECE, image.height))
+            found[top : box[3], left : box[2]] = np.asarray(_over_white(image.crop(box), grey))
+    return found
 
 
 def _over_white(image: Image.Image, grey: bool) -> Image.Image:

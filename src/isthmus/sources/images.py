@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from isthmus.errors import DataError, ParameterError, SourceError
 from isthmus.memory import budget_of, bytes_text
 from isthmus.sources.arrays import ArraySource
 from isthmus.sources.base import Indices, Rows, Source
+from isthmus.sources.folder import file_names, links_outside
 from isthmus.sources.image_file import ImageHeader, ResizeBy, read_header, read_pixels
 from isthmus.sources.labels import as_labels, read_labels
 
@@ -233,13 +233,7 @@ def image_names(path: Path) -> list[str]:
     """Names of the image files below the folder, relative to it, with forward slashes, sorted."""
     if path.is_file():
         return [path.name]
-    found: list[str] = []
-    for folder, inner, files in os.walk(path, onerror=_refuse_unreadable):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES):
-                found.append((Path(folder) / name).relative_to(path).as_posix())
-    return sorted(found)
+    return sorted(file_names(path, IMAGE_SUFFIXES, refuse=_refuse_unreadable))
 
 
 def _refuse_unreadable(error: OSError) -> None:
@@ -250,6 +244,12 @@ def _refuse_unreadable(error: OSError) -> None:
 
 
 def _nothing_found(path: Path) -> str:
+    if links_outside(path, IMAGE_SUFFIXES):
+        return (
+            f"{path}: expected a folder with images, got links that lead out of it, which are not followed; "
+            f"copy the files "
+            f"into it, or give the folder that they are in."
+        )
     inside = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
     got = (
         f"a folder with {', '.join(inside[:3])}{' and more' if len(inside) > 3 else ''}"

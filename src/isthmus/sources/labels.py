@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from isthmus.errors import DataError, SourceError
 from isthmus.sources.idx import GZIP_MAGIC, is_idx, read_idx
+from isthmus.sources.limits import texts as texts_of
+from isthmus.sources.npy import read_npy
 
 
 def read_labels(path: Path, n_rows: int, names: Sequence[str] | None = None) -> NDArray[Any]:
@@ -57,12 +59,17 @@ def _read(path: Path, n_rows: int, names: Sequence[str] | None) -> NDArray[Any]:
         return _one_a_row(path, _read_npy(path), n_rows)
     lines = _read_lines(path)
     if names is not None and lines and len(lines[0]) == 2:
-        return as_labels(_by_name(path, lines, names))
-    return as_labels(_by_line(path, lines, n_rows))
+        return as_labels(_by_name(path, lines, names), str(path))
+    return as_labels(_by_line(path, lines, n_rows), str(path))
 
 
-def as_labels(texts: Sequence[str]) -> NDArray[Any]:
+def as_labels(texts: Sequence[str], who: str = "labels") -> NDArray[Any]:
     """Integers if every text is one as people write it, else strings.
+
+    Raises
+    ------
+    DataError
+        A text so much longer than the others that all of them could not be as wide.
 
     >>> as_labels(["3", "10"]), as_labels(["03", "10"])
     (array([ 3, 10]), array(['03', '10'], dtype='<U2'))
@@ -70,10 +77,10 @@ def as_labels(texts: Sequence[str]) -> NDArray[Any]:
     try:
         values = [int(text) for text in texts]
     except ValueError:
-        return np.array(texts, dtype=str)
+        return texts_of(texts, who, "labels")
     exact = all(str(value) == text for value, text in zip(values, texts, strict=True))
     in_range = all(abs(value) < 2**63 for value in values)
-    return np.array(values, np.int64) if exact and in_range else np.array(texts, dtype=str)
+    return np.array(values, np.int64) if exact and in_range else texts_of(texts, who, "labels")
 
 
 def labels_of(labels: ArrayLike, n_rows: int, who: str) -> NDArray[Any]:
@@ -95,21 +102,34 @@ def labels_of(labels: ArrayLike, n_rows: int, who: str) -> NDArray[Any]:
             f"{who}: expected one label a row, {n_rows} in all, got labels of shape {values.shape}; "
             f"give the labels of these rows."
         )
-    return values if values.dtype.kind in "iuU" else as_labels([str(value) for value in values])
+    return values if values.dtype.kind in "iuU" else as_labels([str(value) for value in values], who)
 
 
 def _one_a_row(path: Path, labels: NDArray[Any], n_rows: int) -> NDArray[Any]:
     if labels.shape != (n_rows,):
         raise _wrong_count(path, n_rows, f"an array of shape {labels.shape}")
-    return np.asarray(labels).astype(labels.dtype.newbyteorder("="))
+    kind = labels.dtype.kind
+    whole = kind == "f" and bool(
+        (np.isfinite(labels) & (labels == np.rint(labels)) & (np.abs(labels) < 2**53)).all()
+    )
+    if kind == "b" or whole:
+        return np.asarray(labels, np.int64)
+    if kind not in "iuU":
+        raise DataError(
+            f"{path}: labels must be integers or strings, got type {labels.dtype}; save them so, for example "
+            f"labels.astype(str)."
+        )
+    return np.array(labels, labels.dtype.newbyteorder("="))
 
 
 def _read_npy(path: Path) -> NDArray[Any]:
     try:
-        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (ValueError, EOFError) as error:
-        raise SourceError(f"{path}: expected an array of labels, got a file NumPy cannot read ({error}); "
-                          f"save integers or strings.") from error  # fmt: skip
+        return read_npy(path)
+    except SourceError as error:
+        raise SourceError(
+            f"{path}: expected an array of labels, got a file NumPy cannot read ({error.__cause__}); "
+            f"save integers or strings."
+        ) from error.__cause__
 
 
 def _read_lines(path: Path) -> list[list[str]]:

@@ -21,6 +21,7 @@ from isthmus.schema import Kind
 from isthmus.sources.arrays import ArraySource
 from isthmus.sources.arrow import is_number, is_text, pc, plain
 from isthmus.sources.labels import as_labels
+from isthmus.sources.limits import texts
 from isthmus.sources.table import arrow_schema, read_arrow
 from isthmus.sources.table_types import setting_for
 
@@ -171,6 +172,8 @@ def values_of_lists(column: Any, name: str, who: str) -> NDArray[Any]:
         A row without a list, or lists of unequal or no length; with the row, counted from 0.
     """
     chunks = [_storage(chunk) for chunk in column.chunks if len(chunk)]
+    if not chunks:
+        raise DataError(f"{who}: expected rows, got a table without any; give it some.")
     length, first, flat = _length_of(chunks[0]), 0, list[Any]()
     for chunk in chunks:
         if chunk.null_count:
@@ -233,10 +236,10 @@ def _beside(table: Any, who: str) -> tuple[NDArray[Any] | None, NDArray[Any] | N
             continue
         words = [str(word) for word in values.to_pylist()]
         if name in LABEL_COLUMNS:
-            labels = as_labels(words)
+            labels = as_labels(words, who)
             taken.append(name)
         elif len(set(words)) == len(words):
-            names = np.array(words)
+            names = texts(words, who, "names of rows")
             taken.append(name)
     return labels, names, taken
 

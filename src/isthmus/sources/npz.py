@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any, final
 
-import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from isthmus.errors import IsthmusError, SourceError
 from isthmus.shapes import Shape
+from isthmus.sources.limits import most_unpacked
+from isthmus.sources.npy import NpyHeader, quiet, read_npy_header
 
 MAX_BYTES = 1 << 32
 """An array that would take more memory than this (4 GiB) is refused: an ``.npy`` file needs none."""
 _ENCRYPTED = 0x1
+_END = struct.Struct("<4s6xH10x")
+"""The end of a zip file: its name, and how many members it lists."""
 _LARGEST_RATIO = 1032
 """No deflate stream unpacks to more than this many times its size."""
-_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_NAMED = 10
+"""Arrays that a message names."""
 
 
 @final
@@ -47,11 +51,16 @@ class Npz:
             if member.filename.endswith(".npy")
         }
         if not self._members:
-            held = ", ".join(member.filename for member in members[:3]) or "nothing"
+            held = ", ".join(" ".join(member.filename.split()) for member in members[:3]) or "nothing"
             raise SourceError(
                 f"{path}: expected a zip file of arrays as numpy.savez writes them, got one with "
                 f"{held}{' and more' if len(members) > 3 else ''}; unpack it and give what is inside."
             )
+        if _n_listed(archive) not in (None, len(members)):
+            raise ValueError("its list of arrays is damaged")  # told by open_npz
+        for member in members:  # of the two places where a name stands, one may be damaged
+            if not member.flag_bits & _ENCRYPTED and member.compress_type in (0, zipfile.ZIP_DEFLATED):
+                archive.open(member).close()
 
     def __contains__(self, name: str) -> bool:
         """Whether there is an array of that name."""
@@ -64,15 +73,15 @@ class Npz:
     def shape(self, name: str) -> Shape:
         """The shape that an array's header promises."""
         with self._opened(name) as file:
-            return _header(file)[0]
+            return read_npy_header(file).shape
 
     def read(self, name: str) -> NDArray[Any]:
         """One array, whole; nothing is unpickled."""
         with self._opened(name) as file:
-            shape, dtype = _header(file)
-            if not dtype.hasobject:
-                self._check_size(name, shape, math.prod(shape) * dtype.itemsize, file.tell())
-        with self._opened(name) as file:
+            header = read_npy_header(file)
+            if not header.dtype.hasobject:
+                self._check_size(name, header)
+        with self._opened(name) as file, quiet():
             return npy.read_array(file, allow_pickle=False)
 
     def _opened(self, name: str) -> IO[bytes]:
@@ -85,19 +94,34 @@ class Npz:
             raise ValueError("a way of packing that NumPy does not use")  # told by open_npz
         return self._archive.open(self._members[name])
 
-    def _check_size(self, name: str, shape: Shape, n_bytes: int, offset: int) -> None:
-        member = self._members[name]
-        possible = min(member.file_size, member.compress_size * _LARGEST_RATIO) - offset
+    def _check_size(self, name: str, header: NpyHeader) -> None:
+        member, shape, n_bytes = self._members[name], header.shape, header.n_bytes
+        possible = min(member.file_size, member.compress_size * _LARGEST_RATIO) - header.offset
         if n_bytes > possible:
             raise SourceError(
                 f"{self._path}: the header of {name} promises {n_bytes} bytes of values (shape {shape}), "
                 f"got {max(0, possible)} at most; save the numbers again with numpy.savez."
+            )
+        if n_bytes > most_unpacked(self._path):
+            raise SourceError(
+                f"{self._path}: expected arrays as large as their file makes likely, got {n_bytes / 2**30:.3g} GiB in "
+                f"{name}, {n_bytes // max(1, member.compress_size):,} times its size; save it as .npy if it "
+                f"is meant so."
             )
         if n_bytes > MAX_BYTES:
             raise SourceError(
                 f"{self._path}: arrays in an .npz file may take at most {MAX_BYTES / 2**30:.3g} GiB of "
                 f"memory, got {n_bytes / 2**30:.3g} GiB in {name}; save it as .npy, which is read in pieces."
             )
+
+
+def _n_listed(archive: zipfile.ZipFile) -> int | None:
+    """Members that the end of a zip file tells of; None where a comment or a large file puts that elsewhere."""
+    if archive.fp is None:
+        return None
+    archive.fp.seek(-_END.size, 2)
+    name, n_listed = _END.unpack(archive.fp.read(_END.size))
+    return n_listed if name == b"PK\x05\x06" and n_listed < 0xFFFF else None
 
 
 @contextmanager
@@ -115,18 +139,22 @@ def open_npz(path: Path) -> Generator[Npz]:
     except IsthmusError:
         raise
     except (
-        ValueError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, MemoryError, OSError
+        ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, OSError,
+        OverflowError, SyntaxError, LookupError, TokenError,
     ) as error:  # fmt: skip
         if isinstance(error, PermissionError):
             raise
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split())[:200]
         raise SourceError(f"{path}: expected a whole .npz file of numbers, got one that NumPy cannot read "
                           f"({reason}); save the numbers again with numpy.savez.") from error  # fmt: skip
 
 
-def _header(file: IO[bytes]) -> tuple[Shape, np.dtype[Any]]:
-    version = npy.read_magic(file)
-    if version not in _HEADERS:
-        raise ValueError(f"version {version} of the .npy format")  # told by open_npz
-    shape, _, dtype = _HEADERS[version](file)
-    return shape, dtype
+def listed(names: Sequence[str]) -> str:
+    """Names, of many the first.
+
+    >>> listed(["a", "b"])
+    'a, b'
+    """
+    return ", ".join(" ".join(name.split()) for name in names[:_NAMED]) + (
+        f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    )

@@ -19,13 +19,15 @@ from isthmus.sources.arrays import ArraySource
 from isthmus.sources.audio import SOUND_SUFFIXES, open_audio, sound_names
 from isthmus.sources.base import Source
 from isthmus.sources.bundled import BUNDLED_NAMES
-from isthmus.sources.files import read_npy, read_npz
+from isthmus.sources.files import read_npz
+from isthmus.sources.folder import links_outside
 from isthmus.sources.idx import GZIP_MAGIC, is_idx, labels_beside, read_idx
 from isthmus.sources.image_file import ResizeBy
 from isthmus.sources.images import IMAGE_SUFFIXES, image_names, open_images
 from isthmus.sources.labels import read_labels
 from isthmus.sources.lists import chosen_lists, list_names, open_lists
 from isthmus.sources.magic import check_named
+from isthmus.sources.npy import read_npy
 from isthmus.sources.row_groups import SHARE_HELD, RowGroups, open_row_groups
 from isthmus.sources.shards import ShardedSource, check_one_kind, shard_names, shards_note
 from isthmus.sources.sparse import SparseSource
@@ -113,6 +115,11 @@ def open_source(
     if not is_there(place):
         raise SourceError(_missing(place))
     labels_path = None if labels is None else Path(labels)
+    if not (place.is_file() or place.is_dir()):
+        raise SourceError(
+            f"{place}: expected a file or folder, got a pipe or a device, which has no size; save what it "
+            f"gives as a file."
+        )
     kind = kind_of(place)
     rows = _Wanted(labels_path, sample_shape, row_kind, types, array, budget_of(memory))
     try:
@@ -213,6 +220,12 @@ def _counts(folder: Path) -> dict[PathKind, int]:
 
 def _with_others(source: Source, path: Path, kind: PathKind, strict: bool) -> Source:
     """The source with a note on files of other kinds in its folder, or with ``strict`` why they are too many."""
+    n_outside = (
+        links_outside(path, (*IMAGE_SUFFIXES, *SOUND_SUFFIXES, *SHARD_SUFFIXES)) if path.is_dir() else 0
+    )
+    if n_outside:
+        what = "link that leads" if n_outside == 1 else "links that lead"
+        _tell(source, f"Left out: {n_outside:,} {what} out of the folder; copy such files into it.")
     counts = _counts(path) if path.is_dir() else {}
     if "rows" in counts and kind != "rows":  # labels and the like lie beside images and sounds
         counts["rows"] = len(shard_names(path, (".npy", *ARROW_SUFFIXES)))
@@ -226,12 +239,16 @@ def _with_others(source: Source, path: Path, kind: PathKind, strict: bool) -> So
             f"{path}: expected files of one kind, got {words[kind]} beside {' and '.join(others)}; "
             f"move them apart, or leave the others out with data.strict=false."
         )
-    note = f"Left out: {' and '.join(others)} in the folder."
+    _tell(source, f"Left out: {' and '.join(others)} in the folder.")
+    return source
+
+
+def _tell(source: Source, note: str) -> None:
+    """Add a note to what there is to know of a source."""
     if isinstance(source, TableSource):
         source.tell(note)
     else:
         source.notes = (*source.notes, note)
-    return source
 
 
 def check_sound(name: str | Path, row_kind: str, resize: Sequence[int] | None) -> None:

@@ -16,10 +16,14 @@ from isthmus.errors import DataError
 from isthmus.memory import bytes_text
 from isthmus.schema import Schema
 from isthmus.sources.arrow import is_text, pc, plain
+from isthmus.sources.arrow_sizes import check_parquet
 from isthmus.sources.base import Indices, Rows, Source
 from isthmus.sources.delimited import check_unique
 from isthmus.sources.labels import labels_of
-from isthmus.sources.table import TableSource
+from isthmus.sources.limits import most_unpacked
+from isthmus.sources.parquet_facts import parquet_facts
+from isthmus.sources.seal import check_seal
+from isthmus.sources.table import TableSource, whole_file
 
 BYTES_A_VALUE = 16
 """What a value of a table takes as it is read: as Arrow has it, and as float64."""
@@ -69,9 +73,16 @@ class RowGroups(Source):
         schema: Schema | None = None,
     ) -> None:
         self.name, self._path, self._budget, self._types = str(path), path, budget, types
-        self._file: Any = arrow_parquet.ParquetFile(path)
+        with whole_file(path):
+            check_seal(
+                path, whole=False
+            )  # pages have checksums of their own, which are checked as they are read
+            check_parquet(path, by_group=True)
+        self._file: Any = arrow_parquet.ParquetFile(path, page_checksum_verification=True)
         facts = self._file.metadata
         sizes = [facts.row_group(group).num_rows for group in range(facts.num_row_groups)]
+        if not sum(sizes):
+            raise DataError(f"{path}: expected rows, got a table without any; give it some.")
         self._ends = np.cumsum(sizes)
         self.block_ends = np.unique(self._ends[self._ends > 0])
         self.column_names: list[str] = list(self._file.schema_arrow.names)
@@ -123,7 +134,7 @@ class RowGroups(Source):
         """Some rows as a table of their own."""
         groups = np.searchsorted(self._ends, rows, side="right")
         tables = [
-            self._file.read_row_group(int(group)).slice(int(row - (self._ends[group - 1] if group else 0)), 1)
+            self._read(int(group)).slice(int(row - (self._ends[group - 1] if group else 0)), 1)
             for row, group in zip(rows, groups, strict=True)
         ]
         own = None if self.labels is None else self.labels[rows]
@@ -162,21 +173,35 @@ class RowGroups(Source):
         if group not in self._held:
             while len(self._held) >= self._most_held:
                 self._held.popitem(last=False)
-            table = TableSource(self._file.read_row_group(group), who=self.name, schema=self.schema)
+            table = TableSource(self._read(group), who=self.name, schema=self.schema)
             self._held[group] = table.read(slice(None))
             if len(self._said) < MOST_SAID:
                 self._said.update(dict.fromkeys(table.notes))
         self._held.move_to_end(group)
         return self._held[group]
 
+    def _read(self, group: int, columns: list[str] | None = None) -> Any:
+        """A row group as Arrow has it."""
+        with whole_file(self._path):
+            table = self._file.read_row_group(group, columns=columns)
+            table.validate(full=True)
+            return table
+
     def _looked_at(self) -> Any:
         """The first rows; words, and ends of columns of few values, that stand beyond them take some rows' places."""
-        batches, n_rows = list[Any](), 0
-        for batch in self._file.iter_batches(batch_size=1 << 16):
-            batches.append(batch)
-            n_rows += len(batch)
-            if n_rows >= MOST_LOOKED_AT:
-                break
+        batches, n_rows, n_bytes = list[Any](), 0, 0
+        with whole_file(self._path):
+            for batch in self._file.iter_batches(batch_size=1 << 16):
+                batch.validate(full=True)
+                batches.append(batch)
+                n_rows += len(batch)
+                n_bytes += batch.nbytes
+                if n_rows >= MOST_LOOKED_AT or n_bytes > self._budget // 2:
+                    break
+        if not batches:
+            raise DataError(
+                f"{self.name}: expected {len(self):,} rows, got none; take another copy of the file."
+            )
         first = pa.Table.from_batches(batches).slice(0, MOST_LOOKED_AT)
         if len(first) == len(self):
             return first
@@ -195,7 +220,7 @@ class RowGroups(Source):
         for group in range(len(self._ends)):
             if not found:
                 break
-            table = self._file.read_row_group(group, columns=list(found))
+            table = self._read(group, list(found))
             for name, words in list(found.items()):
                 found[name] = pc.unique(pa.concat_arrays([words, _words(table.column(name))]))
                 if len(found[name]) > MOST_WORDS:
@@ -239,8 +264,10 @@ def open_row_groups(
 ) -> RowGroups | None:
     """A Parquet table that takes more than its budget; None of one that does not, or that cannot be opened."""
     try:
+        parquet_facts(path)
         with arrow_parquet.ParquetFile(path) as file:
             n_bytes = file.metadata.num_rows * len(file.schema_arrow.names) * BYTES_A_VALUE
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         return None  # whoever reads it whole says why
+    budget = min(budget, most_unpacked(path))
     return RowGroups(path, budget, types, labels) if n_bytes > budget else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from isthmus.errors import DataError, SourceError
 from isthmus.schema import Schema
 from isthmus.sources.base import Indices, Rows, Source
+from isthmus.sources.folder import file_names
 
 MOST_OPEN = 128
 """Pieces that are open at a time, at most."""
@@ -145,15 +145,7 @@ def shard_names(folder: Path, suffixes: Sequence[str]) -> list[str]:
 
     Hidden files, and those that begin with an underscore as the markers of big-data tools do, are none.
     """
-    found: list[str] = []
-    for inside, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
-        found += [
-            (Path(inside) / name).relative_to(folder).as_posix()
-            for name in files
-            if not name.startswith((".", "_")) and name.lower().endswith(tuple(suffixes))
-        ]
-    return sorted(found, key=natural)
+    return sorted(file_names(folder, suffixes, hidden=(".", "_")), key=natural)
 
 
 def natural(name: str) -> list[tuple[bool, int, str]]:

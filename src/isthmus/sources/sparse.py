@@ -17,6 +17,10 @@ from isthmus.sources.check import TYPE_RANGES
 from isthmus.sources.labels import labels_of
 from isthmus.sources.npz import Npz
 
+MOST_ROW_BYTES = 1 << 26
+"""One dense row may take so much (64 MiB)."""
+_MOST_EMPTY = 1 << 23
+"""Rows that a file may have beyond its values, for each takes memory too."""
 _PARTS = {
     "csr": ("data", "indices", "indptr"),
     "csc": ("data", "indices", "indptr"),
@@ -83,6 +87,11 @@ class SparseSource(Source):
                 f"{who}: columns must name each feature, got {len(columns)} names for {n_features} features; "
                 f"leave columns out or give one name a feature."
             )
+        if n_features * max(8, matrix.dtype.itemsize) > MOST_ROW_BYTES:
+            raise DataError(
+                f"{who}: expected at most {MOST_ROW_BYTES // 8:,} features, of which a row can be dense, got "
+                f"{n_features:,}; hash them into fewer, or leave out those that hardly occur."
+            )
         self.name = who
         self._matrix: Any = sparse.csr_array(matrix)
         self._dtype = np.dtype(matrix.dtype).newbyteorder("=")
@@ -142,12 +151,25 @@ def read_sparse_npz(path: Path, file: Npz) -> Any:
         )
     parts: list[NDArray[Any]] = [file.read(name) for name in _PARTS[kind]]
     shape = tuple(int(side) for side in file.read("shape").ravel())
+    if any(part.dtype.kind not in kinds for part, kinds in zip(parts, ("biufc", *["iu"] * 2), strict=False)):
+        kinds = ", ".join(str(part.dtype) for part in parts)
+        raise SourceError(
+            f"{path}: expected a sparse matrix of numbers at whole places, got parts of the types {kinds}; "
+            f"save it again "
+            f"with scipy.sparse.save_npz."
+        )
+    n_values = sum(part.size for part in parts)
+    if len(shape) == 2 and max(shape) - n_values > _MOST_EMPTY:
+        raise SourceError(
+            f"{path}: expected a sparse matrix of about as many rows and columns as values, got {shape[0]:,} x "
+            f"{shape[1]:,} with {n_values:,}; leave out rows and columns that are empty."
+        )
     try:
         matrix = _matrix(kind, parts, shape)
         if hasattr(matrix, "check_format"):
             matrix.check_format(full_check=True)
         return sparse.csr_array(matrix)
-    except (ValueError, TypeError, IndexError, OverflowError, MemoryError) as error:
+    except (ValueError, TypeError, IndexError, OverflowError, AttributeError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise SourceError(
             f"{path}: expected a whole sparse matrix, got parts that do not fit each other ({reason}); "

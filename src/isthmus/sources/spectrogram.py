@@ -48,7 +48,7 @@ def frame_size(rate: int, n_samples: int) -> int:
     (1024, 2048, 64)
     """
     longest = max(4, 1 << (n_samples.bit_length() - 1))
-    return min(longest, max(4, 1 << round(math.log2(FRAME_SECONDS * rate))))
+    return min(longest, 1 << max(2, round(math.log2(FRAME_SECONDS * rate))))
 
 
 def n_frames(n_samples: int, hop: int) -> int:

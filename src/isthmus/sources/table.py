@@ -14,13 +14,17 @@ import pyarrow.feather as arrow_feather
 import pyarrow.parquet as arrow_parquet
 from numpy.typing import ArrayLike, NDArray
 
-from isthmus.errors import DataError, SourceError
+from isthmus.errors import DataError, IsthmusError, SourceError
 from isthmus.schema import Column, Constant, Schema
 from isthmus.sources.arrow import is_text, pc, plain
+from isthmus.sources.arrow_sizes import check_arrow, check_parquet
 from isthmus.sources.base import Indices, Rows, Source
 from isthmus.sources.delimited import TextForm, check_unique, read_delimited
 from isthmus.sources.frames import table_from
 from isthmus.sources.labels import labels_of
+from isthmus.sources.limits import texts
+from isthmus.sources.parquet_facts import parquet_facts
+from isthmus.sources.seal import check_seal
 from isthmus.sources.shards import shards_note
 from isthmus.sources.table_types import Found, infer_columns, is_id
 from isthmus.sources.table_values import Values, values_of
@@ -127,7 +131,7 @@ class TableSource(Source):
         """Whether the table is a file of text, in which numbers stand as text."""
         return self._written
 
-    @property
+    @cached_property
     def column_names(self) -> list[str]:
         """All columns of the table, with those that are no part of a row."""
         return self._table.column_names
@@ -149,7 +153,7 @@ class TableSource(Source):
             values = plain(self._table.column(name))
             named = is_text(values.type) or pa.types.is_integer(values.type)
             if named and not values.null_count and pc.count_distinct(values).as_py() == len(values):
-                return values.cast(pa.string()).to_numpy(zero_copy_only=False).astype(str)
+                return texts(values.cast(pa.string()).to_pylist(), self.name, "identifiers")
         return None
 
     def numbers(self) -> Values:
@@ -242,7 +246,8 @@ class TableSource(Source):
     def _read(self) -> tuple[Values, tuple[str, ...]]:
         """All rows, and what is said of values that became gaps."""
         columns = self.schema.table or ()
-        missing = [column.name for column in columns if column.name not in self.column_names]
+        there = set(self.column_names)
+        missing = [column.name for column in columns if column.name not in there]
         if missing:
             raise DataError(
                 f"{self.name}: expected the {len(columns)} columns that the model is fitted on, got none named "
@@ -354,8 +359,9 @@ def open_tables(folder: Path, names: Sequence[str], *, types: Mapping[str, str] 
 
 def _like_first(table: Any, first: Any, path: Path, first_name: str) -> Any:
     """A part of a table with the columns of the first part, in their order; a column without values fits any."""
-    missing = [name for name in first.column_names if name not in table.column_names]
-    extra = [name for name in table.column_names if name not in first.column_names]
+    ours, theirs = set(first.column_names), set(table.column_names)
+    missing = [name for name in first.column_names if name not in theirs]
+    extra = [name for name in table.column_names if name not in ours]
     if missing or extra:
         lacks = (
             f"none named {', '.join(map(repr, missing[:3]))}"
@@ -385,30 +391,48 @@ def arrow_schema(path: Path) -> Any:
     DataError
         Columns of the same name.
     """
-    with _whole_file(path):
+    with whole_file(path):
         parquet = path.suffix.lower() == ".parquet"
-        schema: Any = arrow_parquet.read_schema(path) if parquet else arrow_feather.read_table(path).schema
+        if parquet:
+            check_seal(path, whole=False)
+            parquet_facts(path)  # Arrow ends the process over some that are wrong
+        else:
+            check_arrow(path)
+        schema: Any = arrow_parquet.read_schema(path) if parquet else _ipc_schema(path)
     check_unique(schema.names, str(path))
     return schema
 
 
 def read_arrow(path: Path, columns: Sequence[str] | None = None) -> Any:
     """The table of a Parquet, Arrow or Feather file, or some columns of it; as :func:`arrow_schema`."""
-    with _whole_file(path):
+    with whole_file(path):
         wanted = None if columns is None else list(columns)
         if path.suffix.lower() == ".parquet":
-            table: Any = arrow_parquet.ParquetFile(path).read(columns=wanted)
+            check_seal(path)
+            check_parquet(path)
+            with arrow_parquet.ParquetFile(path, page_checksum_verification=True) as file:
+                table: Any = file.read(columns=wanted)
         else:
+            check_arrow(path)
             table = arrow_feather.read_table(path, columns=wanted)
+        table.validate(full=True)  # offsets and codes that lead elsewhere, letters that are none
     check_unique(table.column_names, str(path))
     return table
 
 
+def _ipc_schema(path: Path) -> Any:
+    with pa.memory_map(str(path)) as memory, pa.ipc.open_file(memory) as file:
+        return file.schema
+
+
 @contextmanager
-def _whole_file(path: Path) -> Generator[None]:
+def whole_file(path: Path) -> Generator[None]:
+    """Tell what Arrow raises on a damaged file in one sentence."""
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except IsthmusError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, OverflowError) as error:
         if isinstance(error, PermissionError):
             raise
         what = "Parquet" if path.suffix.lower() == ".parquet" else "Arrow"

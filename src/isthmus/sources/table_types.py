@@ -104,8 +104,7 @@ def infer_columns(
     """
     given = _checked_types(types or {}, table.column_names, who)
     columns, constants, notes = list[Column](), list[Constant](), list[str]()
-    for name in table.column_names:
-        array = table.column(name)
+    for name, array in zip(table.column_names, table.columns, strict=True):
         try:
             column, said = _column(name, array, given.get(name), who, written)
         except _LeftOut as reason:
@@ -338,7 +337,14 @@ def _constant(array: Any, column: Column, place: int, who: str) -> Constant | No
 
 
 def _shown(array: Any) -> str:
-    text = str(array[0].as_py())
+    try:
+        text = str(array[0].as_py())
+    except (
+        ValueError,
+        OverflowError,
+        LookupError,
+    ):  # a date that Python's calendar has not, a zone that nobody knows
+        text = f"a {array.type} that no calendar has"
     return text if len(text) <= 40 else f"{text[:40]}..."
 
 

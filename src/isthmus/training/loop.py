@@ -24,7 +24,7 @@ from isthmus.training.callbacks import Callback, Epoch
 from isthmus.training.dead_units import LAST_SHARE, revive_dead_units
 from isthmus.training.diagnosis import diagnose
 from isthmus.training.means import Means
-from isthmus.training.micro import MicroBatches
+from isthmus.training.micro import MicroBatches, is_out_of_memory
 from isthmus.training.rows import Rows
 from isthmus.training.schedule import rate_factor
 from isthmus.training.state import Keeper, Snapshot, State, moments_of, set_moments
@@ -135,12 +135,10 @@ class Trainer:
             If the loss is not finite for all that; the module then holds the best measured weights.
         """
         n_epochs = int(_number(self.plan.epochs))
-        batches_an_epoch = self._n_batches(len(rows))
-        n_steps = n_epochs * batches_an_epoch
-        patience = n_epochs if self.plan.patience is None else _number(self.plan.patience) * n_epochs
         self._history, self._best = History(), Best()
-        self._first = self._begin(batches_an_epoch)
-        self._callbacks = callbacks
+        self._epoch, self._n_left_out, self._rate_share, self._watches_steps = 1, 0, 1.0, False
+        self._first = self._begin(self._n_batches(len(rows)))
+        self._callbacks, self._keeper = callbacks, keeper
         for callback in callbacks:
             callback.begin(n_epochs, len(rows))
         if state is not None:
@@ -148,31 +146,21 @@ class Trainer:
             for callback in callbacks:
                 callback.goes_on(self._history.epochs, self._n_rows_done(len(rows)))
         history, best = self._history, self._best
-        self._keeper = keeper
+        weights = sample_weight, validation_weight
         with training_threads(int(_number(self.plan.threads))):
             try:
-                for epoch in range(self._epoch, n_epochs + 1):
-                    if epoch > self._epoch or state is None:
-                        self._begin_epoch(epoch)
-                    training = self._whole_pass(rows, (self._first, n_steps), sample_weight, callbacks)
-                    held_out, losses = None, None
-                    if validation is not None:
-                        held_out, losses = self.validate(validation, validation_weight)
-                    record = Epoch(epoch, self._rate, training, held_out)
-                    history.epochs.append(record)
-                    best.offer(epoch, losses, self.module)
-                    for callback in callbacks:
-                        callback.epoch(record)
-                    self._revive(rows, epoch, n_epochs)
-                    if best.n_worse >= max(1.0, patience) and epoch < n_epochs:
-                        history.reason = "patience"
-                        break
+                history.reason = self._train(rows, validation, weights, callbacks, begun=state is not None)
             except (KeyboardInterrupt, _StoppedError):
                 history.reason = "interrupted"
-            except TrainingError:
+            except (RuntimeError, MemoryError) as error:
                 best.restore(self.module, interrupted=True)
                 self.module.eval()
-                raise
+                if isinstance(error, TrainingError) or not is_out_of_memory(error):
+                    raise
+                raise TrainingError(
+                    f"training: memory ran out beside the steps' own in epoch {self._epoch}, where rows are gathered, "
+                    "weights moved or validation rows measured. Lower batch_size or memory, or take a smaller network."
+                ) from None
         if self._n_left_out > 1 and history.reason != "interrupted":
             history.notes.append(
                 f"{self._n_left_out:,} batches were left out in all, for such a reason each."
@@ -182,6 +170,36 @@ class Trainer:
             callback.end(history.reason)
         self.module.eval()
         return history
+
+    def _train(
+        self,
+        rows: Rows[Any],
+        validation: Rows[Any] | None,
+        weights: tuple[Tensor | None, Tensor | None],
+        callbacks: Sequence[Callback],
+        *,
+        begun: bool,
+    ) -> str:
+        """All epochs from the present one, which may have ``begun``, or until patience ends; why it ended."""
+        n_epochs, n_batches = int(_number(self.plan.epochs)), self._n_batches(len(rows))
+        patience = n_epochs if self.plan.patience is None else _number(self.plan.patience) * n_epochs
+        for epoch in range(self._epoch, n_epochs + 1):
+            if not begun:
+                self._begin_epoch(epoch)
+            begun = False
+            training = self._whole_pass(rows, (self._first, n_epochs * n_batches), weights[0], callbacks)
+            held_out, losses = None, None
+            if validation is not None:
+                held_out, losses = self.validate(validation, weights[1])
+            record = Epoch(epoch, self._rate, training, held_out)
+            self._history.epochs.append(record)
+            self._best.offer(epoch, losses, self.module)
+            for callback in callbacks:
+                callback.epoch(record)
+            self._revive(rows, epoch, n_epochs)
+            if self._best.n_worse >= max(1.0, patience) and epoch < n_epochs:
+                return "patience"
+        return "all epochs"
 
     # State
 

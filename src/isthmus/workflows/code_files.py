@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,9 +13,15 @@ from numpy.typing import DTypeLike, NDArray
 
 from isthmus.artifact.file import atomically, write_atomically
 from isthmus.errors import DataError, ParameterError, SourceError
-from isthmus.sources.files import read_npy
+from isthmus.sources.arrow import is_number, plain
+from isthmus.sources.labels import labels_of
+from isthmus.sources.limits import texts
 from isthmus.sources.lists import list_names, values_of_lists
+from isthmus.sources.npy import read_npy
 from isthmus.sources.npz import open_npz
+from isthmus.sources.seal import write_sealed
+from isthmus.sources.table import read_arrow
+from isthmus.sources.table_values import as_floats
 from isthmus.workflows.npy_files import write_npy
 
 CODE_SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
@@ -168,17 +174,24 @@ def read_code_labels(path: Path) -> NDArray[Any] | None:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         with open_npz(path) as file:
-            return file.read("labels") if "labels" in file else None
+            if "labels" not in file:
+                return None
+            found = file.read("labels")
+            return labels_of(found, len(found) if found.ndim else 1, str(path))
     if suffix == ".parquet":
         table = _parquet(path)
-        return np.array(table[LABEL].to_pylist()) if LABEL in table.column_names else None
+        return (
+            labels_of(table[LABEL].to_pylist(), len(table), str(path))
+            if LABEL in table.column_names
+            else None
+        )
     if suffix != ".csv":
         return None
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header, *lines = list(csv.reader(file)) or [[]]
+    header, lines = _csv_lines(path)
     if LABEL not in header:
         return None
-    return np.array([line[header.index(LABEL)] for line in lines if line], dtype=str)
+    at = header.index(LABEL)
+    return texts([line[at] for line in lines], str(path), "labels")
 
 
 def _read_npz(path: Path) -> NDArray[Any]:
@@ -190,32 +203,59 @@ def _read_npz(path: Path) -> NDArray[Any]:
 
 
 def _read_csv(path: Path) -> NDArray[Any]:
+    header, lines = _csv_lines(path)
+    wanted = [header.index(name) for name in _units(header, path, "under a heading")]
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header, *lines = list(csv.reader(file)) or [[]]
-        wanted = [position for position, name in enumerate(header) if name.startswith("code_")]
-        if not wanted:
-            raise SourceError(
-                f"{path}: expected columns code_0, code_1, ... under a heading, got none of them. "
-                "Give what 'encode' wrote."
-            )
-        return np.array([[float(line[at]) for at in wanted] for line in lines if line], np.float64).reshape(
-            -1, len(wanted)
-        )
-    except (ValueError, IndexError, UnicodeDecodeError, csv.Error) as error:
+        codes = np.array([[float(line[at]) for at in wanted] for line in lines], np.float64)
+    except ValueError as error:
         raise SourceError(
             f"{path}: expected a table of numbers, got {error}. Give what 'encode' wrote."
         ) from None
+    return codes.reshape(-1, len(wanted))
+
+
+def _csv_lines(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The heading of a table of text, and its other lines, each of as many cells."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header, *lines = [line for line in csv.reader(file, strict=True) if line] or [[]]
+    except (ValueError, OSError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SourceError(
+            f"{path}: expected a table of text in UTF-8, got {reason}. Give what 'encode' wrote."
+        ) from None
+    for number, line in enumerate(lines, 2):
+        if len(line) != len(header):
+            raise SourceError(
+                f"{path}: expected {len(header)} cells in each line, got {len(line)} in line {number}: the file is cut "
+                "short or damaged. Give what 'encode' wrote."
+            )
+    return header, lines
+
+
+def _units(names: Sequence[str], path: Path, where: str) -> list[str]:
+    """Columns of a code's units in their order, none missing and none twice."""
+    found = {name for name in names if name.startswith(f"{CODE}_")}
+    units = [f"{CODE}_{unit}" for unit in range(len(found))]
+    if not found:
+        raise SourceError(
+            f"{path}: expected columns code_0, code_1, ... {where}, got none of them. Give what 'encode' wrote."
+        )
+    if found != set(units) or any(names.count(unit) > 1 for unit in units):
+        others = ", ".join(sorted(found - set(units))[:3]) or "one of them twice"
+        raise SourceError(
+            f"{path}: expected columns code_0 to {units[-1]}, each once, got {others}. Give what 'encode' wrote."
+        )
+    return units
 
 
 def _parquet(path: Path) -> Any:
-    import pyarrow as pa
-    from pyarrow import parquet
-
     try:
-        return parquet.read_table(path)  # pyright: ignore[reportUnknownMemberType]
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+        return read_arrow(path)
+    except SourceError as error:
+        if error.__context__ is None:
+            raise
+        reason = str(error.__context__).splitlines()[0]
         raise SourceError(
             f"{path}: expected a Parquet file, got {reason!r}. Give what 'encode' wrote."
         ) from None
@@ -225,13 +265,19 @@ def _read_parquet(path: Path) -> NDArray[Any]:
     table = _parquet(path)
     if CODE in list_names(table.schema):
         return values_of_lists(table[CODE], CODE, str(path))
-    wanted = [name for name in table.column_names if name.startswith("code_")]
-    if not wanted:
-        raise SourceError(
-            f"{path}: expected columns code_0, code_1, ..., or lists in a column code, got none of them. "
-            "Give what 'encode' wrote."
+    wanted = _units(table.column_names, path, "or lists in a column code")
+    if not all(is_number(table[name].type) for name in wanted):
+        raise DataError(
+            f"{path}: codes must be numbers, got columns of other types. Give what 'encode' wrote."
         )
-    return np.stack([table[name].to_numpy() for name in wanted], axis=1)
+    return np.stack([as_floats(plain(table[name])) for name in wanted], axis=1).astype(
+        _float_type(table, wanted)
+    )
+
+
+def _float_type(table: Any, names: list[str]) -> Any:
+    """The type that holds the numbers of all columns."""
+    return np.result_type(*(table[name].type.to_pandas_dtype() for name in names))
 
 
 def _columns(
@@ -269,15 +315,8 @@ def _lists(
 
 def _write_parquet(file: IO[bytes], tables: Iterable[dict[str, Any]]) -> None:
     import pyarrow as pa
-    from pyarrow import parquet
 
-    writer: Any = None
-    for columns in tables:
-        table = pa.table(columns)
-        writer = writer or parquet.ParquetWriter(file, table.schema)
-        writer.write_table(table, row_group_size=len(table))
-    if writer is not None:
-        writer.close()
+    write_sealed(file, map(pa.table, tables))
 
 
 def _write_csv(file: IO[bytes], tables: Iterable[dict[str, Any]]) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.feather as arrow_feather
-import pyarrow.parquet as arrow_parquet
 from numpy.typing import NDArray
 
 from isthmus.artifact.file import write_atomically
 from isthmus.errors import OutputError
 from isthmus.schema import Schema
 from isthmus.sources.delimited import TextForm
+from isthmus.sources.seal import write_sealed
 
 TABLE_OUTPUTS = (".csv", ".tsv", ".parquet", ".arrow", ".feather")
 """Endings of the files that a table can be written to."""
@@ -84,7 +84,7 @@ def write_table(path: Path, table: Any, form: TextForm | None = None) -> None:
             form = TextForm() if form is None else form
             buffer.write(_text(table, form if suffix == ".csv" else form._replace(separator="\t")).encode())
         elif suffix == ".parquet":
-            arrow_parquet.write_table(table, buffer)
+            write_sealed(buffer, [table])
         else:
             arrow_feather.write_feather(table, buffer, compression="uncompressed")
     except pa.ArrowException as error:
