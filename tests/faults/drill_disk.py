@@ -54,8 +54,7 @@ class Full:
         return self.first < self.n_writes <= self.first + self.n
 
     def _opened(self, path: Any, mode: str = "r", *args: Any, **params: Any) -> Any:
-        mine = not isinstance(path, int) and os.path.realpath(path).startswith(self.below)
-        if not mine or mode[0] not in "wxa":
+        if isinstance(path, int) or mode[0] not in "wxa" or not os.path.realpath(path).startswith(self.below):
             return self._open(path, mode, *args, **params)
         if not Path(path).exists() and self.fails():
             raise _full(path)
@@ -159,6 +158,8 @@ def _what_is_left(home: Path, status: int, log: Path, whole: Path, older: Path |
     text = log.read_text("utf-8")
     if status != REFUSED or "\n" in text or "No space left" not in text or str(home) not in text:
         return f"status {status}, told {text}"
+    if older is not None and not (run / "model.safetensors").exists():
+        return "the older model is gone"
     if older is not None and not (run / "model.safetensors").exists():
         return "the older model is gone"
     if (

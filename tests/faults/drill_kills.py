@@ -55,6 +55,7 @@ def kills(n: int, place: Path, *, spoilt: bool = False, seed: int = 0) -> Outcom
     return outcome
 
 
+# pyright: reportPrivateUsage=false
 def _spoil() -> None:
     """A batch is forgotten where a training goes on."""
     load = Trainer._load

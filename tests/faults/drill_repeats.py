@@ -30,7 +30,7 @@ def repeats(place: Path, *, epochs: int = 20, spoilt: bool = False) -> Outcome:
     )
     weights = max(_difference(one[name], two[name]) for name in one if one[name].dtype.kind == "f")
     losses = [
-        np.array([epoch.training["loss"] for epoch in open_model(runs[name]).epochs])
+        np.array([epoch["training"]["loss"] for epoch in open_model(runs[name]).epochs])
         for name in ("first", "two threads")
     ]
     loss = float(np.max(np.abs(losses[0] / losses[1] - 1)))

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -196,13 +197,13 @@ class Power:
         self.lies: list[str] = []
         self.n_renames = 0
 
-    def fsync(self, number: int, real: Callable[[int], None]) -> None:
+    def fsync(self, number: Any, real: Callable[[Any], None]) -> None:
         real(number)
         path = str(Path(f"/proc/self/fd/{number}").readlink())
         self.sizes[path] = os.fstat(number).st_size
         self.unsynced_folders.discard(path)
 
-    def rename(self, source: str, target: str, real: Callable[[str, str], None]) -> None:
+    def rename(self, source: Any, target: Any, real: Callable[[Any, Any], None]) -> None:
         self.n_renames += 1
         place = Path(source)
         for path in [place] if place.is_file() else sorted(place.iterdir()):
@@ -222,14 +223,13 @@ def power_cuts(place: Path, *, spoilt: bool = False) -> Outcome:
         return outcome
     fsync, rename, replace = os.fsync, os.rename, os.replace
     for name, written in WRITTEN.items():
-        folder, power = place.resolve() / f"{name}-power", Power()
+        folder = place.resolve() / f"{name}-power"
+        power = Power()
         folder.mkdir(parents=True)
         try:
-            os.fsync = (
-                (lambda number: None) if spoilt else lambda number, power=power: power.fsync(number, fsync)
-            )
-            os.rename = lambda a, b, power=power: power.rename(str(a), str(b), rename)
-            os.replace = lambda a, b, power=power: power.rename(str(a), str(b), replace)
+            os.fsync = (lambda number: None) if spoilt else partial(power.fsync, real=fsync)
+            os.rename = partial(power.rename, real=rename)
+            os.replace = partial(power.rename, real=replace)
             for n in range(5):
                 written.write(folder, n)
                 power.lies.extend(f"{name}: {path} was not synced at last" for path in power.unsynced_folders)

@@ -159,9 +159,12 @@ def main() -> int:
 def _row(name: str, place: Path, *, short: bool, as_json: bool) -> bool:
     drill, begin = DRILLS[name], time.monotonic()
     outcome = _apart(lambda: drill.run(place / name, short), place)
-    twin = None if drill.twin is None else _apart(lambda: drill.twin(place / f"{name}-twin"), place)
+    spoilt = drill.twin
+    twin = None if spoilt is None else _apart(lambda: spoilt(place / f"{name}-twin"), place)
     outcome.seconds = time.monotonic() - begin
-    seen = twin is None or bool(twin.wrong) or (not twin.tried and not outcome.tried)
+    # A twin that failed on its own was not tried, and shows nothing.
+    left_out = not outcome.tried and not outcome.wrong
+    seen = twin is None or left_out or (twin.tried > 0 and bool(twin.wrong))
     if as_json:
         print(json.dumps({**asdict(outcome), "twin": None if twin is None else asdict(twin)}), flush=True)
     else:

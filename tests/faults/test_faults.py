@@ -25,5 +25,6 @@ def test_a_drill_holds_and_its_twin_does_not(
     if found["figures"].startswith("left out"):
         return
     assert found["tried"] > 0
+    assert found["twin"]["tried"] > 0, found["twin"]
     assert found["twin"]["wrong"], "the twin, in which something is wrong, was not told from it"
     assert done.returncode == 0
