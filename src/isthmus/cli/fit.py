@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -133,10 +134,6 @@ def fit(
         None if validation_labels is None else str(validation_labels),
     )
 
-    def tell(prepared: Prepared) -> None:
-        if not json:
-            _print_prepared(source, rows, prepared)
-
     with ProgressBar() as bar:
         done = run_fit(
             rows,
@@ -147,7 +144,7 @@ def fit(
             validation=held_out,
             force=force,
             callbacks=[bar],
-            prepared=tell,
+            prepared=None if json else partial(_print_prepared, source, rows),
             origin=origin,
             told=lambda text: bar.say(f"isthmus: {text}"),
         )
@@ -191,10 +188,6 @@ def _resume(
         None if validation is None else open_data(validation, record.config.data, labels=validation_labels)
     )
 
-    def tell(prepared: Prepared) -> None:
-        if not json:
-            _print_prepared(source, rows, prepared)
-
     with ProgressBar() as bar:
         done = resume_fit(
             folder,
@@ -202,7 +195,7 @@ def _resume(
             validation=held_out,
             output=output,
             callbacks=[bar],
-            prepared=tell,
+            prepared=None if json else partial(_print_prepared, source, rows),
             told=lambda text: bar.say(f"isthmus: {text}"),
         )
     return _tell_result(done, json=json)
