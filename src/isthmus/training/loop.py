@@ -96,7 +96,7 @@ class Trainer:
             self._parameters,
             plan.micro_batch,
             batch_size=int(_number(plan.batch_size)),
-            tell=lambda text: self._note(text, self._callbacks),
+            tell=self._note,
         )
 
     def fit(
@@ -149,7 +149,7 @@ class Trainer:
         weights = sample_weight, validation_weight
         with training_threads(int(_number(self.plan.threads))):
             try:
-                history.reason = self._train(rows, validation, weights, callbacks, begun=state is not None)
+                history.reason = self._train(rows, validation, weights, begun=state is not None)
             except (KeyboardInterrupt, _StoppedError):
                 history.reason = "interrupted"
             except (RuntimeError, MemoryError) as error:
@@ -176,7 +176,6 @@ class Trainer:
         rows: Rows[Any],
         validation: Rows[Any] | None,
         weights: tuple[Tensor | None, Tensor | None],
-        callbacks: Sequence[Callback],
         *,
         begun: bool,
     ) -> str:
@@ -187,14 +186,14 @@ class Trainer:
             if not begun:
                 self._begin_epoch(epoch)
             begun = False
-            training = self._whole_pass(rows, (self._first, n_epochs * n_batches), weights[0], callbacks)
+            training = self._whole_pass(rows, (self._first, n_epochs * n_batches), weights[0])
             held_out, losses = None, None
             if validation is not None:
                 held_out, losses = self.validate(validation, weights[1])
             record = Epoch(epoch, self._rate, training, held_out)
             self._history.epochs.append(record)
             self._best.offer(epoch, losses, self.module)
-            for callback in callbacks:
+            for callback in self._callbacks:
                 callback.epoch(record)
             self._revive(rows, epoch, n_epochs)
             if self._best.n_worse >= max(1.0, patience) and epoch < n_epochs:
@@ -261,9 +260,10 @@ class Trainer:
         self.module.to(self.device)
         self._begin(self._n_batches(len(rows)))
         self._means, self._n_batches_done = Means(), 0
+        self._callbacks, self._keeper = (), None
         with training_threads(int(_number(self.plan.threads))):
             try:
-                terms = self._pass(rows, None, self.n_steps_done, sample_weight, ())
+                terms = self._pass(rows, None, self.n_steps_done, sample_weight)
             except NotFiniteError:
                 raise TrainingError(
                     "training: the loss was no longer finite in this pass. "
@@ -299,7 +299,6 @@ class Trainer:
         rows: Rows[Any],
         schedule: tuple[int, int],
         sample_weight: Tensor | None,
-        callbacks: Sequence[Callback],
     ) -> dict[str, float]:
         """The pass of an epoch, or what is left of it, again from its beginning where it runs into trouble.
 
@@ -308,32 +307,31 @@ class Trainer:
         """
         while True:
             try:
-                return self._pass(rows, schedule, self._epoch + self.n_epochs_done, sample_weight, callbacks)
+                return self._pass(rows, schedule, self._epoch + self.n_epochs_done, sample_weight)
             except NotFiniteError as trouble:
                 if self._watches_steps:
-                    self._halve_rate(trouble, callbacks)
+                    self._halve_rate(trouble)
                 self._watches_steps = True
                 n_taken_back = self._n_rows_done(len(rows)) - (self._epoch - 1) * len(rows)
                 self._snapshot.go_back()
                 self.n_steps_done, self._n_batches_done, self._n_skipped = self._n_steps_before, 0, 0
                 self._means = Means()
-                for callback in callbacks:
+                for callback in self._callbacks:
                     callback.step(-n_taken_back)
 
-    def _halve_rate(self, trouble: NotFiniteError, callbacks: Sequence[Callback]) -> None:
+    def _halve_rate(self, trouble: NotFiniteError) -> None:
         """Once; or else end the training with what is known of the trouble."""
         if self._rate_share < 1.0:
             raise TrainingError(str(trouble)) from None
         self._rate_share = 0.5
         self._note(
             f"Epoch {self._epoch} was begun again with half the learning rate, for more than {MOST_SKIPPED} of its "
-            f"batches had a loss or gradient that is not finite.",
-            callbacks,
+            f"batches had a loss or gradient that is not finite."
         )
 
-    def _note(self, text: str, callbacks: Sequence[Callback]) -> None:
+    def _note(self, text: str) -> None:
         self._history.notes.append(text)
-        for callback in callbacks:
+        for callback in self._callbacks:
             callback.note(text)
 
     def _pass(
@@ -342,7 +340,6 @@ class Trainer:
         schedule: tuple[int, int] | None,
         order: int,
         sample_weight: Tensor | None,
-        callbacks: Sequence[Callback],
     ) -> dict[str, float]:
         """Every row once that was not had yet, in an order that is a function of the seed and ``order``.
 
@@ -361,7 +358,7 @@ class Trainer:
                 weight = None if sample_weight is None else sample_weight[indices].to(self.device)
                 batch = x.to(self.device, non_blocking=True)
                 if self._watches_steps:
-                    self._watched_step(batch, rows.given(indices), weight, rate, progress, callbacks)
+                    self._watched_step(batch, rows.given(indices), weight, rate, progress)
                 else:
                     result = self._step(batch, weight, rate, progress)
                     if self._means.add(result, len(indices)) and not math.isfinite(
@@ -369,7 +366,7 @@ class Trainer:
                     ):
                         raise NotFiniteError
                 self._n_batches_done += 1
-                for callback in callbacks:
+                for callback in self._callbacks:
                     callback.step(len(indices))
                 self._stop_if_asked()
                 if self._keeper is not None:
@@ -404,7 +401,6 @@ class Trainer:
         weight: Tensor | None,
         rate: float,
         progress: float,
-        callbacks: Sequence[Callback],
     ) -> None:
         """A step that changes nothing if its loss or gradient is not finite; ``given`` are the rows' own numbers."""
         buffers = [buffer.clone() for buffer in self.module.buffers()]
@@ -437,7 +433,7 @@ class Trainer:
         if self._n_left_out == 0:
             self._history.notes.append(text)
         self._n_left_out += 1
-        for callback in callbacks:
+        for callback in self._callbacks:
             callback.note(text)
 
     def _differentiate(self, batch: Any, weight: Tensor | None, progress: float) -> Objective:
