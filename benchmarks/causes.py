@@ -7,10 +7,11 @@ open, by its out-of-bag errors, from what it says; and one given any other row's
 deviation of the column from its own (``exchanged``), whether anything speaks against it or not, so that no share
 is asked for. Pictures: a patch turned to its negative, or taken from another place of another picture, which is
 wrong beside the rest (``foreign``), so that it changes by a quarter of the range (root mean square). Of a noisy
-sine a spike, a stretch turned over or set to zero. ``isthmus`` is the share of rows whose change ``causes`` names first, ``error`` the share in
-which the changed region has the largest error. Beside columns stands what a normal distribution fitted to the
-training rows finds, which is told how they were changed: the column whose value is least likely given the others
-(``normal``), and given that it was drawn from the column by itself (``drawn``). Figures are means over seeds.
+sine a spike, a stretch turned over or set to zero. ``isthmus`` is the share of rows whose change ``causes`` names
+first, ``error`` the share in which the changed region has the largest error. Beside columns stands what a normal
+distribution fitted to the training rows finds, which is told how they were changed: the column whose value is least
+likely given the others (``normal``), and given that it was drawn from the column by itself (``drawn``). Figures are
+means over seeds.
 
 Tables: three factors in twelve columns; ten columns on a curved sheet; eight skewed columns and two flags, and
 wine, breast cancer (benign) and diabetes of scikit-learn. Pictures: smooth textures of 16 x 16 and the digits of
