@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.codec.distributions import SCALES_AN_OCTAVE, UNIT_SCALE, Tables, scale_numbers
+from isthmus.codec.distributions import SCALES_AN_OCTAVE, UNIT_SCALE, Tables, scale_numbers, with_open_ends
+from isthmus.codec.observed import Observed
 from isthmus.codec.stack import Cumulative, Ints, Stack, pop_numbers, push_numbers
 from isthmus.errors import DataError
 
@@ -33,14 +34,6 @@ class WholeNetwork(Protocol):
     """Bits after the point of what comes out."""
 
     def __call__(self, a: NDArray[np.float64]) -> NDArray[np.float64]: ...
-
-
-class Observed(Protocol):
-    """How the numbers of rows are coded, given what the decoder says of each row."""
-
-    def push(self, stack: Stack, numbers: Ints, outputs: Ints) -> None: ...
-
-    def pop(self, stack: Stack, outputs: Ints) -> Ints: ...
 
 
 @dataclass(frozen=True)
@@ -143,18 +136,19 @@ class BitsBack:
         return self.decoder(centres.astype(np.float64)).astype(np.int64)
 
     def _posterior_mass(self, means: Ints, scales: Ints) -> Cumulative:
-        point = self.encoder.output_bits
-        cell = 1 << point - GRID_BITS
-        return self.tables.located(
-            self.tables.normal, means, scales, point=point, first=-(cell << GRID_LEVELS - 1), width=cell,
-            n_levels=GRID_LEVELS,
-        )  # fmt: skip
+        return self._mass(means, scales, self.encoder.output_bits)
 
     def _prior_mass(self, shape: tuple[int, ...]) -> Cumulative:
-        return self.tables.located(
-            self.tables.normal, np.zeros(shape, np.int64), np.full(shape, UNIT_SCALE), point=GRID_BITS,
-            first=-(1 << GRID_LEVELS - 1), width=1, n_levels=GRID_LEVELS,
-        )  # fmt: skip
+        return self._mass(np.zeros(shape, np.int64), np.full(shape, UNIT_SCALE), GRID_BITS)
+
+    def _mass(self, means: Ints, scales: Ints, point: int) -> Cumulative:
+        """Of a normal distribution, below each cell of the grid."""
+        first, width = -1 << GRID_LEVELS - 1 + point - GRID_BITS, 1 << point - GRID_BITS
+
+        def below(cells: Ints) -> Ints:
+            return self.tables.normal[self.tables.places(first + width * cells, means, scales, point)]
+
+        return with_open_ends(below, 1 << GRID_LEVELS)
 
 
 def _needed(scales: Ints) -> NDArray[np.float64]:
@@ -170,19 +164,3 @@ def _longest(needed: NDArray[np.float64], size: int, n_bits: int) -> int:
     n = max(1, int(np.searchsorted(ready, n_bits, side="right")))
     n_left = len(ready)
     return next(at for at in reversed(range(len(STEPS))) if STEPS[at] <= n or (n == n_left and STEPS[at - 1] < n))
-
-
-@dataclass(frozen=True)
-class Binary:
-    """Zeros and ones, given logits."""
-
-    tables: Tables
-    point: int
-
-    def push(self, stack: Stack, numbers: Ints, outputs: Ints) -> None:
-        """Push them with their shares."""
-        stack.push(numbers, self.tables.ones(outputs, self.point))
-
-    def pop(self, stack: Stack, outputs: Ints) -> Ints:
-        """Pop them."""
-        return stack.pop(self.tables.ones(outputs, self.point))

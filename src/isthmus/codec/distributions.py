@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit, ndtr
 
-from isthmus.codec.stack import WHOLE, Ints
+from isthmus.codec.stack import WHOLE, Cumulative, Ints
 
 PLACE_BITS = 8
 """Bits after the point of a place in a table: 256 entries a scale."""
@@ -19,11 +18,12 @@ MASS = 1 << 24
 SMALLEST_BITS = 8
 """The smallest scale is 2^-8."""
 SCALES_AN_OCTAVE = 16
-N_SCALES = 256
+N_SCALES = 320
 """Scales are ``2^(number / 16 - 8)``."""
 UNIT_SCALE = SMALLEST_BITS * SCALES_AN_OCTAVE
 """Number of the scale 1."""
-_SCALES_A_NAT = round(SCALES_AN_OCTAVE / np.log(2) * (1 << 16))
+_SCALES_A_NAT = 1_512_775
+"""``2^16 * 16 / ln 2``."""
 _STEP_BITS = 30
 
 
@@ -37,6 +37,8 @@ class Tables:
         Cumulative distributions in shares of :data:`MASS`, at ``entry / 2^8 - 12``.
     shares
         ``sigmoid`` at the same places, in shares of :data:`~isthmus.codec.stack.WHOLE`.
+    exponents
+        ``exp(entry / 2^8 - 12)`` in shares of :data:`MASS`, at the places to 0.
     steps
         ``2^30 2^(-number / 16)``: of a scale, what a step of 1 is on the line of a table.
 
@@ -50,6 +52,7 @@ class Tables:
     normal: Ints
     logistic: Ints
     shares: Ints
+    exponents: Ints
     steps: Ints
 
     @classmethod
@@ -60,6 +63,7 @@ class Tables:
             np.rint(MASS * ndtr(places)).astype(np.int64),
             np.rint(MASS * expit(places)).astype(np.int64),
             np.clip(np.rint(WHOLE * expit(places)), 1, WHOLE - 1).astype(np.int64),
+            np.rint(MASS * np.exp(places[places <= 0])).astype(np.int64),
             np.rint(np.exp2(-np.arange(N_SCALES) / SCALES_AN_OCTAVE) * (1 << _STEP_BITS)).astype(np.int64),
         )
 
@@ -68,36 +72,28 @@ class Tables:
         places = _shifted(logits, point - PLACE_BITS) + (ENDS << PLACE_BITS)
         return self.shares[np.clip(places, 0, len(self.shares) - 1)]
 
-    def located(
-        self, table: Ints, means: Ints, scales: Ints, *, point: int, first: int, width: int, n_levels: int
-    ) -> Callable[[Ints], Ints]:
-        """The mass below each number of ``2**n_levels`` cells of a line, whose ends are open.
+    def powers(self, logits: Ints, point: int, axis: int) -> Ints:
+        """``exp`` of whole logits with ``point`` bits after the point, beside the largest along an axis."""
+        places = _shifted(logits - logits.max(axis=axis, keepdims=True), point - PLACE_BITS)
+        return self.exponents[np.maximum(places + (ENDS << PLACE_BITS), 0)]
 
-        Parameters
-        ----------
-        table
-            :attr:`normal` or :attr:`logistic`.
-        means
-            Whole numbers with ``point`` bits after the point.
-        scales
-            Numbers of scales.
-        point
-            Bits after the point of all three that follow.
-        first, width
-            Where cell 0 begins, and how wide each is.
-        n_levels
-            Halvings to a cell.
-        """
-        steps = self.steps[scales]
-        n, top, down = 1 << n_levels, MASS + (1 << n_levels), point + _STEP_BITS - SMALLEST_BITS - PLACE_BITS
-        begin = first - means
+    def places(self, edges: Ints, means: Ints, scales: Ints, point: int) -> Ints:
+        """Entries of :attr:`normal` or :attr:`logistic` for edges and means with ``point`` bits after the point."""
+        places = (edges - means) * self.steps[scales] >> point + _STEP_BITS - SMALLEST_BITS - PLACE_BITS
+        return np.clip(places + (ENDS << PLACE_BITS), 0, len(self.normal) - 1)
 
-        def below(numbers: Ints) -> Ints:
-            places = (numbers * width + begin) * steps >> down
-            inner = table[np.clip(places + (ENDS << PLACE_BITS), 0, len(table) - 1)] + numbers
-            return np.where(numbers <= 0, 0, np.where(numbers >= n, top, inner))
 
-        return below
+def with_open_ends(below: Cumulative, n: int) -> Cumulative:
+    """The mass below each of the numbers 0 to n, all of them between the ends, and one for each by itself.
+
+    ``below`` gives shares of :data:`MASS`.
+    """
+
+    def cumulative(numbers: Ints) -> Ints:
+        inner = below(numbers) + numbers
+        return np.where(numbers <= 0, 0, np.where(numbers >= n, MASS + n, inner))
+
+    return cumulative
 
 
 def scale_numbers(log_scales: Ints, point: int) -> Ints:

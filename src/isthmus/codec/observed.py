@@ -1,0 +1,110 @@
+"""How the numbers of a row are coded, given what the decoder says of the row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from isthmus.codec.distributions import Tables, scale_numbers, with_open_ends
+from isthmus.codec.stack import Cumulative, Ints, Stack, pop_numbers, push_numbers
+
+
+class Observed(Protocol):
+    """Numbers ``(n, n_places)``, given whole outputs ``(n, n_outputs)`` of a decoder."""
+
+    def push(self, stack: Stack, numbers: Ints, outputs: Ints) -> None:
+        """Push them."""
+        ...
+
+    def pop(self, stack: Stack, outputs: Ints) -> Ints:
+        """Pop them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Binary:
+    """Zeros and ones, of which outputs are the logits.
+
+    Parameters
+    ----------
+    tables
+        What stands in place of functions.
+    point
+        Bits after the point of outputs.
+    """
+
+    tables: Tables
+    point: int
+
+    def push(self, stack: Stack, numbers: Ints, outputs: Ints) -> None:
+        """Push them with their shares."""
+        stack.push(numbers, self.tables.ones(outputs, self.point))
+
+    def pop(self, stack: Stack, outputs: Ints) -> Ints:
+        """Pop them."""
+        return stack.pop(self.tables.ones(outputs, self.point))
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Levels of a discretised logistic distribution, or a mixture of such.
+
+    Parameters
+    ----------
+    tables, point
+        As of :class:`Binary`.
+    n_levels
+        Of a value; they lie evenly from 0 to 1 in units of the outputs.
+    n_mixtures
+        Components. The outputs of a channel stand together: log weights (of several), means, log scales.
+    n_channels
+        Of a row.
+    log_scale_ends
+        Between which logarithms of scales are held, in units of the outputs.
+    log_levels
+        Logarithm of the levels to a unit of the outputs. All three are whole, with ``point`` bits after the point.
+    """
+
+    tables: Tables
+    point: int
+    n_levels: int
+    n_mixtures: int
+    n_channels: int
+    log_scale_ends: tuple[int, int]
+    log_levels: int
+
+    @property
+    def n_halvings(self) -> int:
+        """That lead to a level."""
+        return (self.n_levels - 1).bit_length()
+
+    def push(self, stack: Stack, numbers: Ints, outputs: Ints) -> None:
+        """Push them, which half first."""
+        push_numbers(stack, numbers, self._mass(outputs, numbers.shape), self.n_halvings)
+
+    def pop(self, stack: Stack, outputs: Ints) -> Ints:
+        """Pop them."""
+        n_parameters = 2 if self.n_mixtures == 1 else 3 * self.n_mixtures
+        shape = len(outputs), outputs[0].size // n_parameters
+        return pop_numbers(stack, shape, self._mass(outputs, shape), self.n_halvings)
+
+    def _mass(self, outputs: Ints, shape: tuple[int, ...]) -> Cumulative:
+        n, m = shape[0], self.n_mixtures
+        split = outputs.reshape(n, self.n_channels, -1, m, shape[1] // self.n_channels)
+        *logits, means, log_scales = (split[:, :, part] for part in range(split.shape[2]))
+        top = self.n_levels - 1
+        scales = scale_numbers(np.clip(log_scales, *self.log_scale_ends) + self.log_levels, self.point)
+        means = means * top + (1 << self.point - 1)  # a level begins half a level before itself
+        weights = self.tables.powers(logits[0], self.point, axis=2) if logits else None
+        total = 1 if weights is None else weights.sum(axis=2)
+
+        def below(numbers: Ints) -> Ints:
+            edges = (numbers << self.point).reshape(n, self.n_channels, 1, -1)
+            found = self.tables.logistic[self.tables.places(edges, means, scales, self.point)]
+            if weights is None:
+                return found.reshape(shape)
+            return ((found * weights).sum(axis=2) // total).reshape(shape)
+
+        return with_open_ends(below, self.n_levels)
