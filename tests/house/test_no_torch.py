@@ -53,3 +53,8 @@ def test_help_lists_every_verb(process: Process) -> None:
     text, heavy = output(process, HELP, "--help")
     assert heavy == ""
     assert [verb for verb in VERBS if verb not in text.split()] == []
+
+
+def test_an_archive_needs_no_torch(process: Process) -> None:
+    code = f"import isthmus.codec.container, isthmus.codec.general\n{SHOW}; print('constriction' in sys.modules)"
+    assert output(process, code) == ("", "\nFalse")
