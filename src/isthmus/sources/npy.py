@@ -47,6 +47,8 @@ class NpyHeader(NamedTuple):
     dtype: np.dtype[Any]
     offset: int
     """Bytes before the values."""
+    turned: bool = False
+    """Whether the first axis is the fastest, as in Fortran."""
 
     @property
     def n_bytes(self) -> int:
@@ -93,11 +95,11 @@ def read_npy_header(file: IO[bytes]) -> NpyHeader:
     if sum(text.count(sign) for sign in b"([{-+~") > _DEEPEST:
         raise ValueError("a header of too many brackets")
     with quiet():
-        shape, _, dtype = _READERS[version](io.BytesIO(size + text))
+        shape, turned, dtype = _READERS[version](io.BytesIO(size + text))
     most = max(1, dtype.itemsize) * math.prod(max(1, side) for side in shape)
     if any(side < 0 for side in shape) or len(shape) > 64 or most >= 1 << 63:
         raise ValueError(f"a shape of {shape}")
-    return NpyHeader(shape, dtype, 6 + 2 + len(size) + length)
+    return NpyHeader(shape, dtype, 6 + 2 + len(size) + length, turned)
 
 
 def read_npy(path: Path) -> NDArray[Any]:

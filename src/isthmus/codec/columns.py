@@ -1,0 +1,438 @@
+"""Columns of exact values as few bytes, and back: what a block is where no model knows better.
+
+A column is an array of numbers, one entry a row, or a list of texts (bytes). Numbers become whole numbers first:
+floats by their bits, or where all but a few are decimals of few digits by these, ``x = q / 10**k``; then, whichever
+comes out smallest, as they are or as differences along the rows or the last axis; then planes of bytes, the lowest
+first, each packed by the best general coder. ``docs/archive-columns.md`` gives every byte.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeAlias, final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from isthmus.codec import general
+from isthmus.errors import ArtifactError, DataError
+
+Column: TypeAlias = NDArray[Any] | list[bytes]
+Columns: TypeAlias = dict[str, Column]
+"""Columns by name, in order."""
+
+MOST = 1 << 32
+"""Bytes (4 GiB) that the columns of one block may take."""
+DTYPES = ("b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
+"""Types of values by their number, all little-endian."""
+_TEXT = len(DTYPES)
+_PLAIN, _PLANES, _BITS, _DECIMAL = range(4)
+"""How an array is stored."""
+_ALL, _WORDS = range(2)
+"""How texts are: one after the other, or as words and which of them each is."""
+_MOST_AXES = 32
+_MOST_DIGITS = 9
+_LARGEST_WHOLE = 2**53
+_MOST_ODD = 8
+"""Of decimals one in so many may be none."""
+_LOOKED_AT = 1 << 19
+"""Values by which the way is chosen."""
+
+
+def packed(columns: Mapping[str, Column]) -> bytes:
+    """Columns as bytes that tell of themselves.
+
+    Parameters
+    ----------
+    columns
+        Arrays of booleans, integers or floats of 16 to 64 bits, of any shape and byte order, or lists of bytes. They
+        may be of different lengths.
+
+    Raises
+    ------
+    DataError
+        Values of another type.
+
+    Examples
+    --------
+    >>> data = packed({"age": np.array([63, 41, 35]), "name": [b"Eve", b"", b"Bob"]})
+    >>> unpacked(data)
+    {'age': array([63, 41, 35]), 'name': [b'Eve', b'', b'Bob']}
+    """
+    parts = [_number(len(columns))]
+    for name, column in columns.items():
+        said = name.encode()
+        parts += [_number(len(said)), said]
+        parts.append(_texts_packed(column) if isinstance(column, list) else _array_packed(name, column))
+    return b"".join(parts)
+
+
+def unpacked(data: bytes, most: int = MOST) -> Columns:
+    """The columns that :func:`packed` got, of little-endian or native types.
+
+    Parameters
+    ----------
+    data
+        Its bytes.
+    most
+        Bytes that all columns together may take.
+
+    Raises
+    ------
+    ArtifactError
+        Bytes that are none, or that promise more.
+    """
+    taken = _Taken(data, most)
+    try:
+        found = Columns()
+        for _ in range(taken.number(len(data))):
+            name = taken.bytes(taken.number(len(data))).decode()
+            kind = taken.byte()
+            if name in found:
+                raise _damaged(f"two columns {name!r}")
+            found[name] = _texts_unpacked(taken) if kind == _TEXT else _array_unpacked(taken, kind)
+        taken.end()
+    except UnicodeDecodeError:
+        raise _damaged("a name that is no text") from None
+    return found
+
+
+# ---------------------------------------------------------------- arrays
+
+
+def _array_packed(name: str, column: NDArray[Any]) -> bytes:
+    column = np.asarray(column)
+    kind = column.dtype.newbyteorder("<").str[1:]
+    if kind not in DTYPES or column.ndim < 1 or column.ndim > _MOST_AXES:
+        raise DataError(
+            f"columns: expected booleans, integers or floats of 16 to 64 bits with 1 to {_MOST_AXES} axes, got "
+            f"{column.dtype} with {column.ndim} in {name!r}; keep it as bytes."
+        )
+    head = bytes([DTYPES.index(kind), column.ndim]) + b"".join(map(_number, column.shape))
+    return head + _values_packed(_native(column))
+
+
+def _array_unpacked(taken: _Taken, kind: int) -> NDArray[Any]:
+    if kind >= len(DTYPES):
+        raise _damaged(f"a column of type {kind}")
+    dtype = np.dtype(DTYPES[kind])
+    n_axes = taken.byte()
+    if not 1 <= n_axes <= _MOST_AXES:
+        raise _damaged(f"a column of {n_axes} axes")
+    shape = tuple(taken.number() for _ in range(n_axes))
+    flat = _values_unpacked(taken, dtype, shape)
+    if dtype == np.bool_ and flat.view(np.uint8).max(initial=0) > 1:
+        raise _damaged("a truth value that is neither 0 nor 1")
+    return flat.reshape(shape)
+
+
+def _native(column: NDArray[Any]) -> NDArray[Any]:
+    """The same values in this machine's byte order; bits of floats stay as they are."""
+    if column.dtype.isnative:
+        return column
+    return column.byteswap().view(column.dtype.newbyteorder("="))
+
+
+def _values_packed(values: NDArray[Any]) -> bytes:
+    """The smallest of the ways; the plain one is always among them, so that no column is larger than packed whole."""
+    table = _table(np.ascontiguousarray(values))
+    if table.dtype == np.bool_:
+        table = table.view(np.uint8)
+    bits = table.view(f"u{table.itemsize}") if table.dtype.kind == "f" else table
+    plain = bits.astype(bits.dtype.newbyteorder("<"), copy=False).tobytes()
+    found = [bytes([_PLAIN]) + _part(plain)]
+    if bits.size > 1:
+        found.append(_whole_packed(bits, plain))
+        if table.dtype.kind == "f" and (decimal := _decimal_packed(table, bits)) is not None:
+            found.append(decimal)
+    return min(found, key=len)
+
+
+def _values_unpacked(taken: _Taken, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    n = math.prod(shape)
+    if math.prod(max(1, side) for side in shape) * dtype.itemsize > taken.most:
+        raise _damaged(f"a shape of {shape} where {taken.most:,} bytes are left")
+    taken.take(n * dtype.itemsize)
+    rows, width = (shape[0], n // shape[0]) if n else (0, 1)
+    way = taken.byte()
+    if way == _DECIMAL and dtype.kind == "f":
+        return _decimal_unpacked(taken, dtype, rows, width)
+    whole = np.dtype(f"u{dtype.itemsize}") if dtype.kind in "fb" else dtype
+    return _whole_unpacked(taken, way, whole, rows, width).view(dtype)
+
+
+def _table(values: NDArray[Any]) -> NDArray[Any]:
+    """An array as rows of values."""
+    return values.reshape(len(values), -1) if values.size else values.reshape(0, 1)
+
+
+def _whole_packed(whole: NDArray[Any], plain: bytes) -> bytes:
+    """Whole numbers in the way whose planes look smallest, without the plain one."""
+    n_rows = max(1, _LOOKED_AT // whole.shape[1])
+    head = whole[:n_rows]
+    best = min(_ways(whole), key=lambda way: sum(map(_quick, _planes(head, *way)[1])))
+    base, planes = _planes(whole, *best)
+    if len(planes) == 1 and planes[0] == plain:
+        found = bytes([_PLAIN]) + _part(plain)
+    else:
+        parts = b"".join(map(_part, planes))
+        found = bytes([_PLANES, best[0] | best[1] << 1, len(planes)]) + base.to_bytes(8, "little") + parts
+    if len(planes) == 1 and int(np.frombuffer(planes[0], np.uint8).max(initial=0)) <= 1:
+        bits = np.packbits(np.frombuffer(planes[0], np.uint8)).tobytes()
+        few = bytes([_BITS, best[0] | best[1] << 1]) + base.to_bytes(8, "little") + _part(bits)
+        found = min(found, few, key=len)
+    return found
+
+
+def _ways(whole: NDArray[Any]) -> list[tuple[int, int]]:
+    """Whether an array is turned, and differences along which axis (1 rows, 2 the last, 0 none)."""
+    if whole.shape[1] == 1:
+        return [(0, 0), (0, 1)]
+    if len(whole) == 1:
+        return [(0, 0), (0, 2)]
+    return [(turned, along) for turned in (0, 1) for along in (0, 1, 2)]
+
+
+def _planes(whole: NDArray[Any], turned: int, along: int) -> tuple[int, list[bytes]]:
+    """The lowest value (0 of differences) and planes of bytes of what lies above it, the lowest plane first."""
+    unsigned = f"u{whole.itemsize}"
+    if along:
+        steps = np.array(whole.view(unsigned))
+        axis = along - 1
+        later, earlier = (slice(1, None), slice(None, -1))
+        view = whole.view(unsigned)
+        if axis == 0:
+            steps[later] = view[later] - view[earlier]
+        else:
+            steps[:, later] = view[:, later] - view[:, earlier]
+        signed = steps.view(f"i{whole.itemsize}")
+        values = ((signed << 1) ^ (signed >> (8 * whole.itemsize - 1))).view(unsigned)
+        base = 0
+    else:
+        lowest = whole.min()
+        values = whole.view(unsigned) - lowest.view(unsigned)
+        base = int(lowest) % 2**64
+    n_planes = max(1, (int(values.max()).bit_length() + 7) // 8)
+    values = np.ascontiguousarray(values.T if turned else values)
+    octets = values.astype(f"<u{whole.itemsize}", copy=False).view(np.uint8).reshape(-1, whole.itemsize)
+    return base, [octets[:, place].tobytes() for place in range(n_planes)]
+
+
+def _whole_unpacked(taken: _Taken, way: int, dtype: np.dtype[Any], rows: int, width: int) -> NDArray[Any]:
+    n = rows * width
+    if way == _PLAIN:
+        return np.frombuffer(taken.part(n * dtype.itemsize), dtype.newbyteorder("<")).astype(dtype)
+    if way not in (_PLANES, _BITS) or not n:
+        raise _damaged(f"values stored in way {way}")
+    how = taken.byte()
+    turned, along = how & 1, how >> 1
+    n_planes = taken.byte() if way == _PLANES else 1
+    if along > 2 or not 1 <= n_planes <= dtype.itemsize:
+        raise _damaged(f"values in way {how} of {n_planes} bytes")
+    base = int.from_bytes(taken.bytes(8), "little")
+    octets = np.zeros((n, dtype.itemsize), np.uint8)
+    for place in range(n_planes):
+        if way == _BITS:
+            bits = np.frombuffer(taken.part(-(-n // 8)), np.uint8)
+            octets[:, 0] = np.unpackbits(bits, count=n)
+        else:
+            octets[:, place] = np.frombuffer(taken.part(n), np.uint8)
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    values = octets.reshape(-1).view(unsigned.newbyteorder("<")).astype(unsigned)
+    values = values.reshape(width, rows).T if turned else values.reshape(rows, width)
+    if along:
+        half = values >> 1
+        steps = np.where(values & 1, ~half, half)
+        values = np.cumsum(steps, axis=along - 1, dtype=unsigned)
+    else:
+        values = values + unsigned.type(base % 2 ** (8 * dtype.itemsize))
+    return np.ascontiguousarray(values).view(dtype)
+
+
+def _decimal_packed(table: NDArray[Any], bits: NDArray[Any]) -> bytes | None:
+    """Floats as decimals of few digits, those that are none beside them; None where too many are none."""
+    head = table[: max(1, _LOOKED_AT // table.shape[1])]
+    digits = next(
+        (k for k in range(_MOST_DIGITS + 1) if _is_decimal(head, k)[1].mean() > 1 - 1 / _MOST_ODD), None
+    )
+    if digits is None:
+        return None
+    whole, good = _is_decimal(table, digits)
+    odd = np.flatnonzero(~good)
+    if len(odd) * _MOST_ODD > table.size:
+        return None
+    last = np.maximum.accumulate(np.where(good.ravel(), np.arange(table.size), 0))
+    whole = whole.ravel()[last].reshape(whole.shape)  # an odd one is like the one before
+    inner = _whole_of(whole) + _number(len(odd))
+    if len(odd):
+        steps = np.diff(odd, prepend=0).astype(np.int64)[:, None]
+        inner += _whole_of(steps) + _whole_of(bits.ravel()[odd][:, None])
+    return bytes([_DECIMAL, digits]) + inner
+
+
+def _whole_of(whole: NDArray[Any]) -> bytes:
+    plain = whole.astype(whole.dtype.newbyteorder("<"), copy=False).tobytes()
+    return min(bytes([_PLAIN]) + _part(plain), _whole_packed(whole, plain), key=len)
+
+
+def _is_decimal(table: NDArray[Any], digits: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Values times a power of ten as whole numbers, and which of them give their value back, bit for bit."""
+    with np.errstate(all="ignore"):
+        scaled = np.rint(table.astype(np.float64) * 10.0**digits)
+        small = np.abs(scaled) < _LARGEST_WHOLE  # NaN and infinity are not
+        whole = np.where(small, scaled, 0).astype(np.int64)
+        back = _from_decimal(whole, digits, table.dtype)
+    unsigned = f"u{table.itemsize}"
+    return whole, small & (back.view(unsigned) == np.ascontiguousarray(table).view(unsigned))
+
+
+def _from_decimal(whole: NDArray[np.int64], digits: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    with np.errstate(over="ignore"):
+        return (whole.astype(np.float64) / 10.0**digits).astype(dtype)
+
+
+def _decimal_unpacked(taken: _Taken, dtype: np.dtype[Any], rows: int, width: int) -> NDArray[Any]:
+    digits = taken.byte()
+    n = rows * width
+    if digits > _MOST_DIGITS or not n:
+        raise _damaged(f"decimals of {digits} digits")
+    whole = _whole_unpacked(taken, taken.byte(), np.dtype(np.int64), rows, width)
+    values = _from_decimal(whole.reshape(-1), digits, dtype)
+    n_odd = taken.number(n)
+    if n_odd:
+        steps = _whole_unpacked(taken, taken.byte(), np.dtype(np.int64), n_odd, 1).reshape(-1)
+        bits = _whole_unpacked(taken, taken.byte(), np.dtype(f"u{dtype.itemsize}"), n_odd, 1).reshape(-1)
+        places = np.cumsum(steps)
+        if places.min() < 0 or places.max() >= n:
+            raise _damaged("a value beyond the last")
+        values.view(f"u{dtype.itemsize}")[places] = bits
+    return values
+
+
+# ---------------------------------------------------------------- texts
+
+
+def _texts_packed(texts: list[bytes]) -> bytes:
+    head = bytes([_TEXT]) + _number(len(texts))
+    found = bytes([_ALL]) + _joined(texts)
+    places = {word: place for place, word in enumerate(dict.fromkeys(texts))}
+    if 0 < len(places) * 2 <= len(texts):
+        which = np.array([places[text] for text in texts], np.uint32)
+        words = bytes([_WORDS]) + _number(len(places)) + _joined(list(places)) + _whole_of(which[:, None])
+        found = min(found, words, key=len)
+    return head + found
+
+
+def _joined(texts: list[bytes]) -> bytes:
+    if not texts:
+        return b""
+    lengths = np.array([len(text) for text in texts], np.uint64)
+    return _whole_of(lengths[:, None]) + _part(b"".join(texts))
+
+
+def _texts_unpacked(taken: _Taken) -> list[bytes]:
+    n = taken.number()
+    taken.take(8 * n)
+    way = taken.byte()
+    if way == _ALL:
+        return _parted(taken, n)
+    if way != _WORDS:
+        raise _damaged(f"texts stored in way {way}")
+    n_words = taken.number(n)
+    words = _parted(taken, n_words)
+    which = _whole_unpacked(taken, taken.byte(), np.dtype(np.uint32), n, 1).reshape(-1)
+    if not n or which.max() >= n_words:
+        raise _damaged("a word that is not there")
+    lengths = np.array([len(word) for word in words], np.uint64)
+    taken.take(int(lengths[which].sum()))
+    return [words[place] for place in which.tolist()]
+
+
+def _parted(taken: _Taken, n: int) -> list[bytes]:
+    if not n:
+        return []
+    lengths = _whole_unpacked(taken, taken.byte(), np.dtype(np.uint64), n, 1).reshape(-1).tolist()
+    total = sum(lengths)
+    taken.take(total)
+    data, texts, start = taken.part(total), list[bytes](), 0
+    for length in lengths:
+        texts.append(data[start : start + length])
+        start += length
+    return texts
+
+
+# ---------------------------------------------------------------- bytes
+
+
+def _number(value: int) -> bytes:
+    """A count in as few bytes as it needs: seven bits each, the lowest first, the eighth set where more follow."""
+    octets = bytearray()
+    while value >= 128:
+        octets.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*octets, value])
+
+
+def _part(data: bytes) -> bytes:
+    small = general.packed(data)
+    return _number(len(small)) + small
+
+
+def _quick(data: bytes) -> int:
+    """About how small bytes become."""
+    return pa.Codec("zstd", compression_level=3).compress(data).size
+
+
+@final
+class _Taken:
+    """Bytes that are taken one after the other, and what may still become of them."""
+
+    def __init__(self, data: bytes, most: int) -> None:
+        self._data, self._at, self.most = data, 0, most
+
+    def bytes(self, n: int) -> bytes:
+        """The next bytes."""
+        if n > len(self._data) - self._at:
+            raise _damaged("an end before its time")
+        self._at += n
+        return self._data[self._at - n : self._at]
+
+    def byte(self) -> int:
+        """The next byte."""
+        return self.bytes(1)[0]
+
+    def number(self, most: int = 2**63 - 1) -> int:
+        """The next count."""
+        value = 0
+        for shift in range(0, 63, 7):
+            octet = self.byte()
+            value |= (octet & 127) << shift
+            if octet < 128:
+                if value > most:
+                    break
+                return value
+        raise _damaged("a count beyond its bound")
+
+    def take(self, n_bytes: int) -> None:
+        """Count bytes of memory."""
+        if n_bytes > self.most:
+            raise _damaged(f"{n_bytes:,} bytes of values where {self.most:,} are left")
+        self.most -= n_bytes
+
+    def part(self, n_bytes: int) -> bytes:
+        """The next packed part, which unpacks to so many bytes."""
+        data = general.unpacked(self.bytes(self.number(len(self._data))), n_bytes)
+        if len(data) != n_bytes:
+            raise _damaged(f"{len(data):,} bytes where {n_bytes:,} were promised")
+        return data
+
+    def end(self) -> None:
+        """Refuse what follows."""
+        if self._at != len(self._data):
+            raise _damaged("more than its columns")
+
+
+def _damaged(what: str) -> ArtifactError:
+    return ArtifactError(f"columns: expected packed columns, got {what}; take another copy of the archive.")

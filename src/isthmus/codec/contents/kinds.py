@@ -1,0 +1,70 @@
+"""Which content a path, an array or an archive's facts are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.codec.contents.arrays import ArrayContent, ArrayForm, open_array
+from isthmus.codec.contents.base import Content, Form, fact, unfit
+from isthmus.errors import SourceError
+from isthmus.sources.open import is_there
+
+_FORMS: dict[str, type[Form]] = {form.kind: form for form in (ArrayForm,)}
+
+
+def content_of(source: str | os.PathLike[str] | NDArray[Any]) -> Content:
+    """What a source holds, exactly.
+
+    Parameters
+    ----------
+    source
+        An array, or a path.
+
+    Raises
+    ------
+    SourceError
+        Nothing there.
+    DataError
+        An array of Python objects.
+
+    Examples
+    --------
+    >>> content = content_of(np.arange(6).reshape(3, 2))
+    >>> content.kind, content.n_rows, content.block(slice(1, 3))["values"].tolist()
+    ('array', 3, [[2, 3], [4, 5]])
+    """
+    if isinstance(source, np.ndarray):
+        return ArrayContent(source)
+    path = Path(source)
+    if not is_there(path):
+        raise SourceError(f"{path}: expected a file or folder, got nothing there; check the path.")
+    content = open_array(path)
+    if content is None:
+        raise SourceError(f"{path}: expected an array, got something else; give another file.")
+    return content
+
+
+def content_from(facts: Mapping[str, Any]) -> Form:
+    """What makes rows and files of an archive's blocks again, by the facts that its content gave.
+
+    Raises
+    ------
+    ArtifactError
+        Facts that none gave.
+
+    Examples
+    --------
+    >>> content = content_of(np.arange(6).reshape(3, 2))
+    >>> content_from(content.facts).rows({"values": np.array([[4, 5]])})
+    array([[4, 5]])
+    """
+    kind = fact(facts, "kind", str)
+    if kind not in _FORMS:
+        raise unfit(f"contents of kind {kind[:60]!r}, which this isthmus does not know")
+    return _FORMS[kind](facts)
