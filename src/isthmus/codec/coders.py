@@ -1,0 +1,113 @@
+"""The contract of a coder: columns of rows to bytes and back, with what a model knows of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from isthmus.codec import columns as plain
+from isthmus.codec.columns import Columns
+from isthmus.errors import ArtifactError, DataError
+
+
+class Coder(ABC):
+    """Codes blocks of columns; what it does not know, it leaves to :func:`isthmus.codec.columns.packed`."""
+
+    id: ClassVar[str]
+    """What blocks of it are called in an archive."""
+
+    @abstractmethod
+    def section(self) -> bytes:
+        """All that a reader must have to build an equal one."""
+
+    @classmethod
+    @abstractmethod
+    def of_section(cls, data: bytes) -> Coder:
+        """The coder that a section was written from.
+
+        Raises
+        ------
+        ArtifactError
+            Bytes that none was.
+        """
+
+    @abstractmethod
+    def check(self) -> None:
+        """Compute what is known.
+
+        Raises
+        ------
+        ArtifactError
+            This environment computes otherwise.
+        """
+
+    @abstractmethod
+    def packed(self, columns: Columns) -> bytes | None:
+        """Columns as bytes; None of such as it cannot code."""
+
+    @abstractmethod
+    def unpacked(self, payload: bytes, n_rows: int) -> Columns:
+        """The columns again.
+
+        Raises
+        ------
+        ArtifactError
+            Bytes of no block.
+        """
+
+
+class Plain(Coder):
+    """Columns by general coders alone, without a model."""
+
+    id: ClassVar[str] = "plain"
+
+    def section(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    @classmethod
+    def of_section(cls, data: bytes) -> Plain:
+        """The one that there is."""
+        return cls()
+
+    def check(self) -> None:
+        """Nothing is computed."""
+
+    def packed(self, columns: Columns) -> bytes:
+        """Each column by itself."""
+        return plain.packed(columns)
+
+    def unpacked(self, payload: bytes, n_rows: int) -> Columns:
+        """The columns again."""
+        found = plain.unpacked(payload)
+        if any(len(column) != n_rows for column in found.values()):
+            raise ArtifactError("archive: expected a column of each row, got others; take another copy of it.")
+        return found
+
+
+def is_same(first: Columns, second: Columns) -> bool:
+    """Whether columns are equal to the last bit."""
+    if list(first) != list(second):
+        return False
+    for column, other in zip(first.values(), second.values(), strict=True):
+        if isinstance(column, list) or isinstance(other, list):
+            if column != other:
+                return False
+        elif (column.shape, column.dtype) != (other.shape, other.dtype) or column.tobytes() != other.tobytes():
+            return False
+    return True
+
+
+def smallest(coders: list[Coder], block: Columns) -> tuple[str, bytes]:
+    """The codec and the fewest bytes that the columns come back from; each way is tried, there and back."""
+    n_rows = len(next(iter(block.values())))
+    found = [(coder, payload) for coder in coders if (payload := coder.packed(block)) is not None]
+    for coder, payload in sorted(found, key=lambda pair: len(pair[1])):
+        try:
+            if is_same(coder.unpacked(payload, n_rows), block):
+                return coder.id, payload
+        except (ArtifactError, DataError):
+            continue
+    raise ArtifactError(
+        "archive: no coder gives these rows back as they were. This is an error of isthmus; please report it."
+    )

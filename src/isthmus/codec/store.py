@@ -1,0 +1,187 @@
+"""Rows in an archive: written block by block, each tried before it counts, and read back, any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from typing_extensions import Self
+
+from isthmus.codec.coders import Coder, Plain, smallest
+from isthmus.codec.columns import Columns
+from isthmus.codec.container import Archive, ArchiveWriter
+from isthmus.codec.contents.base import Content
+from isthmus.codec.contents.kinds import content_from
+from isthmus.errors import ArtifactError, ParameterError
+
+MODEL = "model"
+"""The section of a learned coder."""
+
+
+def write_rows(
+    content: Content,
+    path: Path,
+    *,
+    coder: Coder | None,
+    header: Mapping[str, Any],
+    block_rows: int,
+    overwrite: bool = False,
+    resume: bool = False,
+    told: Callable[[int], None] = lambda n_rows: None,
+) -> None:
+    """Write an archive of all rows of a content.
+
+    Each block is coded in every way that there is, read back from the smallest, and compared to the last bit
+    before it is written.
+
+    Parameters
+    ----------
+    content
+        What to write.
+    path
+        The archive.
+    coder
+        What knows the rows, beside general coders; None where nothing does.
+    header
+        What stands in the header beside the content's facts.
+    block_rows
+        Rows of a block.
+    overwrite, resume
+        As :class:`~isthmus.codec.container.ArchiveWriter` takes them.
+    told
+        Told the rows that stand in the archive, after each block.
+
+    Raises
+    ------
+    OutputError
+        A place that cannot be written.
+    """
+    coders: list[Coder] = [Plain()] if coder is None else [Plain(), coder]
+    known = {"content": content.facts, "coder": None if coder is None else coder.id, **header}
+    sections = {} if coder is None else {MODEL: coder.section()}
+    with ArchiveWriter(path, known, sections=sections, overwrite=overwrite, resume=resume) as writer:
+        for start in range(writer.n_rows, content.n_rows, block_rows):
+            rows = slice(start, min(start + block_rows, content.n_rows))
+            codec, payload = smallest(coders, content.block(rows))
+            writer.add(codec, rows.stop - rows.start, payload)
+            told(rows.stop)
+        writer.close(footer={"verified": True})
+
+
+class StoredRows:
+    """The rows of an archive; asking for some reads the blocks that hold them and no others.
+
+    Parameters
+    ----------
+    path
+        The archive.
+
+    Raises
+    ------
+    ArtifactError
+        It is none, is damaged where it matters for all rows, or was written with a model that this machine does
+        not compute as the one that wrote it did.
+    """
+
+    def __init__(self, path: str | PathLike[str], *, coders: Mapping[str, type[Coder]]) -> None:
+        self.archive = Archive(Path(path))
+        header = self.archive.header
+        try:
+            self.form = content_from(_mapping(header.get("content")))
+            self._coders: dict[str, Coder] = {Plain.id: Plain()}
+            name = header.get("coder")
+            if name is not None:
+                if name not in coders:
+                    raise ArtifactError(
+                        f"{path}: is coded with {str(name)[:60]!r}, which this isthmus does not know. Install a newer one."
+                    )
+                coder = coders[name].of_section(self.archive.section(MODEL))
+                coder.check()
+                self._coders[name] = coder
+        except BaseException:
+            self.archive.close()
+            raise
+        self._last: tuple[int, Columns] | None = None
+
+    def __len__(self) -> int:
+        return self.form.n_rows
+
+    def __getitem__(self, rows: int | slice) -> Any:
+        """One row, or those of a slice of step 1: an array, a table or what files hold."""
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(len(self))
+            if step != 1:
+                raise ParameterError(f"archive: expected rows that follow each other, got a step of {step}; leave it out.")
+            return self._some(start, max(start, stop))
+        at = rows + len(self) if rows < 0 else rows
+        if not 0 <= at < len(self):
+            raise IndexError(f"row {rows} of an archive of {len(self)}")
+        return self._some(at, at + 1)[0]
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Columns]:
+        """The columns of rows in order, block by block."""
+        stop = len(self) if stop is None else stop
+        for number in self.archive.blocks_of(start, stop):
+            block = self.archive.blocks[number]
+            columns = self._columns(number)
+            yield self.form.columns_of(
+                columns, max(start - block.first_row, 0), min(stop - block.first_row, block.n_rows)
+            )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.archive.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _some(self, start: int, stop: int) -> Any:
+        parts = [self.form.rows(columns) for columns in self.blocks(start, stop)]
+        if not parts:
+            return self.form.rows(self._no_columns())
+        return _joined(parts)
+
+    def _no_columns(self) -> Columns:
+        """Of no row: those of the first block, without its rows."""
+        if not self.archive.blocks:
+            return {}
+        return self.form.columns_of(self._columns(0), 0, 0)
+
+    def _columns(self, number: int) -> Columns:
+        if self._last is not None and self._last[0] == number:
+            return self._last[1]
+        block = self.archive.blocks[number]
+        payload = self.archive.read(number)
+        if block.codec not in self._coders:
+            raise ArtifactError(
+                f"{self.archive.path}: block {number} is coded with {block.codec!r}, which is not in it. It is damaged."
+            )
+        columns = self._coders[block.codec].unpacked(payload, block.n_rows)
+        self._last = number, columns
+        return columns
+
+
+def _joined(parts: list[Any]) -> Any:
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    if isinstance(parts[0], pa.Table):
+        return pa.concat_tables(parts)
+    return [row for part in parts for row in part]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ArtifactError("archive: expected facts of its content, got none; take another copy of it.")
+    return value  # pyright: ignore[reportUnknownVariableType]
