@@ -1,0 +1,224 @@
+"""Networks in whole numbers as bytes: a header in JSON, then their arrays."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, final
+
+from isthmus.codec.frozen_bytes import Reader, packed
+from isthmus.codec.frozen_layers import Affine, Layer, Rectifier, Table, Whole
+from isthmus.errors import ArtifactError
+from isthmus.shapes import Shape, n_values
+
+MAGIC = b"isFN"
+VERSION = 1
+HEAD = struct.Struct("<4sBI")
+"""Magic, version, bytes of the header."""
+
+LARGEST_HEADER = 2**20
+MOST_NUMBERS = 2**25
+"""Numbers in all arrays of a file together."""
+MOST_VALUES = 2**22
+"""Of one row, in any layer."""
+LARGEST = 2**45
+"""Magnitude of any value."""
+
+
+class Ends(NamedTuple):
+    """What goes in and comes out, and in which units."""
+
+    input_shape: Shape
+    """Of one row."""
+    output_shape: Shape
+    input_scale: float | tuple[float, ...]
+    """Value = whole number / scale; one for all inputs, or one each."""
+    output_bits: int
+    """Value = whole number / 2^output_bits."""
+    input_low: int
+    """Least of the numbers that the network was frozen with."""
+    input_high: int
+    """Largest of them; the self-test's inputs lie between both."""
+    input_limit: int
+    """Inputs are held within ``[-input_limit, input_limit]``."""
+
+
+def written(ends: Ends, layers: Sequence[Layer]) -> bytes:
+    """Header and arrays; those that two layers share stand once."""
+    told, arrays = list[dict[str, Any]](), list[bytes]()
+    first: dict[bytes, int] = {}
+    for number, layer in enumerate(layers):
+        facts = layer.facts()
+        data = b"".join(packed(array.ravel()) for array in layer.arrays())
+        if data in first:
+            facts["as"] = first[data]
+        elif data:
+            first[data] = number
+            arrays.append(data)
+        told.append(facts)
+    document = {**ends._asdict(), "layers": told}
+    header = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+    return HEAD.pack(MAGIC, VERSION, len(header)) + header + b"".join(arrays)
+
+
+def read(data: bytes, n_more: int) -> tuple[Ends, list[Layer], bytes]:
+    """What :func:`written` was given, and the ``n_more`` bytes behind it.
+
+    Raises
+    ------
+    ArtifactError
+        For other bytes, or a network too large.
+    """
+    try:
+        return _read(Reader(data), n_more)
+    except (ValueError, RecursionError) as error:
+        why = "its header is no JSON" if isinstance(error, (json.JSONDecodeError, RecursionError)) else error
+        raise ArtifactError(
+            f"frozen network: expected the bytes of a network in whole numbers, but {why}. "
+            "They are damaged, or another program's; take the archive from its source again."
+        ) from None
+
+
+def _read(reader: Reader, n_more: int) -> tuple[Ends, list[Layer], bytes]:
+    magic, version, n_header = HEAD.unpack(reader.take(HEAD.size))
+    if magic != MAGIC:
+        raise ValueError("its first bytes are others")
+    if version != VERSION:
+        raise ValueError(f"its format is {version}, and this isthmus reads format {VERSION}")
+    if n_header > LARGEST_HEADER:
+        raise ValueError(f"its header is longer than {LARGEST_HEADER:,} bytes")
+    header = _Facts(json.loads(reader.take(n_header).decode()))
+    ends, arrays, layers = _ends(header), _Arrays(reader), list[Layer]()
+    within = ends.input_limit
+    for told in header.items("layers"):
+        facts = _Facts(told)
+        kind = facts["kind"]
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise ValueError(f"it has a layer of the unknown kind {str(kind)[:40]!r}")
+        arrays.begin(facts.whole("as", 0, len(layers) - 1) if "as" in facts else None)
+        layers.append(KINDS[kind](facts, arrays, within))
+        within = layers[-1].limit
+    expected = reader.take(n_more)
+    if reader.n_left:
+        raise ValueError(f"{reader.n_left:,} bytes more follow")
+    return ends, layers, expected
+
+
+@final
+class _Facts:
+    """An object of the header, of whose entries each is what it must be."""
+
+    def __init__(self, told: Any) -> None:
+        if not isinstance(told, dict):
+            raise ValueError("its header lacks an object")
+        self._told: dict[str, Any] = told
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._told
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._told:
+            raise ValueError(f"its header lacks {name!r}")
+        return self._told[name]
+
+    def whole(self, name: str, low: int, high: int) -> int:
+        """A whole number within both."""
+        value = self[name]
+        if type(value) is not int or not low <= value <= high:
+            raise ValueError(f"{name} must be a whole number from {low} to {high}, got {str(value)[:40]}")
+        return value
+
+    def items(self, name: str) -> list[Any]:
+        """A list."""
+        value = self[name]
+        if not isinstance(value, list):
+            raise ValueError(f"{name} must be a list, got {str(value)[:40]}")
+        return value
+
+    def shape(self, name: str) -> Shape:
+        """Sizes, at least 1 each."""
+        sizes = self.items(name)
+        if not all(type(n) is int and 1 <= n <= MOST_VALUES for n in sizes) or len(sizes) > 8:
+            raise ValueError(f"{name} must be a shape, got {str(sizes)[:40]}")
+        if n_values(tuple(sizes)) > MOST_VALUES:
+            raise ValueError(
+                f"{name} must hold at most {MOST_VALUES:,} values, got {n_values(tuple(sizes)):,}"
+            )
+        return tuple(sizes)
+
+
+@final
+class _Arrays:
+    """The arrays of one layer after the other: read, or those of an earlier one."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader, self._n = reader, 0
+        self._layers: list[list[Whole]] = []
+        self._again: list[Whole] | None = None
+
+    def begin(self, as_layer: int | None) -> None:
+        """Another layer."""
+        self._again = None if as_layer is None else list(self._layers[as_layer])
+        self._layers.append([])
+
+    def take(self, *shape: int) -> Whole:
+        """The layer's next array."""
+        n = math.prod(shape)
+        if self._again is None:
+            self._n += n
+            if self._n > MOST_NUMBERS:
+                raise ValueError(f"it has more than {MOST_NUMBERS:,} weights")
+            values = self._reader.numbers(n)
+        elif self._again and self._again[0].size == n:
+            values = self._again.pop(0)
+        else:
+            raise ValueError("two of its layers share arrays that do not fit both")
+        self._layers[-1].append(values)
+        return values.reshape(shape)
+
+
+def _ends(header: _Facts) -> Ends:
+    scale = header["input_scale"]
+    shape = header.shape("input_shape")
+    scales = scale if isinstance(scale, list) else [scale]
+    good = all(type(s) in (int, float) and 0 < s < math.inf for s in scales)
+    if not good or (isinstance(scale, list) and len(scale) != n_values(shape)):
+        raise ValueError(f"input_scale must be positive, one number or one an input, got {str(scale)[:40]}")
+    limit = header.whole("input_limit", 1, LARGEST)
+    low = header.whole("input_low", -limit, limit)
+    return Ends(
+        shape,
+        header.shape("output_shape"),
+        tuple(map(float, scales)) if isinstance(scale, list) else float(scale),
+        header.whole("output_bits", -64, 64),
+        low,
+        header.whole("input_high", low, limit),
+        limit,
+    )
+
+
+def _affine(facts: _Facts, arrays: _Arrays, within: int) -> Layer:
+    n_in, n_out = facts.whole("in", 1, MOST_VALUES), facts.whole("out", 1, MOST_VALUES)
+    weight = arrays.take(n_out, n_in)
+    return Affine(weight, arrays.take(n_out), arrays.take(n_out), facts.whole("limit", 1, LARGEST), within)
+
+
+def _rectifier(facts: _Facts, arrays: _Arrays, within: int) -> Layer:
+    return Rectifier(within)
+
+
+def _table(facts: _Facts, arrays: _Arrays, within: int) -> Layer:
+    n = facts.whole("n", 2, 2**20)
+    if n % 2:
+        raise ValueError(f"a table must have an even number of segments, got {n}")
+    width, fraction = facts.whole("width", -64, 64), facts.whole("fraction", 0, 64)
+    return Table(arrays.take(n + 1), width, fraction, facts.whole("limit", 1, LARGEST), within)
+
+
+KINDS: dict[str, Callable[[_Facts, _Arrays, int], Layer]] = {
+    "affine": _affine,
+    "relu": _rectifier,
+    "table": _table,
+}
