@@ -30,8 +30,15 @@ HALF_LOG_2_PI_E = 0.5 * float(np.log2(2 * np.pi * np.e))
 class WholeNetwork(Protocol):
     """A network in whole numbers."""
 
-    output_bits: int
-    """Bits after the point of what comes out."""
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of a row."""
+        ...
+
+    @property
+    def output_bits(self) -> int:
+        """Bits after the point of what comes out."""
+        ...
 
     def __call__(self, a: NDArray[np.float64]) -> NDArray[np.float64]: ...
 
@@ -127,13 +134,14 @@ class BitsBack:
     def _posterior(self, numbers: Ints) -> tuple[Ints, Ints]:
         """Mean and number of the scale of each unit of each row."""
         places = np.arange(self.inputs.shape[1]) if self.inputs.shape[1] > 1 else 0
-        said = self.encoder(self.inputs[numbers, places]).astype(np.int64)
+        seen = self.inputs[numbers, places]
+        said = self.encoder(seen.reshape(len(seen), *self.encoder.input_shape)).astype(np.int64)
         means, log_variances = np.split(said, 2, axis=1)
         return means, scale_numbers(log_variances, self.encoder.output_bits + 1)
 
     def _outputs(self, code: Ints) -> Ints:
         centres = 2 * code + 1 - (1 << GRID_LEVELS)
-        return self.decoder(centres.astype(np.float64)).astype(np.int64)
+        return self.decoder(centres.astype(np.float64)).astype(np.int64).reshape(len(code), -1)
 
     def _posterior_mass(self, means: Ints, scales: Ints) -> Cumulative:
         return self._mass(means, scales, self.encoder.output_bits)

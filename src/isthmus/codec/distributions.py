@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate, pairwise
 
 import numpy as np
-from scipy.special import expit, ndtr
 
 from isthmus.codec.stack import WHOLE, Cumulative, Ints
 
@@ -27,9 +28,19 @@ _SCALES_A_NAT = 1_512_775
 _STEP_BITS = 30
 
 
+_POINT = 64
+"""Bits after the point of the numbers that tables are made with."""
+_DOWN_A_PLACE = 18_374_827_034_086_858_297
+"""``2^64 exp(-1 / 2^8)``."""
+_FIRST_SLOPE, _SLOPE = 18_446_603_336_758_065_835, 18_446_462_600_880_313_685
+"""``2^64 exp(-1 / 2^17)`` and its square: ratios of ``exp(-x^2 / 2)`` from place to place, and of these."""
+_DOWN_A_SCALE = 17_664_662_643_191_237_676
+"""``2^64 2^(-1 / 16)``."""
+
+
 @dataclass(frozen=True)
 class Tables:
-    """What stands in an archive in place of functions: written once, read by every environment.
+    """What stands in place of functions; made by whole numbers alone, the same on every machine.
 
     Parameters
     ----------
@@ -56,15 +67,25 @@ class Tables:
     steps: Ints
 
     @classmethod
+    @cache
     def made(cls) -> Tables:
-        """Those of this environment; another's could differ in a last digit, which is why files carry them."""
-        places = np.arange(2 * ENDS * (1 << PLACE_BITS) + 1) / (1 << PLACE_BITS) - ENDS
+        """The one that there is: products of whole numbers with 64 bits after the point, rounded down."""
+        one, n = 1 << _POINT, ENDS << PLACE_BITS
+        falling = _powers(one, _DOWN_A_PLACE, n + 1)
+        sigmoid = [e * one // (one + e) for e in reversed(falling)]
+        sigmoid += [one - below for below in reversed(sigmoid[:-1])]
+        slopes = _powers(_FIRST_SLOPE, _SLOPE, n)
+        bell = [one]
+        for slope in slopes:
+            bell.append(bell[-1] * slope >> _POINT)
+        area = [0, *accumulate(first + second for first, second in pairwise(reversed(bell)))]
+        area += [2 * area[-1] - below for below in reversed(area[:-1])]
         return cls(
-            np.rint(MASS * ndtr(places)).astype(np.int64),
-            np.rint(MASS * expit(places)).astype(np.int64),
-            np.clip(np.rint(WHOLE * expit(places)), 1, WHOLE - 1).astype(np.int64),
-            np.rint(MASS * np.exp(places[places <= 0])).astype(np.int64),
-            np.rint(np.exp2(-np.arange(N_SCALES) / SCALES_AN_OCTAVE) * (1 << _STEP_BITS)).astype(np.int64),
+            np.array([MASS * below // area[-1] for below in area]),
+            np.array([MASS * below >> _POINT for below in sigmoid]),
+            np.array([min(max(WHOLE * below >> _POINT, 1), WHOLE - 1) for below in sigmoid]),
+            np.array([MASS * e >> _POINT for e in reversed(falling)]),
+            np.array(_powers(1 << _STEP_BITS, _DOWN_A_SCALE, N_SCALES)),
         )
 
     def ones(self, logits: Ints, point: int) -> Ints:
@@ -104,3 +125,8 @@ def scale_numbers(log_scales: Ints, point: int) -> Ints:
 
 def _shifted(values: Ints, bits: int) -> Ints:
     return values >> bits if bits >= 0 else values << -bits
+
+
+def _powers(first: int, factor: int, n: int) -> list[int]:
+    """Numbers from ``first`` on, each the one before it times ``factor / 2^64``, rounded down."""
+    return list(accumulate(range(n - 1), lambda power, _: power * factor >> _POINT, initial=first))

@@ -81,6 +81,11 @@ class FrozenNetwork:
         return self.ends.input_scale
 
     @property
+    def output_bits(self) -> int:
+        """Value = whole number / 2^output_bits."""
+        return self.ends.output_bits
+
+    @property
     def output_scale(self) -> float:
         """Value = whole number / output_scale, a power of two."""
         return 2.0**self.ends.output_bits
