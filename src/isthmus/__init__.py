@@ -32,6 +32,7 @@ _PUBLIC = {
     "Data": "isthmus.config",
     "Decorrelation": "isthmus.config.parts.penalties",
     "Dense": "isthmus.config.parts.networks",
+    "DiscretisedLogistic": "isthmus.config.parts.likelihoods",
     "DeterministicCode": "isthmus.config.parts.codes",
     "Gaussian": "isthmus.config.parts.likelihoods",
     "GaussianCode": "isthmus.config.parts.codes",
@@ -80,6 +81,7 @@ __all__ = [
     "DenoisingAutoencoder",
     "Dense",
     "DeterministicCode",
+    "DiscretisedLogistic",
     "Gaussian",
     "GaussianCode",
     "GaussianNoise",
@@ -115,7 +117,13 @@ if TYPE_CHECKING:
         WinnerTakeAllCode,
     )
     from isthmus.config.parts.corruptions import Block, GaussianNoise, Masking, SaltAndPepper
-    from isthmus.config.parts.likelihoods import Bernoulli, Gaussian, Mixed, SquaredError
+    from isthmus.config.parts.likelihoods import (
+        Bernoulli,
+        DiscretisedLogistic,
+        Gaussian,
+        Mixed,
+        SquaredError,
+    )
     from isthmus.config.parts.networks import Conv1d, Conv2d, Dense, Transformer
     from isthmus.config.parts.penalties import (
         L1,

@@ -59,6 +59,7 @@ LIKELIHOODS = st.one_of(
     st.just(likelihoods.Bernoulli()),
     st.just(likelihoods.SquaredError()),
     st.builds(likelihoods.Gaussian, st.one_of(ABOVE_0, st.just("learned"))),
+    st.builds(likelihoods.DiscretisedLogistic, st.integers(2, 65_536), st.integers(1, 100)),
 )
 CORRUPTIONS = st.one_of(
     st.none(),

@@ -71,6 +71,7 @@ def combinations(draw: Any) -> tuple[Model, tuple[int, ...]]:
         st.builds(likelihoods.Bernoulli, st.booleans()),
         st.just(likelihoods.SquaredError()),
         st.builds(likelihoods.Gaussian, st.one_of(st.just("learned"), st.floats(0.3, 3))),
+        st.builds(likelihoods.DiscretisedLogistic, st.sampled_from([2, 16, 256]), st.integers(1, 3)),
     )
     corruption = st.one_of(
         st.none(),
@@ -167,7 +168,7 @@ def test_the_distribution_of_a_code() -> None:
     assert scale.shape == (3, 2)
 
 
-@pytest.mark.parametrize("likelihood", ["bernoulli", "squared_error", "gaussian"])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "squared_error", "gaussian", "discretised_logistic"])
 def test_the_untrained_decoder_begins_at_the_mean(likelihood: str) -> None:
     model = Model(code_size=2, network=networks.Dense((4,)), likelihood=likelihood)
     module = build(model, (5,), seed=0)

@@ -42,6 +42,9 @@ CATALOGUE: dict[str, dict[str, Entry]] = {
         "squared_error": Entry(likelihoods.SquaredError, "isthmus.likelihoods.squared_error:SquaredError"),
         "gaussian": Entry(likelihoods.Gaussian, "isthmus.likelihoods.gaussian:Gaussian"),
         "mixed": Entry(likelihoods.Mixed, "isthmus.likelihoods.mixed:Mixed"),
+        "discretised_logistic": Entry(
+            likelihoods.DiscretisedLogistic, "isthmus.likelihoods.discretised_logistic:DiscretisedLogistic"
+        ),
     },
     "corruption": {
         "masking": Entry(corruptions.Masking, "isthmus.corruptions.masking:Masking"),

@@ -22,12 +22,13 @@ class Likelihood(nn.Module, ABC):
     """Unit of an example's loss. Nats: a full negative log density; with squared error: none."""
     support: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     """Lowest and highest value of x, in model units, that L is meant for."""
+    is_probability: ClassVar[bool] = False
+    """Whether ``exp(-L)`` is a probability, where :meth:`is_density`: then L is what exact values cost to store."""
     sample_shape: Shape | None = None
     """The one shape of examples, torch side, that L is made for; None takes any."""
 
-    @staticmethod
     @abstractmethod
-    def output_shape(sample_shape: Shape) -> Shape:
+    def output_shape(self, sample_shape: Shape) -> Shape:
         """Shape of the decoder's outputs for one example, torch side."""
 
     @abstractmethod
@@ -68,7 +69,7 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def outputs_at(self, mean: Tensor) -> Tensor:
-        """Outputs whose reconstruction is ``mean``: where an untrained decoder should begin."""
+        """Outputs whose reconstruction is ``mean``, ``(rows, ...)``: where an untrained decoder should begin."""
 
 
 def sum_over_values(loss: Tensor, value_weight: Tensor | None) -> Tensor:

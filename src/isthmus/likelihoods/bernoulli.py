@@ -24,13 +24,13 @@ class Bernoulli(Likelihood):
 
     unit: Unit = "nats"
     support: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    is_probability: ClassVar[bool] = True
 
     def __init__(self, sampled: bool = False) -> None:
         super().__init__()
         self.sampled = sampled
 
-    @staticmethod
-    def output_shape(sample_shape: Shape) -> Shape:
+    def output_shape(self, sample_shape: Shape) -> Shape:
         """One logit a value."""
         return sample_shape
 

@@ -31,8 +31,7 @@ class Gaussian(Likelihood):
         else:
             self.register_buffer("log_scale", start)
 
-    @staticmethod
-    def output_shape(sample_shape: Shape) -> Shape:
+    def output_shape(self, sample_shape: Shape) -> Shape:
         """One mean a value."""
         return sample_shape
 

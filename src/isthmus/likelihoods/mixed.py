@@ -94,8 +94,7 @@ class Mixed(Likelihood):
         """Of a normal density the best constant's loss depends on the unit of the values: theirs is of variance 1."""
         return ONE_NUMBER_NATS if kind == "number" and numbers == "gaussian" else loss
 
-    @staticmethod
-    def output_shape(sample_shape: Shape) -> Shape:
+    def output_shape(self, sample_shape: Shape) -> Shape:
         """A number, or a logit, a feature."""
         return sample_shape
 

@@ -13,8 +13,7 @@ class SquaredError(Likelihood):
 
     unit: Unit = "squared error"
 
-    @staticmethod
-    def output_shape(sample_shape: Shape) -> Shape:
+    def output_shape(self, sample_shape: Shape) -> Shape:
         """One number a value."""
         return sample_shape
 

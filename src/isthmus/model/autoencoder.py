@@ -230,7 +230,7 @@ class AutoencoderModule(Trainable):
 
     def start_at(self, mean: Tensor) -> None:
         """Let the untrained decoder begin at the data's mean, ``sample_shape`` in model units."""
-        self.decoder.start_at(self.likelihood.outputs_at(mean))
+        self.decoder.start_at(self.likelihood.outputs_at(mean.unsqueeze(0)).squeeze(0))
 
     def dense_trace(self, x: Tensor) -> DenseTrace | None:
         """Weights and slopes of the dense layers from x to the code's mean, if that is what they are."""

@@ -81,9 +81,7 @@ def build(
     own = parts or {}
     code = _code(model.code, size, own)
     likelihood = None if _is_mixed(model) else _likelihood(model.likelihood, sample_shape, layout, own)
-    output_shape = (
-        Mixed.output_shape(sample_shape) if likelihood is None else likelihood.output_shape(sample_shape)
-    )
+    output_shape = sample_shape if likelihood is None else likelihood.output_shape(sample_shape)
     told = _gaps(model, sample_shape, layout) if gaps else None
     input_shape = sample_shape if told is None else told.input_shape(sample_shape)
     ends = Ends(input_shape, code.n_inputs(size), size + n_classes, output_shape)

@@ -22,12 +22,17 @@ from isthmus.testing.laws import (
     require_shape,
 )
 
-Support = Literal["real", "binary", "one_hot"]
+Support = Literal["real", "binary", "one_hot", "levels"]
 N_DRAWS = 10_000
 
 
 def check_likelihood(
-    likelihood: Likelihood, sample_shape: Shape, *, support: Support = "real", rows: int = 4
+    likelihood: Likelihood,
+    sample_shape: Shape,
+    *,
+    support: Support = "real",
+    rows: int = 4,
+    n_levels: int = 256,
 ) -> None:
     """Check that ``likelihood`` obeys the laws of ``L(x, g(h))``.
 
@@ -44,10 +49,12 @@ def check_likelihood(
     sample_shape
         Shape of one example, torch side.
     support
-        Where its values live: any real number; 0 and 1 alone; or 0 and 1 with a single 1 along the first
-        axis of an example, a category.
+        Where its values live: any real number; 0 and 1 alone; 0 and 1 with a single 1 along the first
+        axis of an example, a category; or levels, evenly spaced from 0 to 1.
     rows
         How many rows to try it on, at least 2.
+    n_levels
+        How many levels there are, at least 2, where support is levels.
 
     Raises
     ------
@@ -63,7 +70,8 @@ def check_likelihood(
     output_shape = likelihood.output_shape(sample_shape)
     outputs = CHANCE.at("outputs").normal((rows, *output_shape)).double()
     x = CHANCE.at("x").uniform((rows, *sample_shape)).double()
-    x = x.round() if support == "binary" else _one_hot(x) if support == "one_hot" else x
+    n_values = {"binary": 2, "levels": n_levels}.get(support)
+    x = _one_hot(x) if support == "one_hot" else x if n_values is None else _nearest(x, n_values)
     loss = likelihood(outputs, x)
     require_shape(likelihood, "L", loss, (rows,))
     require_shape(likelihood, "the reconstruction", likelihood.mean(outputs), tuple(x.shape))
@@ -81,7 +89,7 @@ def check_likelihood(
     if likelihood.unit == "nats" and support == "one_hot":
         _check_categories(likelihood, sample_shape[0])
     elif likelihood.unit == "nats":
-        _check_density(likelihood, support)
+        _check_density(likelihood, n_values)
     _check_slopes(original, outputs, x)
 
 
@@ -122,13 +130,19 @@ def _check_sum(likelihood: Likelihood, outputs: Tensor, x: Tensor) -> None:
         require_close(likelihood, law, twice, 2 * likelihood(outputs, x))
 
 
-def _check_density(likelihood: Likelihood, support: Support) -> None:
-    """The density of one value, for a few outputs."""
+def _nearest(x: Tensor, n: int) -> Tensor:
+    """The nearest of n values, evenly spaced from 0 to 1."""
+    return (x * (n - 1)).round() / (n - 1)
+
+
+def _check_density(likelihood: Likelihood, n_values: int | None) -> None:
+    """The density of one value, for a few outputs; or the probabilities of n values from 0 to 1."""
     output_shape = likelihood.output_shape((1,))
     for outputs in CHANCE.at("density").normal((3, 1, *output_shape)).double():
         mean = likelihood.mean(outputs).flatten()
-        if support == "binary":
-            values, widths = torch.tensor([0.0, 1.0], dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+        if n_values is not None:
+            values = torch.linspace(0, 1, n_values, dtype=torch.float64)
+            widths = torch.ones_like(values)
         else:
             u = torch.linspace(-12, 12, 4001, dtype=torch.float64)
             values, widths = mean + torch.sinh(u), torch.cosh(u) * (u[1] - u[0])

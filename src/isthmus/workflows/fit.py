@@ -21,7 +21,7 @@ from isthmus.config import Config, Training
 from isthmus.config.catalogue import part_name
 from isthmus.config.defaults import Facts, learning_rate, resolve
 from isthmus.config.overcomplete import overcomplete_note
-from isthmus.config.parts.likelihoods import Bernoulli
+from isthmus.config.parts.likelihoods import WITHIN_0_AND_1
 from isthmus.errors import DataError, ParameterError
 from isthmus.evaluation.baselines import fit_baseline
 from isthmus.evaluation.metrics import measure
@@ -403,17 +403,17 @@ def _check_fits(model: FittedModel, source: Source) -> None:
 
 
 def _within_support(config: Config) -> Config:
-    """Log loss wants values in [0, 1]: where the scaling is free, it brings them there."""
-    if config.data.scaling == "auto" and isinstance(config.model.likelihood, Bernoulli):
+    """Some likelihoods want values in [0, 1]: where the scaling is free, it brings them there."""
+    if config.data.scaling == "auto" and isinstance(config.model.likelihood, WITHIN_0_AND_1):
         return replace(config, data=config.data.replace(scaling="range"))
     return config
 
 
 def _value_range(config: Config, scaling: Preprocessing, suggested: str) -> tuple[float, float] | None:
-    """Ends of the values in model units: a range becomes [0, 1], and log loss wants no others."""
+    """Ends of the values in model units: a range becomes [0, 1], and some likelihoods want no others."""
     chosen = config.model.likelihood
-    is_bernoulli = isinstance(chosen, Bernoulli) or (chosen == "auto" and suggested == "bernoulli")
-    return (0.0, 1.0) if scaling.method == "range" or is_bernoulli else None
+    is_within = isinstance(chosen, WITHIN_0_AND_1) or (chosen == "auto" and suggested == "bernoulli")
+    return (0.0, 1.0) if scaling.method == "range" or is_within else None
 
 
 def _check_support(

@@ -108,3 +108,44 @@ class Mixed(Likelihood):
 
     numbers: Literal["auto", "squared_error", "gaussian"] = "auto"
     balanced: bool = True
+
+
+@description
+class DiscretisedLogistic(Likelihood):
+    """Probabilities of exact levels, such as the 256 shades of a byte, in nats.
+
+    ``P(x) = sigmoid((x + step / 2 - mean) / s) - sigmoid((x - step / 2 - mean) / s)``, ``step = 1 /
+    (n_levels - 1)``, the ends open: all below the lowest level is the lowest, all above the highest the
+    highest, so that the probabilities of the levels sum to 1. Mean and ``ln s`` of each value come from
+    the decoder, which therefore has two outputs a value, three for each component of a mixture; the
+    reconstruction is the expectation. L is what a value costs to store exactly, comparable in bits a
+    value (``L / ln 2``) with what is published for pictures.
+
+    Values must lie in [0, 1] in model units, where scaling "auto" or "range" brings them: pixels of 8
+    bits as ``k / 255``. What lies between two levels is taken to the nearer one. s is kept between a
+    sixteenth of a step and 8.
+
+    Source: Kingma et al. (2016), section 5.3; mixtures: Salimans et al. (2017), equation 2.
+
+    Parameters
+    ----------
+    n_levels
+        Levels from 0 to 1, evenly spaced, in [2, 65536]: 256 of bytes, 65536 of 16 bits.
+    n_mixtures
+        Logistic components a value, at least 1. Several cost as many times the outputs, and follow
+        values that may be one of two things.
+
+    Examples
+    --------
+    >>> DiscretisedLogistic(n_levels=16).to_dict()
+    {'n_levels': 16, 'n_mixtures': 1}
+    """
+
+    n_levels: Annotated[
+        int, numpy_scalars, within("[2, 65536]", "It counts the values that x can take; bytes have 256.")
+    ] = 256
+    n_mixtures: Annotated[int, numpy_scalars, within("[1, 100]", "It counts components; try 1 or 5.")] = 1
+
+
+WITHIN_0_AND_1 = (Bernoulli, DiscretisedLogistic)
+"""Those that want values in [0, 1] in model units."""
