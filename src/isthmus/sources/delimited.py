@@ -144,7 +144,7 @@ def separator_of(text: str) -> str:
 
 
 def _decoded(path: Path) -> tuple[str, str]:
-    data = _unpacked(path)
+    data = unpacked_bytes(path)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding, said = "utf-16", "UTF-16"
     elif b"\0" in data[:4096]:
@@ -161,8 +161,14 @@ def _decoded(path: Path) -> tuple[str, str]:
         return data.decode("latin-1"), "Latin-1"
 
 
-def _unpacked(path: Path) -> bytes:
-    """The bytes of a file, of a gzip-ed one what is inside."""
+def unpacked_bytes(path: Path) -> bytes:
+    """The bytes of a file, of a gzip-ed one what is inside.
+
+    Raises
+    ------
+    SourceError
+        Damaged, or of far more bytes than its size makes likely.
+    """
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
     if not packed:

@@ -71,18 +71,14 @@ class Form(ABC):
         """How the name of a written file ends, with the point; empty of a folder."""
         return ""
 
-    def columns_of(self, columns: Columns, start: int, stop: int) -> Columns:
-        """The columns of some rows of a block, counted from its first."""
-        return {name: column[start:stop] for name, column in columns.items()}
-
 
 class Content(ABC):
     """What a source holds, to be read block by block, in any order, in exact values.
 
-    The columns of a block have an entry a row and the same names and types in every block, unless its kind says
-    otherwise: a table's block that does not come back from its columns is one column ``"text"``, and files of a
-    folder may be pictures in one block and bytes in the next. Whoever codes columns takes those that it knows and
-    leaves the others to :func:`isthmus.codec.columns.packed`.
+    A column mostly has an entry a row, and blocks mostly have the same columns; where their kind says otherwise they
+    need not: a table's block that does not come back from its columns is one column ``"text"``, and files of a folder
+    may be pictures in one block and bytes in the next. Whoever codes columns takes those that it knows and leaves the
+    others to :func:`isthmus.codec.columns.packed`. Some rows of a block are had from :meth:`Form.rows`.
     """
 
     name: str

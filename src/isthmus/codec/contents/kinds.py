@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from isthmus.codec.contents.arrays import ArrayContent, ArrayForm, open_array
 from isthmus.codec.contents.base import Content, Form, fact, unfit
+from isthmus.codec.contents.kept import KeptContent, KeptForm
+from isthmus.codec.contents.text_tables import TextForm, open_text
 from isthmus.errors import SourceError
 from isthmus.sources.open import is_there
 
-_FORMS: dict[str, type[Form]] = {form.kind: form for form in (ArrayForm,)}
+_FORMS: dict[str, type[Form]] = {form.kind: form for form in (ArrayForm, KeptForm, TextForm)}
+_TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
 
 
 def content_of(source: str | os.PathLike[str] | NDArray[Any]) -> Content:
@@ -44,10 +47,11 @@ def content_of(source: str | os.PathLike[str] | NDArray[Any]) -> Content:
     path = Path(source)
     if not is_there(path):
         raise SourceError(f"{path}: expected a file or folder, got nothing there; check the path.")
-    content = open_array(path)
-    if content is None:
-        raise SourceError(f"{path}: expected an array, got something else; give another file.")
-    return content
+    name = path.name.lower()
+    content: Content | None = None
+    if path.stat().st_size:
+        content = open_text(path) if name.endswith(_TEXT_SUFFIXES) else open_array(path)
+    return KeptContent(path) if content is None else content
 
 
 def content_from(facts: Mapping[str, Any]) -> Form:
