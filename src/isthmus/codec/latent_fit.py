@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,9 +15,15 @@ from isthmus.codec.latent import LatentCoder, LatentFacts
 from isthmus.codes.gaussian import Gaussian
 from isthmus.errors import ParameterError
 from isthmus.likelihoods.bernoulli import Bernoulli
+from isthmus.likelihoods.discretised_logistic import (
+    LARGEST_SCALE,
+    NEAR_A_LEVEL,
+    SMALLEST_SCALE,
+    DiscretisedLogistic,
+)
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.numerics.randomness import Randomness
-from isthmus.shapes import n_values
+from isthmus.shapes import Shape, n_values
 
 BYTE = 255
 """Whole steps of a byte's levels between 0 and 1."""
@@ -40,10 +48,11 @@ def latent_coder(model: FittedModel, sample: NDArray[np.generic]) -> LatentCoder
     """
     module = model.module
     shape = model.scaling.schema.sample_shape
-    if not isinstance(module.code, Gaussian) or not isinstance(module.likelihood, Bernoulli):
+    likelihood = module.likelihood
+    if not isinstance(module.code, Gaussian) or not isinstance(likelihood, Bernoulli | DiscretisedLogistic):
         raise ParameterError(
             f"compress: a model codes values exactly if its code is Gaussian and its likelihood Bernoulli or "
-            f"DiscretisedLogistic, got {type(module.code).__name__} and {type(module.likelihood).__name__}. "
+            f"DiscretisedLogistic, got {type(module.code).__name__} and {type(likelihood).__name__}. "
             "Give another model, or leave --model out."
         )
     if model.classes is not None:
@@ -53,7 +62,7 @@ def latent_coder(model: FittedModel, sample: NDArray[np.generic]) -> LatentCoder
             f"compress: expected rows of shape {shape}, which the model was fitted to, got {sample.shape[1:]}. "
             "Give the model of these data."
         )
-    levels = _levels(model, sample)
+    levels = _levels(model, sample, 2 if isinstance(likelihood, Bernoulli) else likelihood.n_levels)
     places = np.broadcast_to(levels.reshape(-1, *[1] * len(shape)), (len(levels), *shape))
     seen = model.scaling.to_model(np.ascontiguousarray(places)).reshape(len(levels), -1)
     scale = BYTE if np.allclose(seen * BYTE, np.rint(seen * BYTE), atol=1e-3) else FINE
@@ -62,7 +71,7 @@ def latent_coder(model: FittedModel, sample: NDArray[np.generic]) -> LatentCoder
     encoder = freeze(module.encoder, rows, scale)
     decoder = freeze(module.decoder, _codes(module, rows), 2 << GRID_BITS)
     return LatentCoder(
-        LatentFacts("binary", sample.shape[1:], shape[-1]),
+        _facts(likelihood, sample.shape[1:], shape[-1], decoder.output_bits),
         levels,
         inputs[:, :1] if (inputs == inputs[:, :1]).all() else inputs,
         encoder,
@@ -70,15 +79,38 @@ def latent_coder(model: FittedModel, sample: NDArray[np.generic]) -> LatentCoder
     )
 
 
-def _levels(model: FittedModel, sample: NDArray[np.generic]) -> NDArray[np.generic]:
-    """The values that the likelihood gives probabilities, in order."""
+def _facts(
+    likelihood: Bernoulli | DiscretisedLogistic, shape: Shape, n_channels: int, point: int
+) -> LatentFacts:
+    if isinstance(likelihood, Bernoulli):
+        return LatentFacts("binary", shape, n_channels)
+    one, steps = 1 << point, likelihood.n_levels - 1
+    ends = round(math.log(SMALLEST_SCALE / steps) * one), round(math.log(LARGEST_SCALE) * one)
+    return LatentFacts("levels", shape, n_channels, likelihood.n_mixtures, ends, round(math.log(steps) * one))
+
+
+def _levels(model: FittedModel, sample: NDArray[np.generic], n_levels: int) -> NDArray[np.generic]:
+    """The values that the likelihood gives probabilities, in order: they lie evenly from 0 to 1.
+
+    Raises
+    ------
+    ParameterError
+        There are not as many.
+    """
     every = np.arange(256, dtype=np.uint8) if sample.dtype == np.uint8 else np.unique(sample)
     shape = model.scaling.schema.sample_shape
     seen = model.scaling.to_model(
         np.ascontiguousarray(np.broadcast_to(every.reshape(-1, *[1] * len(shape)), (len(every), *shape)))
     )
-    is_end = ((seen == 0) | (seen == 1)).reshape(len(every), -1).all(axis=1)
-    return every[is_end]
+    steps = seen.reshape(len(every), -1) * (n_levels - 1)
+    is_level = (np.abs(steps - np.rint(steps)) < NEAR_A_LEVEL).all(axis=1) & (steps >= -0.5).all(axis=1)
+    is_level &= (steps <= n_levels - 0.5).all(axis=1)
+    if is_level.sum() != n_levels:
+        raise ParameterError(
+            f"compress: the model knows {n_levels} levels, of which the data have {is_level.sum()}; give a model of "
+            "these data, whose likelihood has as many levels as they."
+        )
+    return every[is_level]
 
 
 def _codes(module: AutoencoderModule, rows: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -67,7 +67,7 @@ def write_rows(
     with ArchiveWriter(path, known, sections=sections, overwrite=overwrite, resume=resume) as writer:
         for start in range(writer.n_rows, content.n_rows, block_rows):
             rows = slice(start, min(start + block_rows, content.n_rows))
-            codec, payload = smallest(coders, content.block(rows))
+            codec, payload = smallest(coders, content.block(rows), rows.stop - rows.start)
             writer.add(codec, rows.stop - rows.start, payload)
             told(rows.stop)
         writer.close(footer={"verified": True})

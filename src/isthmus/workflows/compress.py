@@ -1,0 +1,298 @@
+"""Data into an archive and out of it, with a model that knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.codec.coders import Coder, Plain
+from isthmus.codec.contents.base import Content
+from isthmus.codec.contents.kinds import content_of
+from isthmus.codec.latent import COLUMN, LatentCoder
+from isthmus.codec.store import StoredRows, write_rows
+from isthmus.config import Config
+from isthmus.errors import OutputError, ParameterError
+from isthmus.sources.arrays import ArraySource
+from isthmus.workflows.outputs import check_file
+
+SUFFIX = ".isth"
+CODERS: dict[str, type[Coder]] = {LatentCoder.id: LatentCoder}
+"""What blocks may be coded with, beside general coders."""
+BLOCK_BYTES, BLOCK_ROWS = 1 << 22, (16, 1000, 1 << 16)
+"""Bytes of a block before it is coded; rows that it has at least, with a model, and at most."""
+N_TRIED = 3
+"""Blocks by which it is decided whether a model is worth its own bytes."""
+SMALLEST_WITH_MODEL = 1 << 20
+"""Bytes of data for which a model is fitted."""
+RATE = 2e9
+"""Multiplications a second that a fit is planned by."""
+N_SAMPLE = 2000
+
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What was written.
+
+    Parameters
+    ----------
+    path
+        The archive.
+    n_rows
+        Of the data.
+    n_bytes, n_bytes_before
+        Of the archive, and of the data as they came.
+    n_bytes_of_model
+        Of the archive's, those of the model.
+    codecs
+        How many blocks each way of coding has.
+    notes
+        Sentences for people.
+    """
+
+    path: Path
+    n_rows: int
+    n_bytes: int
+    n_bytes_before: int
+    n_bytes_of_model: int
+    codecs: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def compress(
+    source: str | Path | NDArray[Any],
+    output: Path,
+    *,
+    model: Path | None = None,
+    fits: bool = True,
+    seconds: float = 120.0,
+    force: bool = False,
+    resume: bool = False,
+    told: Told = lambda text: None,
+    progress: Callable[[int, int], None] = lambda n_done, n: None,
+) -> Compressed:
+    """Write data into an archive, from which they come back to the last bit.
+
+    Parameters
+    ----------
+    source
+        A file, a folder or an array.
+    output
+        The archive, NAME.isth.
+    model
+        One that was fitted to such data; without it one is fitted where that pays.
+    fits
+        Whether a model may be fitted.
+    seconds
+        That a fit should take, about; what is done follows from this number and the data alone.
+    force
+        Replace an archive that is there.
+    resume
+        Go on with one that was not written to its end.
+    told
+        Called with sentences about what is done.
+    progress
+        Called with rows written, and all of them.
+
+    Raises
+    ------
+    SourceError, DataError
+        Data that cannot be read.
+    ParameterError
+        A model of other data.
+    OutputError
+        A place that is taken or cannot be written.
+    """
+    check_file(output, force=force or resume, suffixes=(SUFFIX,))
+    content = content_of(source)
+    if isinstance(source, str | Path) and Path(source).resolve() == output.resolve():
+        raise OutputError(f"{output}: is the data itself. Choose another name for the archive.")
+    block_rows = _block_rows(content)
+    coder = _coder(content, block_rows, model, fits=fits, seconds=seconds, told=told)
+    write_rows(
+        content, output, coder=coder, header={"mode": "lossless"}, block_rows=block_rows, overwrite=force,
+        resume=resume, told=lambda n_done: progress(n_done, content.n_rows),
+    )  # fmt: skip
+    with open_archive(output) as stored:
+        blocks = [block.codec for block in stored.archive.blocks]
+        sizes = stored.archive.sizes
+    return Compressed(
+        output,
+        content.n_rows,
+        sizes.total,
+        _bytes_before(source),
+        sum(sizes.sections.values()),
+        {codec: blocks.count(codec) for codec in dict.fromkeys(blocks)},
+        tuple(content.notes),
+    )
+
+
+def open_archive(path: str | Path) -> StoredRows:
+    """The rows of an archive, any of them without the others.
+
+    Parameters
+    ----------
+    path
+        What ``isthmus compress`` or :func:`compress` wrote.
+
+    Returns
+    -------
+    StoredRows
+        ``len(rows)``, ``rows[5]`` and ``rows[5000:6000]``: arrays, tables or lists, as they came in.
+
+    Raises
+    ------
+    ArtifactError
+        No archive, or a damaged one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "numbers.isth"
+    >>> _ = compress(np.arange(1000).reshape(500, 2), path)
+    >>> with open_archive(path) as rows:
+    ...     len(rows), rows[498:].tolist()
+    (500, [[996, 997], [998, 999]])
+    """
+    return StoredRows(path, coders=CODERS)
+
+
+def decompress(path: Path, output: Path, *, rows: tuple[int, int] | None = None, force: bool = False) -> int:
+    """Write what an archive holds, as it came in, or some of its rows; how many there are.
+
+    Parameters
+    ----------
+    path
+        The archive.
+    output
+        The file or folder to write.
+    rows
+        The first one and the one after the last; None for all.
+    force
+        Replace a file that is there.
+
+    Raises
+    ------
+    ArtifactError
+        No archive, or one of which blocks are damaged that hold the rows.
+    OutputError
+        A place that is taken or cannot be written.
+    """
+    with open_archive(path) as stored:
+        form = stored.form
+        start, stop = (0, len(stored)) if rows is None else rows
+        if not 0 <= start < stop <= len(stored) and (rows is not None or len(stored)):
+            raise ParameterError(
+                f"--rows: expected rows within 0:{len(stored)}, got {start}:{stop}. Ask for rows it has."
+            )
+        check_file(output, force=force, suffixes=(form.suffix,) if form.suffix else ())
+        if rows is not None:
+            form = form.of_rows(stop - start)
+        form.write(stored.blocks(start, stop), output)
+    return stop - start
+
+
+def _coder(
+    content: Content, block_rows: int, model: Path | None, *, fits: bool, seconds: float, told: Told
+) -> Coder | None:
+    """What codes the content with a model, if that is smaller with the model's own bytes."""
+    values = _sample(content)
+    if model is not None:
+        from isthmus.artifact import open_model
+        from isthmus.codec.latent_fit import latent_coder
+
+        if values is None:
+            raise ParameterError(
+                f"--model: expected an array of rows that the model knows, got {content.name}, which is none. "
+                "Leave --model out."
+            )
+        return latent_coder(open_model(model), values)
+    n_bytes = content.row_bytes * content.n_rows
+    if values is None or not fits or n_bytes < SMALLEST_WITH_MODEL or values.dtype != np.uint8:
+        return None
+    coder = _fitted(content, values, seconds, told)
+    tried = [_rows(content, start, block_rows) for start in _tried(content, block_rows)]
+    blocks = [content.block(rows) for rows in tried]
+    without = sum(len(Plain().packed(block)) for block in blocks)
+    with_model = sum(len(coder.packed(block) or Plain().packed(block)) for block in blocks)
+    share = sum(rows.stop - rows.start for rows in tried) / content.n_rows
+    gain, cost = (without - with_model) / share, len(coder.section())
+    if gain <= cost:
+        told(f"The model would save {max(0, gain):,.0f} bytes and takes {cost:,} itself: it is left out.")
+        return None
+    return coder
+
+
+def _fitted(content: Content, values: NDArray[Any], seconds: float, told: Told) -> Coder:
+    """A variational autoencoder of the rows, as a coder."""
+    from isthmus.codec.latent_fit import latent_coder
+    from isthmus.workflows.fit import fit
+
+    shape = values.shape[1:]
+    rows = content.block(slice(0, content.n_rows))[COLUMN]
+    assert isinstance(rows, np.ndarray)
+    is_binary = len(np.unique(values)) <= 2
+    hidden, size = 256, 32
+    n_outputs = values[0].size * (1 if is_binary else 2)
+    cost = 6 * len(rows) * (values[0].size * hidden + hidden * 3 * size + hidden * n_outputs)
+    epochs = int(max(1, min(200, seconds * RATE / cost)))
+    told(f"A model is fitted first, {epochs} times through all rows: about {max(1, round(epochs * cost / RATE))} s.")
+    config = Config.from_dict(
+        {
+            "model": {
+                "kind": "variational",
+                "code_size": size,
+                "network": {"name": "dense", "hidden_sizes": [hidden], "activation": "relu"},
+                "likelihood": "bernoulli" if is_binary else "discretised_logistic",
+            },
+            "training": {"epochs": epochs, "batch_size": 256, "learning_rate": 2e-3, "seed": 0, "device": "cpu"},
+        }
+    )
+    source = ArraySource(rows, sample_shape=shape if len(shape) != 2 else (*shape, 1))
+    fitted, _ = fit(source, config)
+    return latent_coder(fitted, values)
+
+
+def _sample(content: Content) -> NDArray[Any] | None:
+    """Some rows of an array, from all over; None of what is none."""
+    if content.kind != "array" or not content.n_rows:
+        return None
+    n_parts = min(20, content.n_rows)
+    size = max(1, min(N_SAMPLE, content.n_rows) // n_parts)
+    starts = np.linspace(0, content.n_rows - size, n_parts).astype(int)
+    parts = [content.block(slice(start, start + size)).get(COLUMN) for start in starts.tolist()]
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    if len(arrays) < n_parts or arrays[0].ndim < 2:
+        return None
+    return np.concatenate(arrays)
+
+
+def _block_rows(content: Content) -> int:
+    fewest, usual, most = BLOCK_ROWS
+    fitting = int(BLOCK_BYTES / max(content.row_bytes, 1e-9))
+    return max(fewest, min(most, max(fitting, min(usual, fitting))))
+
+
+def _rows(content: Content, start: int, block_rows: int) -> slice:
+    return slice(start, min(start + block_rows, content.n_rows))
+
+
+def _tried(content: Content, block_rows: int) -> list[int]:
+    n_blocks = -(-content.n_rows // block_rows)
+    numbers = np.linspace(0, n_blocks - 1, min(N_TRIED, n_blocks)).astype(int)
+    return [block_rows * number for number in dict.fromkeys(numbers.tolist())]
+
+
+def _bytes_before(source: str | Path | NDArray[Any]) -> int:
+    if isinstance(source, np.ndarray):
+        return source.nbytes
+    path = Path(source)
+    if path.is_dir():
+        return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+    return path.stat().st_size
