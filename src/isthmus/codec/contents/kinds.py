@@ -8,33 +8,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from isthmus.codec.contents.arrays import ArrayContent, ArrayForm, open_array
+from isthmus.codec.contents.arrow_tables import ArrowForm, open_arrow, table_content
 from isthmus.codec.contents.base import Content, Form, fact, unfit
 from isthmus.codec.contents.kept import KeptContent, KeptForm
 from isthmus.codec.contents.text_tables import TextForm, open_text
-from isthmus.errors import SourceError
+from isthmus.errors import DataError, SourceError
 from isthmus.sources.open import is_there
+from isthmus.sources.table import ARROW_SUFFIXES
 
-_FORMS: dict[str, type[Form]] = {form.kind: form for form in (ArrayForm, KeptForm, TextForm)}
+_FORMS: dict[str, type[Form]] = {form.kind: form for form in (ArrayForm, ArrowForm, KeptForm, TextForm)}
 _TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
 
 
-def content_of(source: str | os.PathLike[str] | NDArray[Any]) -> Content:
+def content_of(source: str | os.PathLike[str] | NDArray[Any] | Any) -> Content:
     """What a source holds, exactly.
 
     Parameters
     ----------
     source
-        An array, or a path.
+        An array, an Arrow table, or a path.
 
     Raises
     ------
     SourceError
         Nothing there.
     DataError
-        An array of Python objects.
+        An array of Python objects, or a table with columns that are not kept as values.
 
     Examples
     --------
@@ -44,13 +47,24 @@ def content_of(source: str | os.PathLike[str] | NDArray[Any]) -> Content:
     """
     if isinstance(source, np.ndarray):
         return ArrayContent(source)
+    if isinstance(source, pa.Table):
+        table = table_content(source)
+        if table is None:
+            raise DataError(
+                "table: expected columns of numbers, texts, dates, lists and structures of them, got one of another "
+                "type (map, union, run-end-encoded), or none; cast it."
+            )
+        return table
     path = Path(source)
     if not is_there(path):
         raise SourceError(f"{path}: expected a file or folder, got nothing there; check the path.")
     name = path.name.lower()
     content: Content | None = None
     if path.stat().st_size:
-        content = open_text(path) if name.endswith(_TEXT_SUFFIXES) else open_array(path)
+        if name.endswith(_TEXT_SUFFIXES):
+            content = open_text(path)
+        else:
+            content = open_arrow(path) if name.endswith(ARROW_SUFFIXES) else open_array(path)
     return KeptContent(path) if content is None else content
 
 
