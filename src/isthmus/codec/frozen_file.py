@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import struct
@@ -10,13 +11,16 @@ from typing import Any, NamedTuple, final
 
 from isthmus.codec.frozen_bytes import Reader, packed
 from isthmus.codec.frozen_layers import Affine, Layer, Rectifier, Table, Whole
-from isthmus.errors import ArtifactError
-from isthmus.shapes import Shape, n_values
+from isthmus.errors import ArtifactError, ParameterError
+from isthmus.shapes import Shape, n_values, shape_text
 
 MAGIC = b"isFN"
 VERSION = 1
 HEAD = struct.Struct("<4sBI")
 """Magic, version, bytes of the header."""
+
+N_DIGEST = 16
+"""Bytes of SHA-256 that are kept."""
 
 LARGEST_HEADER = 2**20
 MOST_NUMBERS = 2**25
@@ -45,8 +49,8 @@ class Ends(NamedTuple):
     """Inputs are held within ``[-input_limit, input_limit]``."""
 
 
-def written(ends: Ends, layers: Sequence[Layer]) -> bytes:
-    """Header and arrays; those that two layers share stand once."""
+def written(ends: Ends, layers: Sequence[Layer], outcome: bytes) -> bytes:
+    """Header, arrays (those that two layers share stand once), the self-test's outcome, a digest of all this."""
     told, arrays = list[dict[str, Any]](), list[bytes]()
     first: dict[bytes, int] = {}
     for number, layer in enumerate(layers):
@@ -60,11 +64,29 @@ def written(ends: Ends, layers: Sequence[Layer]) -> bytes:
         told.append(facts)
     document = {**ends._asdict(), "layers": told}
     header = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
-    return HEAD.pack(MAGIC, VERSION, len(header)) + header + b"".join(arrays)
+    data = HEAD.pack(MAGIC, VERSION, len(header)) + header + b"".join(arrays) + outcome
+    return data + digest(data)
 
 
-def read(data: bytes, n_more: int) -> tuple[Ends, list[Layer], bytes]:
-    """What :func:`written` was given, and the ``n_more`` bytes behind it.
+def check_chain(ends: Ends, layers: Sequence[Layer]) -> None:
+    """Refuse layers that do not lead from the input to the output."""
+    size = n_values(ends.input_shape)
+    for layer in layers:
+        size = layer.size(size)
+    if not layers or size != n_values(ends.output_shape):
+        raise ParameterError(
+            f"frozen network: its layers must give outputs of shape {shape_text(ends.output_shape)}, got "
+            f"{size} values. Put layers together that fit."
+        )
+
+
+def digest(data: bytes) -> bytes:
+    """The first bytes of SHA-256."""
+    return hashlib.sha256(data).digest()[:N_DIGEST]
+
+
+def read(data: bytes) -> tuple[Ends, list[Layer], bytes]:
+    """What :func:`written` was given.
 
     Raises
     ------
@@ -72,21 +94,25 @@ def read(data: bytes, n_more: int) -> tuple[Ends, list[Layer], bytes]:
         For other bytes, or a network too large.
     """
     try:
-        return _read(Reader(data), n_more)
+        return _read(data)
     except (ValueError, RecursionError) as error:
-        why = "its header is no JSON" if isinstance(error, (json.JSONDecodeError, RecursionError)) else error
+        bad_text = isinstance(error, (json.JSONDecodeError, UnicodeDecodeError, RecursionError))
+        why = "its header is no JSON" if bad_text else str(error).removeprefix("frozen network: ")
         raise ArtifactError(
             f"frozen network: expected the bytes of a network in whole numbers, but {why}. "
             "They are damaged, or another program's; take the archive from its source again."
         ) from None
 
 
-def _read(reader: Reader, n_more: int) -> tuple[Ends, list[Layer], bytes]:
+def _read(data: bytes) -> tuple[Ends, list[Layer], bytes]:
+    reader = Reader(data[:-N_DIGEST])
     magic, version, n_header = HEAD.unpack(reader.take(HEAD.size))
     if magic != MAGIC:
         raise ValueError("its first bytes are others")
     if version != VERSION:
         raise ValueError(f"its format is {version}, and this isthmus reads format {VERSION}")
+    if digest(data[:-N_DIGEST]) != data[-N_DIGEST:]:
+        raise ValueError("its digest is another")
     if n_header > LARGEST_HEADER:
         raise ValueError(f"its header is longer than {LARGEST_HEADER:,} bytes")
     header = _Facts(json.loads(reader.take(n_header).decode()))
@@ -100,10 +126,11 @@ def _read(reader: Reader, n_more: int) -> tuple[Ends, list[Layer], bytes]:
         arrays.begin(facts.whole("as", 0, len(layers) - 1) if "as" in facts else None)
         layers.append(KINDS[kind](facts, arrays, within))
         within = layers[-1].limit
-    expected = reader.take(n_more)
+    check_chain(ends, layers)
+    outcome = reader.take(N_DIGEST)
     if reader.n_left:
         raise ValueError(f"{reader.n_left:,} bytes more follow")
-    return ends, layers, expected
+    return ends, layers, outcome
 
 
 @final

@@ -26,7 +26,7 @@ def freeze(
     sample: ArrayLike,
     input_scale: float | ArrayLike = 1.0,
     *,
-    weight_bits: int = 12,
+    weight_bits: int = 10,
     output_bits: int = 12,
 ) -> FrozenNetwork:
     """The network in whole numbers that does what a fitted encoder or decoder does.
@@ -46,8 +46,10 @@ def freeze(
         The frozen network is given whole numbers, ``round(value * input_scale)``: 255 for pixels of
         eight bits in [0, 1], 8 for a code on a grid of 1/8. One number, or one for each input.
     weight_bits
-        Of a unit's largest weight, its sign among them, 4 to 24. Weights take about as many bytes as they
-        have bits, and each bit less doubles the network's error.
+        Of a unit's largest weight, its sign among them, 4 to 24. Each bit less doubles the network's error
+        and saves an eighth of a byte a weight. Measured on a 784-200-50-200-784 variational autoencoder of
+        black-and-white digits: 10 bits change outputs by 0.0007 of their spread and the log loss by less
+        than 0.01 %, 8 bits by 0.003 and 0.01 %, 6 bits by 0.012 and 0.02 %.
     output_bits
         Outputs are whole numbers / 2^output_bits, 0 to 30.
 
@@ -155,7 +157,7 @@ def _numbers(layer: nn.Module, name: str) -> Real:
 
 def _check_bits(name: str, bits: int, low: int, high: int) -> None:
     if not low <= bits <= high:
-        raise ParameterError(f"freeze: {name} must be from {low} to {high}, got {bits}. 12 is a good number.")
+        raise ParameterError(f"freeze: {name} must be from {low} to {high}, got {bits}. 10 is a good number.")
 
 
 def _sample(sample: ArrayLike) -> Real:

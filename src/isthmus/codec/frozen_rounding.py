@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.codec.frozen_layers import N_SEGMENTS, Affine, Layer, Numbers, Rectifier, Table
+from isthmus.codec.frozen_layers import EXACT, N_SEGMENTS, Affine, Layer, Numbers, Rectifier, Table
 from isthmus.errors import ParameterError
 
 Real = NDArray[np.float64]
@@ -81,7 +81,7 @@ def rounded(
             target = real @ step.weight.T + step.bias
             bits = output_bits if number == last else value_bits(target)
             limit = limit_of(target, bits)
-            layer = _affine(step.weight * unit, target, whole, bits, limit, within, weight_bits)
+            layer = _affine(step.weight, unit, target, whole, bits, limit, within, weight_bits)
             real, unit = target, 2.0**-bits
         else:
             layer, real, unit = _bend(step, real, unit, within)
@@ -108,30 +108,44 @@ def _exponent(values: Real) -> int:
 
 
 def _affine(
-    weight: Real, target: Real, whole: Numbers, bits: int, limit: int, within: int, weight_bits: int
+    weight: Real,
+    unit: float | Real,
+    target: Real,
+    whole: Numbers,
+    bits: int,
+    limit: int,
+    within: int,
+    weight_bits: int,
 ) -> Affine:
     """The layer whose results are ``target * 2^bits``, as nearly as the sample can tell."""
-    fine = _fineness(weight, weight_bits)
-    scaled = np.ldexp(weight, fine[:, None])
-    rounded_weight = _with_errors_made_good(scaled, whole, 2 ** (weight_bits - 1) - 1)
+    # Of inputs with units of their own, the finest has weights of weight_bits, the others more.
+    fine = _fineness(weight * np.min(unit), weight_bits, bits)
+    rounded_weight = _with_errors_made_good(np.ldexp(weight * unit, fine[:, None]), whole)
     shift = fine - bits
     # The bias takes up what rounding the weights and the values before them moved the mean by.
     left = np.ldexp(target, fine) - whole @ rounded_weight.T
     half = np.where(shift > 0, np.ldexp(1.0, np.maximum(shift, 1) - 1), 0.0)
     bias = np.rint(left.mean(axis=0) + half)
+    if max(np.abs(rounded_weight).max(), np.abs(bias).max()) >= EXACT:
+        raise ParameterError(
+            "frozen network: expected weights and biases of like size, got a layer in which some could not be "
+            "whole numbers below 2^53. Freeze with fewer weight_bits, or train with weight decay."
+        )
     return Affine(rounded_weight.astype(np.int64), bias.astype(np.int64), shift, limit, within)
 
 
-def _fineness(weight: Real, weight_bits: int) -> NDArray[np.int64]:
+def _fineness(weight: Real, weight_bits: int, bits: int) -> NDArray[np.int64]:
     """Of each unit the power of two that takes its largest weight to just under ``2^(weight_bits - 1)``."""
-    largest = np.abs(weight).max(axis=1, initial=0.0)
+    largest = np.abs(weight).max(axis=1)
+    if not largest.any():
+        return np.full(len(weight), bits)
     _, exponent = np.frexp(largest)
-    coarsest = int(exponent[largest > 0].max(initial=-60))
-    exponent = np.clip(exponent, coarsest - MOST_DIFFERENCE, coarsest)
-    return (weight_bits - 1 - exponent).astype(np.int64)
+    coarsest = exponent[largest > 0].max()
+    finest = coarsest - MOST_DIFFERENCE
+    return weight_bits - 1 - np.where(largest > 0, exponent, finest).clip(finest).astype(np.int64)
 
 
-def _with_errors_made_good(weight: Real, inputs: Numbers, most: int) -> Real:
+def _with_errors_made_good(weight: Real, inputs: Numbers) -> Real:
     """Whole numbers near ``weight``, ``(n_out, n_in)``, of which each makes good the errors of those before it.
 
     Column for column: what rounding changes is put upon the columns to come, in the way that changes
@@ -139,11 +153,11 @@ def _with_errors_made_good(weight: Real, inputs: Numbers, most: int) -> Real:
     """
     n_in = weight.shape[1]
     if n_in > MOST_INPUTS:
-        return np.clip(np.rint(weight), -most, most)
+        return np.rint(weight)
     moments = inputs.T @ inputs
     mean_square = float(np.trace(moments)) / n_in
     if mean_square == 0:
-        return np.clip(np.rint(weight), -most, most)
+        return np.rint(weight)
     moments[np.diag_indices(n_in)] += DAMPING * mean_square
     # Those that matter most come first: for their errors the most others are left.
     order = np.argsort(-np.diag(moments), kind="stable")
@@ -151,7 +165,7 @@ def _with_errors_made_good(weight: Real, inputs: Numbers, most: int) -> Real:
     upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
     left = weight[:, order].copy()
     for i in range(n_in):
-        column = np.clip(np.rint(left[:, i]), -most, most)
+        column = np.rint(left[:, i])
         error = (left[:, i] - column) / upper[i, i]
         left[:, i] = column
         left[:, i + 1 :] -= np.outer(error, upper[i, i + 1 :])
