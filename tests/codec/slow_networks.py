@@ -20,13 +20,22 @@ class SlowNetwork:
         assert (magic, version) == (b"isFN", 1)
         self.header = json.loads(data[9 : 9 + n_header])
         self.rest, self.outcome = data[9 + n_header : -32], data[-32:-16]
-        self.layers: list[tuple[dict, list[list[int]]]] = []
-        for facts in self.header["layers"]:
-            if "as" in facts:
-                self.layers.append((facts, self.layers[facts["as"]][1]))
-            else:
-                self.layers.append((facts, [self._numbers(n) for n in sizes(facts)]))
+        self.groups: list[list[list[int]]] = []
+        self.layers = self._layers(self.header["layers"])
         assert not self.rest
+
+    def _layers(self, told: list[dict]) -> list[tuple[dict, list]]:
+        found = []
+        for facts in told:
+            if facts["kind"] == "residual":
+                found.append((facts, self._layers(facts["layers"])))
+            elif "as" in facts:
+                found.append((facts, self.groups[facts["as"]]))
+            else:
+                arrays = [self._numbers(n) for n in sizes(facts)]
+                self.groups += [arrays] if arrays else []
+                found.append((facts, arrays))
+        return found
 
     def _numbers(self, n: int) -> list[int]:
         n_lower, n_packed = struct.unpack("<BI", self.rest[:5])
@@ -47,9 +56,7 @@ class SlowNetwork:
     def _row(self, row: list[int]) -> list[int]:
         limit = self.header["input_limit"]
         a = [max(-limit, min(limit, v)) for v in row]
-        for facts, arrays in self.layers:
-            a = LAYERS[facts["kind"]](facts, arrays, a)
-        return a
+        return run(self.layers, a)
 
     def probes(self) -> list[list[int]]:
         n = math.prod(self.header["input_shape"])
@@ -69,7 +76,21 @@ class SlowNetwork:
         assert hashlib.sha256(found).digest()[:16] == self.outcome
 
 
+def run(layers: list[tuple[dict, list]], a: list[int]) -> list[int]:
+    for facts, arrays in layers:
+        if facts["kind"] == "residual":
+            more, limit = run(arrays, a), facts["limit"]
+            a = [max(-limit, min(limit, v + w)) for v, w in zip(a, more, strict=True)]
+        else:
+            a = LAYERS[facts["kind"]](facts, arrays, a)
+    return a
+
+
 def sizes(facts: dict) -> list[int]:
+    if "convolution" in facts["kind"]:
+        return [facts["out"] * math.prod(facts["kernel"]) * facts["in"], facts["out"], facts["out"]]
+    if facts["kind"] == "spread":
+        return list(facts["size_out"])
     if facts["kind"] == "affine":
         return [facts["out"] * facts["in"], facts["out"], facts["out"]]
     return [facts["n"] + 1] if facts["kind"] == "table" else []
@@ -107,3 +128,61 @@ def table(facts: dict, arrays: list[list[int]], a: list[int]) -> list[int]:
 
 
 LAYERS = {"affine": affine, "relu": relu, "table": table}
+
+
+def at(a: list[int], size: list[int], channels: int, y: int, x: int, c: int) -> int:
+    """A value of a map; zero beyond its edges."""
+    inside = 0 <= y < size[0] and 0 <= x < size[1]
+    return a[(y * size[1] + x) * channels + c] if inside else 0
+
+
+def convolution(facts: dict, arrays: list[list[int]], a: list[int]) -> list[int]:
+    weight, bias, shift = arrays
+    (kh, kw), (sy, sx), (by, bx) = facts["kernel"], facts["stride"], facts["before"]
+    n_in, limit, found = facts["in"], facts["limit"], []
+    for y in range(facts["size_out"][0]):
+        for x in range(facts["size_out"][1]):
+            for o in range(facts["out"]):
+                total = bias[o]
+                for ty in range(kh):
+                    for tx in range(kw):
+                        if facts["kind"] == "convolution":
+                            iy, ix = y * sy + ty - by, x * sx + tx - bx
+                        else:
+                            (iy, ry), (ix, rx) = divmod(y + by - ty, sy), divmod(x + bx - tx, sx)
+                            if ry or rx:
+                                continue
+                        for c in range(n_in):
+                            w = weight[((o * kh + ty) * kw + tx) * n_in + c]
+                            total += w * at(a, facts["size_in"], n_in, iy, ix, c)
+                found.append(max(-limit, min(limit, shifted(total, shift[o]))))
+    return found
+
+
+def swap(facts: dict, arrays: list[list[int]], a: list[int]) -> list[int]:
+    n, m = facts["shape"]
+    return [a[i * m + j] for j in range(m) for i in range(n)]
+
+
+def spread(facts: dict, arrays: list[list[int]], a: list[int]) -> list[int]:
+    n = facts["channels"]
+    return [at(a, facts["size_in"], n, y, x, c) for y in arrays[0] for x in arrays[1] for c in range(n)]
+
+
+def pool(facts: dict, arrays: list[list[int]], a: list[int]) -> list[int]:
+    (height, width), (wy, wx), n = facts["size_in"], facts["window"], facts["channels"]
+    found = []
+    for y in range(0, height, wy):
+        for x in range(0, width, wx):
+            places = [(i, j) for i in range(y, min(y + wy, height)) for j in range(x, min(x + wx, width))]
+            for c in range(n):
+                held = [a[(i * width + j) * n + c] for i, j in places]
+                share = (2**17 + len(held)) // (2 * len(held))
+                found.append(
+                    sum(held) * share + 2**15 >> 16 if facts["kind"] == "average_pool" else max(held)
+                )
+    return found
+
+
+LAYERS |= {"convolution": convolution, "transposed_convolution": convolution, "swap": swap, "spread": spread}
+LAYERS |= {"max_pool": pool, "average_pool": pool}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -13,7 +14,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.codec.slow_networks import SlowNetwork
 from torch import nn
 
 from isthmus.codec import frozen, frozen_file, frozen_layers
@@ -28,6 +28,13 @@ from isthmus.networks.base import Ends, Network
 from isthmus.networks.dense import Dense
 
 torch.set_num_threads(1)
+
+# Loaded by its path: tests are no package.
+_spec = importlib.util.spec_from_file_location("slow_networks", Path(__file__).with_name("slow_networks.py"))
+assert _spec is not None
+assert _spec.loader is not None
+slow_networks = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(slow_networks)
 
 CHANCE = np.random.default_rng
 
@@ -159,7 +166,7 @@ def test_a_slow_reader_in_pythons_integers_finds_the_same_numbers(
     encoder = freeze(
         network.encoder, pictures(20, seed) / 255, 255, weight_bits=bits, output_bits=output_bits
     )
-    slow = SlowNetwork(encoder.to_bytes())
+    slow = slow_networks.SlowNetwork(encoder.to_bytes())
     # Beyond the sample and beyond the limit, too.
     rows = np.concatenate([pictures(5, seed + 1), CHANCE(seed).integers(-(2**30), 2**30, size=(5, 3, 4))])
     expected = slow(rows.reshape(10, -1).astype(np.int64).tolist())
@@ -218,12 +225,15 @@ MACHINES = [
 ]
 
 
-def outcomes(data: bytes) -> set[str]:
+def outcomes(data: bytes, environment: dict[str, str]) -> set[str]:
     found = set[str]()
     for machine in MACHINES:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", **machine}
         done = subprocess.run(
-            [sys.executable, "-c", PROGRAM], input=data, env=environment, capture_output=True, check=False
+            [sys.executable, "-c", PROGRAM],
+            input=data,
+            env={**environment, "OMP_NUM_THREADS": "1", **machine},
+            capture_output=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr.decode()
         found.add(done.stdout.decode())
@@ -239,11 +249,11 @@ def wide(seed: int = 0) -> FrozenNetwork:
     return freeze(network.encoder, CHANCE(0).integers(0, 256, size=(300, 784)) / 255, 255)
 
 
-def test_one_hash_under_every_instruction_set_and_number_of_threads() -> None:
-    assert len(outcomes(wide().to_bytes())) == 1
+def test_one_hash_under_every_instruction_set_and_number_of_threads(environment: dict[str, str]) -> None:
+    assert len(outcomes(wide().to_bytes(), environment)) == 1
 
 
-def test_the_drill_of_machines_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_drill_of_machines_can_fail(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
     """With sums beyond 2^53 the machines differ: what the freezer refuses is what matters."""
     monkeypatch.setattr(frozen_layers, "check_sums", lambda *_: None)
     weight = CHANCE(0).integers(-(2**44), 2**44, size=(100, 784))
@@ -254,7 +264,7 @@ def test_the_drill_of_machines_can_fail(monkeypatch: pytest.MonkeyPatch) -> None
         "from isthmus.codec import frozen_layers; frozen_layers.check_sums = lambda *_: None\nnetwork = ",
     ).replace("network.check()", "")
     monkeypatch.setattr(sys.modules[__name__], "PROGRAM", program)
-    assert len(outcomes(data)) > 1
+    assert len(outcomes(data, environment)) > 1
 
 
 # ------------------------------------------------------------------ refused

@@ -17,7 +17,9 @@ N_PROBES = 17
 """Rows of the self-test: odd, so that no kernel comes out even."""
 
 ROWS_AT_ONCE = 512
-"""Rows a block: their intermediate values stay in a core's cache."""
+"""Rows of a block at most."""
+VALUES_AT_ONCE = 2**19
+"""Values of a block between two layers at most, if it has more than one row: they stay in a core's cache."""
 
 
 @final
@@ -51,7 +53,7 @@ class FrozenNetwork:
     def __init__(self, ends: Ends, layers: Sequence[Layer], expected: bytes | None = None) -> None:
         self.ends, self.layers = ends, tuple(layers)
         self._n_in, self._limit = n_values(ends.input_shape), float(ends.input_limit)
-        check_chain(ends, layers)
+        self._n_rows = min(max(1, VALUES_AT_ONCE // check_chain(ends, layers)), ROWS_AT_ONCE)
         self._expected = self._outcome() if expected is None else expected
 
     @property
@@ -97,12 +99,12 @@ class FrozenNetwork:
                 f"shape {shape_text(rows.shape)}. Give rows as the network was frozen with."
             )
         n = len(rows)
-        if n <= ROWS_AT_ONCE:
+        if n <= self._n_rows:
             return self._block(rows, n)
         outputs = np.empty((n, *self.ends.output_shape))
-        for start in range(0, n, ROWS_AT_ONCE):
-            block = rows[start : start + ROWS_AT_ONCE]
-            outputs[start : start + ROWS_AT_ONCE] = self._block(block, len(block))
+        for start in range(0, n, self._n_rows):
+            block = rows[start : start + self._n_rows]
+            outputs[start : start + self._n_rows] = self._block(block, len(block))
         return outputs
 
     def _block(self, rows: np.ndarray[Any, Any], n: int) -> Numbers:
