@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from isthmus.codec.frozen_file import Ends, read, written
+from isthmus.codec.frozen_file import Ends, check_chain, digest, read, written
 from isthmus.codec.frozen_layers import Layer, Numbers
-from isthmus.errors import ArtifactError, DataError, ParameterError
+from isthmus.errors import ArtifactError, DataError
 from isthmus.shapes import Shape, n_values, shape_text
-
-N_DIGEST = 16
-"""Bytes of the self-test's outcome."""
 
 N_PROBES = 17
 """Rows of the self-test: odd, so that no kernel comes out even."""
 
 ROWS_AT_ONCE = 512
-"""Rows a block: their intermediate values stay in a core's cache."""
+"""Rows of a block at most."""
+VALUES_AT_ONCE = 2**19
+"""Values of a block between two layers at most, if it has more than one row: they stay in a core's cache."""
 
 
 @final
@@ -55,14 +53,7 @@ class FrozenNetwork:
     def __init__(self, ends: Ends, layers: Sequence[Layer], expected: bytes | None = None) -> None:
         self.ends, self.layers = ends, tuple(layers)
         self._n_in, self._limit = n_values(ends.input_shape), float(ends.input_limit)
-        size = self._n_in
-        for layer in self.layers:
-            size = layer.size(size)
-        if not layers or size != n_values(ends.output_shape):
-            raise ParameterError(
-                f"frozen network: its layers must give outputs of shape {shape_text(ends.output_shape)}, got "
-                f"{size} values. Put layers together that fit."
-            )
+        self._n_rows = min(max(1, VALUES_AT_ONCE // check_chain(ends, layers)), ROWS_AT_ONCE)
         self._expected = self._outcome() if expected is None else expected
 
     @property
@@ -113,12 +104,12 @@ class FrozenNetwork:
                 f"shape {shape_text(rows.shape)}. Give rows as the network was frozen with."
             )
         n = len(rows)
-        if n <= ROWS_AT_ONCE:
+        if n <= self._n_rows:
             return self._block(rows, n)
         outputs = np.empty((n, *self.ends.output_shape))
-        for start in range(0, n, ROWS_AT_ONCE):
-            block = rows[start : start + ROWS_AT_ONCE]
-            outputs[start : start + ROWS_AT_ONCE] = self._block(block, len(block))
+        for start in range(0, n, self._n_rows):
+            block = rows[start : start + self._n_rows]
+            outputs[start : start + self._n_rows] = self._block(block, len(block))
         return outputs
 
     def _block(self, rows: np.ndarray[Any, Any], n: int) -> Numbers:
@@ -140,26 +131,32 @@ class FrozenNetwork:
         alone = np.concatenate([self(row[None]) for row in self._probes()])
         if self._outcome() != self._expected or _digest(alone) != self._expected:
             raise ArtifactError(
-                "frozen network: its self-test expected the outputs of the machine that wrote it, but got "
-                "others: it is damaged, or NumPy's matrix products on this machine are not exact. Read it "
-                "with another build of NumPy, or on another machine."
+                "frozen network: its self-test expected the outputs of the machine that wrote it, but got others: "
+                "NumPy's matrix products on this machine are not exact in float64. Read it with another build "
+                "of NumPy, or on another machine."
             )
 
     def _outcome(self) -> bytes:
         return _digest(self(self._probes()))
 
     def _probes(self) -> Numbers:
-        """Rows from low to high, by whole numbers alone (Steele et al. 2014, SplitMix64, its upper bits)."""
-        low, high = self.ends.input_low, self.ends.input_high
+        """Whole numbers by whole numbers alone (Steele et al. 2014, SplitMix64, its upper 32 bits).
+
+        Even rows lie between ``input_low`` and ``input_high``; odd ones between the limits, where sums
+        are as large as they get.
+        """
         state = np.arange(1, N_PROBES * self._n_in + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         for bits, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             state = (state ^ (state >> np.uint64(bits))) * np.uint64(factor)
-        found = (state >> np.uint64(32)) % np.uint64(high - low + 1)
-        return (found.astype(np.float64) + low).reshape(N_PROBES, *self.ends.input_shape)
+        chance = (state >> np.uint64(32)).reshape(N_PROBES, self._n_in)
+        found, limit = np.empty(chance.shape), self.ends.input_limit
+        for rows, low, high in ((0, self.ends.input_low, self.ends.input_high), (1, -limit, limit)):
+            found[rows::2] = (chance[rows::2] % np.uint64(high - low + 1)).astype(np.float64) + low
+        return found.reshape(N_PROBES, *self.ends.input_shape)
 
     def to_bytes(self) -> bytes:
         """Everything, in the format of ``docs/archive-networks.md``."""
-        return written(self.ends, self.layers) + self._expected
+        return written(self.ends, self.layers, self._expected)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> FrozenNetwork:
@@ -170,9 +167,8 @@ class FrozenNetwork:
         ArtifactError
             For bytes that are no such network, or too large a one.
         """
-        ends, layers, expected = read(data, N_DIGEST)
-        return cls(ends, layers, expected)
+        return cls(*read(data))
 
 
 def _digest(outputs: Numbers) -> bytes:
-    return hashlib.sha256(outputs.astype("<i8").tobytes()).digest()[:N_DIGEST]
+    return digest(outputs.astype("<i8").tobytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import struct
@@ -10,19 +11,27 @@ from typing import Any, NamedTuple, final
 
 from isthmus.codec.frozen_bytes import Reader, packed
 from isthmus.codec.frozen_layers import Affine, Layer, Rectifier, Table, Whole
-from isthmus.errors import ArtifactError
-from isthmus.shapes import Shape, n_values
+from isthmus.codec.frozen_maps import Convolution, Pool, Residual, Spread, Swap, Windows
+from isthmus.errors import ArtifactError, ParameterError
+from isthmus.shapes import Shape, n_values, shape_text
 
 MAGIC = b"isFN"
 VERSION = 1
 HEAD = struct.Struct("<4sBI")
 """Magic, version, bytes of the header."""
 
+N_DIGEST = 16
+"""Bytes of SHA-256 that are kept."""
+
 LARGEST_HEADER = 2**20
 MOST_NUMBERS = 2**25
 """Numbers in all arrays of a file together."""
 MOST_VALUES = 2**22
 """Of one row, in any layer."""
+MOST_SIDE = 2**22
+"""Of a map."""
+MOST_TAPS = 2**16
+"""Of a kernel."""
 LARGEST = 2**45
 """Magnitude of any value."""
 
@@ -45,26 +54,54 @@ class Ends(NamedTuple):
     """Inputs are held within ``[-input_limit, input_limit]``."""
 
 
-def written(ends: Ends, layers: Sequence[Layer]) -> bytes:
-    """Header and arrays; those that two layers share stand once."""
-    told, arrays = list[dict[str, Any]](), list[bytes]()
-    first: dict[bytes, int] = {}
-    for number, layer in enumerate(layers):
-        facts = layer.facts()
-        data = b"".join(packed(array.ravel()) for array in layer.arrays())
-        if data in first:
-            facts["as"] = first[data]
-        elif data:
-            first[data] = number
-            arrays.append(data)
-        told.append(facts)
+def written(ends: Ends, layers: Sequence[Layer], outcome: bytes) -> bytes:
+    """Header, arrays (those that two layers share stand once), the self-test's outcome, a digest of all this."""
+    arrays: dict[bytes, int] = {}
+    told = [_told(layer, arrays) for layer in layers]
     document = {**ends._asdict(), "layers": told}
     header = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
-    return HEAD.pack(MAGIC, VERSION, len(header)) + header + b"".join(arrays)
+    data = HEAD.pack(MAGIC, VERSION, len(header)) + header + b"".join(arrays) + outcome
+    return data + digest(data)
 
 
-def read(data: bytes, n_more: int) -> tuple[Ends, list[Layer], bytes]:
-    """What :func:`written` was given, and the ``n_more`` bytes behind it.
+def _told(layer: Layer, arrays: dict[bytes, int]) -> dict[str, Any]:
+    """What the header says of a layer, whose arrays are put to the others."""
+    facts = layer.facts()
+    if isinstance(layer, Residual):
+        facts["layers"] = [_told(inner, arrays) for inner in layer.layers]
+    data = b"".join(packed(array.ravel()) for array in layer.arrays())
+    if data in arrays:
+        facts["as"] = arrays[data]
+    elif data:
+        arrays[data] = len(arrays)
+    return facts
+
+
+def check_chain(ends: Ends, layers: Sequence[Layer]) -> int:
+    """The largest number of values between two layers; those that do not lead from input to output are refused."""
+    sizes = [n_values(ends.input_shape)]
+    for layer in layers:
+        sizes.append(layer.size(sizes[-1]))
+        if sizes[-1] > MOST_VALUES:
+            raise ParameterError(
+                f"frozen network: a layer must give at most {MOST_VALUES:,} values, got {sizes[-1]:,}. "
+                "Freeze a network of smaller maps."
+            )
+    if not layers or sizes[-1] != n_values(ends.output_shape):
+        raise ParameterError(
+            f"frozen network: its layers must give outputs of shape {shape_text(ends.output_shape)}, got "
+            f"{sizes[-1]} values. Put layers together that fit."
+        )
+    return max(sizes)
+
+
+def digest(data: bytes) -> bytes:
+    """The first bytes of SHA-256."""
+    return hashlib.sha256(data).digest()[:N_DIGEST]
+
+
+def read(data: bytes) -> tuple[Ends, list[Layer], bytes]:
+    """What :func:`written` was given.
 
     Raises
     ------
@@ -72,38 +109,48 @@ def read(data: bytes, n_more: int) -> tuple[Ends, list[Layer], bytes]:
         For other bytes, or a network too large.
     """
     try:
-        return _read(Reader(data), n_more)
+        return _read(data)
     except (ValueError, RecursionError) as error:
-        why = "its header is no JSON" if isinstance(error, (json.JSONDecodeError, RecursionError)) else error
+        bad_text = isinstance(error, (json.JSONDecodeError, UnicodeDecodeError, RecursionError))
+        why = "its header is no JSON" if bad_text else str(error).removeprefix("frozen network: ")
         raise ArtifactError(
             f"frozen network: expected the bytes of a network in whole numbers, but {why}. "
             "They are damaged, or another program's; take the archive from its source again."
         ) from None
 
 
-def _read(reader: Reader, n_more: int) -> tuple[Ends, list[Layer], bytes]:
+def _read(data: bytes) -> tuple[Ends, list[Layer], bytes]:
+    reader = Reader(data[:-N_DIGEST])
     magic, version, n_header = HEAD.unpack(reader.take(HEAD.size))
     if magic != MAGIC:
         raise ValueError("its first bytes are others")
     if version != VERSION:
         raise ValueError(f"its format is {version}, and this isthmus reads format {VERSION}")
+    if digest(data[:-N_DIGEST]) != data[-N_DIGEST:]:
+        raise ValueError("its digest is another")
     if n_header > LARGEST_HEADER:
         raise ValueError(f"its header is longer than {LARGEST_HEADER:,} bytes")
     header = _Facts(json.loads(reader.take(n_header).decode()))
-    ends, arrays, layers = _ends(header), _Arrays(reader), list[Layer]()
-    within = ends.input_limit
-    for told in header.items("layers"):
-        facts = _Facts(told)
+    ends = _ends(header)
+    layers = _layers(header, _Arrays(reader), ends.input_limit)
+    check_chain(ends, layers)
+    outcome = reader.take(N_DIGEST)
+    if reader.n_left:
+        raise ValueError(f"{reader.n_left:,} bytes more follow")
+    return ends, layers, outcome
+
+
+def _layers(told: _Facts, arrays: _Arrays, within: int) -> list[Layer]:
+    found = list[Layer]()
+    for item in told.items("layers"):
+        facts = _Facts(item)
         kind = facts["kind"]
         if not isinstance(kind, str) or kind not in KINDS:
             raise ValueError(f"it has a layer of the unknown kind {str(kind)[:40]!r}")
-        arrays.begin(facts.whole("as", 0, len(layers) - 1) if "as" in facts else None)
-        layers.append(KINDS[kind](facts, arrays, within))
-        within = layers[-1].limit
-    expected = reader.take(n_more)
-    if reader.n_left:
-        raise ValueError(f"{reader.n_left:,} bytes more follow")
-    return ends, layers, expected
+        arrays.begin(facts)
+        found.append(KINDS[kind](facts, arrays, within))
+        within = found[-1].limit
+    return found
 
 
 @final
@@ -137,6 +184,21 @@ class _Facts:
             raise ValueError(f"{name} must be a list, got {str(value)[:40]}")
         return value
 
+    def limit(self) -> int:
+        """The largest magnitude that a layer gives."""
+        return self.whole("limit", 1, LARGEST)
+
+    def pair(self, name: str, low: int, most: int = MOST_VALUES) -> tuple[int, int]:
+        """Two whole numbers, a height and a width."""
+        sizes = self.items(name)
+        if len(sizes) != 2 or not all(type(n) is int and low <= n <= MOST_SIDE for n in sizes):
+            raise ValueError(
+                f"{name} must be two whole numbers from {low} to {MOST_SIDE}, got {str(sizes)[:40]}"
+            )
+        if sizes[0] * sizes[1] > most:
+            raise ValueError(f"{name} must hold at most {most:,} positions, got {sizes[0] * sizes[1]:,}")
+        return sizes[0], sizes[1]
+
     def shape(self, name: str) -> Shape:
         """Sizes, at least 1 each."""
         sizes = self.items(name)
@@ -151,31 +213,36 @@ class _Facts:
 
 @final
 class _Arrays:
-    """The arrays of one layer after the other: read, or those of an earlier one."""
+    """The arrays of one layer after the other: those that follow, or those of an earlier layer again."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader, self._n = reader, 0
-        self._layers: list[list[Whole]] = []
+        self._groups: list[list[Whole]] = []
         self._again: list[Whole] | None = None
+        self._is_new = True
 
-    def begin(self, as_layer: int | None) -> None:
-        """Another layer."""
-        self._again = None if as_layer is None else list(self._layers[as_layer])
-        self._layers.append([])
+    def begin(self, facts: _Facts) -> None:
+        """Another layer, which says if it has the arrays of an earlier one."""
+        self._again = None
+        if "as" in facts:
+            self._again = list(self._groups[facts.whole("as", 0, len(self._groups) - 1)])
+        self._is_new = True
 
     def take(self, *shape: int) -> Whole:
         """The layer's next array."""
         n = math.prod(shape)
-        if self._again is None:
-            self._n += n
-            if self._n > MOST_NUMBERS:
-                raise ValueError(f"it has more than {MOST_NUMBERS:,} weights")
-            values = self._reader.numbers(n)
-        elif self._again and self._again[0].size == n:
-            values = self._again.pop(0)
-        else:
-            raise ValueError("two of its layers share arrays that do not fit both")
-        self._layers[-1].append(values)
+        if self._again is not None:
+            if not self._again or self._again[0].size != n:
+                raise ValueError("two of its layers share arrays that do not fit both")
+            return self._again.pop(0).reshape(shape)
+        self._n += n
+        if self._n > MOST_NUMBERS:
+            raise ValueError(f"it has more than {MOST_NUMBERS:,} weights")
+        values = self._reader.numbers(n)
+        if self._is_new:
+            self._groups.append([])
+            self._is_new = False
+        self._groups[-1].append(values)
         return values.reshape(shape)
 
 
@@ -202,7 +269,7 @@ def _ends(header: _Facts) -> Ends:
 def _affine(facts: _Facts, arrays: _Arrays, within: int) -> Layer:
     n_in, n_out = facts.whole("in", 1, MOST_VALUES), facts.whole("out", 1, MOST_VALUES)
     weight = arrays.take(n_out, n_in)
-    return Affine(weight, arrays.take(n_out), arrays.take(n_out), facts.whole("limit", 1, LARGEST), within)
+    return Affine(weight, arrays.take(n_out), arrays.take(n_out), facts.limit(), within)
 
 
 def _rectifier(facts: _Facts, arrays: _Arrays, within: int) -> Layer:
@@ -214,11 +281,52 @@ def _table(facts: _Facts, arrays: _Arrays, within: int) -> Layer:
     if n % 2:
         raise ValueError(f"a table must have an even number of segments, got {n}")
     width, fraction = facts.whole("width", -64, 64), facts.whole("fraction", 0, 64)
-    return Table(arrays.take(n + 1), width, fraction, facts.whole("limit", 1, LARGEST), within)
+    return Table(arrays.take(n + 1), width, fraction, facts.limit(), within)
+
+
+def _convolution(facts: _Facts, arrays: _Arrays, within: int) -> Layer:
+    kernel = facts.pair("kernel", 1, MOST_TAPS)
+    n_in, n_out = facts.whole("in", 1, MOST_VALUES), facts.whole("out", 1, MOST_VALUES)
+    windows = Windows(
+        facts.pair("size_in", 1),
+        facts.pair("size_out", 1),
+        kernel,
+        facts.pair("stride", 1, MOST_TAPS),
+        facts.pair("before", 0, MOST_TAPS),
+        transposed=facts["kind"] == "transposed_convolution",
+    )
+    weight = arrays.take(n_out, kernel[0] * kernel[1], n_in)
+    return Convolution(windows, weight, arrays.take(n_out), arrays.take(n_out), facts.limit(), within)
+
+
+def _swap(facts: _Facts, arrays: _Arrays, within: int) -> Layer:
+    return Swap(facts.pair("shape", 1), within)
+
+
+def _spread(facts: _Facts, arrays: _Arrays, within: int) -> Layer:
+    lines, columns = facts.pair("size_out", 1)
+    channels = facts.whole("channels", 1, MOST_VALUES)
+    return Spread(facts.pair("size_in", 1), channels, arrays.take(lines), arrays.take(columns), within)
+
+
+def _pool(facts: _Facts, arrays: _Arrays, within: int) -> Layer:
+    channels, mean = facts.whole("channels", 1, MOST_VALUES), facts["kind"] == "average_pool"
+    return Pool(facts.pair("size_in", 1), channels, facts.pair("window", 1), within, mean=mean)
+
+
+def _residual(facts: _Facts, arrays: _Arrays, within: int) -> Layer:
+    return Residual(_layers(facts, arrays, within), facts.limit())
 
 
 KINDS: dict[str, Callable[[_Facts, _Arrays, int], Layer]] = {
     "affine": _affine,
     "relu": _rectifier,
     "table": _table,
+    "convolution": _convolution,
+    "transposed_convolution": _convolution,
+    "swap": _swap,
+    "spread": _spread,
+    "average_pool": _pool,
+    "max_pool": _pool,
+    "residual": _residual,
 }

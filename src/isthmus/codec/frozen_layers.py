@@ -105,10 +105,7 @@ class Affine(Layer):
     def size(self, n_in: int) -> int:
         """``n_out``, of its own ``n_in`` alone."""
         if n_in != self.weight.shape[1]:
-            raise ParameterError(
-                f"frozen network: a layer takes {self.weight.shape[1]} values, got {n_in} from the one before it. "
-                "Put layers together that fit."
-            )
+            raise unfit(self.weight.shape[1], n_in)
         return len(self.weight)
 
     def facts(self) -> dict[str, Any]:
@@ -239,6 +236,14 @@ def check_shifts(shift: Whole) -> None:
             f"frozen network: shifts must be within {LARGEST_SHIFT} bits, got {_largest(shift)}. "
             "Freeze a network whose weights and values are of ordinary size."
         )
+
+
+def unfit(expected: int, got: int) -> ParameterError:
+    """The error for layers that do not follow one another."""
+    return ParameterError(
+        f"frozen network: a layer takes {expected} values, got {got} from the one before it. "
+        "Put layers together that fit."
+    )
 
 
 def _largest(values: Whole) -> int:

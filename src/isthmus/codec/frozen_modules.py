@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
 from isthmus.codec.frozen import FrozenNetwork
+from isthmus.codec.frozen_convolutions import bent, decoder_steps, encoder_steps, linear
 from isthmus.codec.frozen_file import LARGEST, Ends
-from isthmus.codec.frozen_rounding import HEADROOM, Bent, Linear, Real, Step, rounded
+from isthmus.codec.frozen_rounding import HEADROOM, Linear, Real, Step, Values, rounded
 from isthmus.errors import DataError, ParameterError
 from isthmus.networks.base import Activated
+from isthmus.networks.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from isthmus.networks.dense import DenseDecoder, DenseEncoder
 from isthmus.shapes import Shape, n_values, shape_text
 
 MOST_ROWS = 2048
 """Of a longer sample as many are used, evenly spaced."""
+FEWEST_ROWS = 16
+MOST_SAMPLED = 2**23
+"""Values of the sample in any layer: of wide maps fewer rows are used."""
 SMALLEST_LIMIT = 2**20
 """Inputs may at least be so large."""
 
@@ -26,7 +32,7 @@ def freeze(
     sample: ArrayLike,
     input_scale: float | ArrayLike = 1.0,
     *,
-    weight_bits: int = 12,
+    weight_bits: int = 10,
     output_bits: int = 12,
 ) -> FrozenNetwork:
     """The network in whole numbers that does what a fitted encoder or decoder does.
@@ -38,7 +44,7 @@ def freeze(
     Parameters
     ----------
     module
-        An encoder or decoder of isthmus: dense, in model units.
+        A dense or convolutional encoder or decoder of isthmus, in model units.
     sample
         Rows such as the module is to be given, ``(rows, *input_shape)``, in model units: they choose the
         scales. A few hundred to some thousands do.
@@ -46,8 +52,10 @@ def freeze(
         The frozen network is given whole numbers, ``round(value * input_scale)``: 255 for pixels of
         eight bits in [0, 1], 8 for a code on a grid of 1/8. One number, or one for each input.
     weight_bits
-        Of a unit's largest weight, its sign among them, 4 to 24. Weights take about as many bytes as they
-        have bits, and each bit less doubles the network's error.
+        Of a unit's largest weight, its sign among them, 4 to 24. Each bit less doubles the network's error
+        and saves an eighth of a byte a weight. Measured on a 784-200-50-200-784 variational autoencoder of
+        black-and-white digits: 10 bits change outputs by 0.0007 of their spread and the log loss by less
+        than 0.01 %, 8 bits by 0.003 and 0.01 %, 6 bits by 0.012 and 0.02 %.
     output_bits
         Outputs are whole numbers / 2^output_bits, 0 to 30.
 
@@ -65,6 +73,7 @@ def freeze(
 
     Examples
     --------
+    >>> import torch
     >>> from isthmus.networks.base import Ends
     >>> from isthmus.networks.dense import Dense
     >>> _ = torch.manual_seed(0)
@@ -78,7 +87,8 @@ def freeze(
     """
     _check_bits("weight_bits", weight_bits, 4, 24)
     _check_bits("output_bits", output_bits, 0, 30)
-    rows = _sample(sample)
+    steps, n_in, output_shape = _steps_of(module)
+    rows = _sample(sample, _widest(steps))
     scale = _scale(input_scale, rows[0])
     shape, values = rows.shape[1:], np.rint(rows.reshape(len(rows), -1) * scale)
     low, high = int(values.min()), int(values.max())
@@ -89,14 +99,14 @@ def freeze(
             f"{largest}. Choose a coarser input_scale."
         )
     limit = max(SMALLEST_LIMIT, 2 ** (largest.bit_length() + HEADROOM))
-    steps, n_in, output_shape = _steps_of(module)
     if n_values(shape) != n_in:
         raise DataError(
             f"freeze: expected a sample of rows with {n_in} values, got {shape_text(shape)}. "
             "Give rows as the module is given them."
         )
     unit = 1.0 / scale
-    layers = rounded(steps, values, float(unit) if unit.ndim == 0 else unit, limit, weight_bits, output_bits)
+    start = Values(values * unit, values, float(unit) if unit.ndim == 0 else unit, limit)
+    layers = rounded(steps, start, weight_bits, output_bits)
     ends = Ends(
         shape,
         output_shape,
@@ -113,60 +123,48 @@ def _steps_of(module: nn.Module) -> tuple[list[Step], int, Shape]:
     """What a module does, step by step, how many values it takes, and the shape of its outputs."""
     # Its own class alone: of a subclass nobody knows what else it does.
     if type(module) is DenseEncoder:
-        linear = [_linear(layer) for layer in module.layers]
-        return _dense(linear, module.activation), linear[0].weight.shape[1], linear[-1].bias.shape
+        layers = [linear(layer) for layer in module.layers]
+        return _dense(layers, module.activation), layers[0].weight.shape[1], layers[-1].bias.shape
     if type(module) is DenseDecoder:
-        linear = [_linear(layer) for layer in module.layers]
-        return _dense(linear, module.activation), linear[0].weight.shape[1], module.output_shape
+        layers = [linear(layer) for layer in module.layers]
+        return _dense(layers, module.activation), layers[0].weight.shape[1], module.output_shape
+    if type(module) is ConvolutionalEncoder:
+        return encoder_steps(module)
+    if type(module) is ConvolutionalDecoder:
+        return decoder_steps(module)
     raise ParameterError(
-        f"freeze: expected an encoder or decoder of dense layers, got {type(module).__name__}. "
-        "Fit a model with network=Dense(...)."
+        f"freeze: expected a dense or convolutional encoder or decoder, got {type(module).__name__}. "
+        "Fit a model with network=Dense(...), Conv1d(...) or Conv2d(...)."
     )
 
 
 def _dense(layers: list[Linear], activation: Activated) -> list[Step]:
     *hidden, last = layers
-    return [step for layer in hidden for step in (layer, *_bent(activation))] + [last]
-
-
-def _linear(layer: nn.Module) -> Linear:
-    return Linear(_numbers(layer, "weight"), _numbers(layer, "bias"))
-
-
-def _bent(activation: Activated) -> list[Bent]:
-    """The activation, unless it is none."""
-
-    def function(values: Real) -> Real:
-        with torch.no_grad():
-            return activation(torch.from_numpy(values)).numpy()
-
-    return [] if activation.name == "identity" else [Bent(activation.name, function)]
-
-
-def _numbers(layer: nn.Module, name: str) -> Real:
-    values: torch.Tensor = getattr(layer, name)  # a tied layer's weight is no parameter of its own
-    found = values.detach().to("cpu", torch.float64).numpy()
-    if not np.isfinite(found).all():
-        raise ParameterError(
-            "freeze: expected weights that are finite, got NaN or infinity. Fit the model again."
-        )
-    return found
+    steps: list[Step] = [step for layer in hidden for step in (layer, *bent(activation))]
+    return [*steps, last]
 
 
 def _check_bits(name: str, bits: int, low: int, high: int) -> None:
     if not low <= bits <= high:
-        raise ParameterError(f"freeze: {name} must be from {low} to {high}, got {bits}. 12 is a good number.")
+        raise ParameterError(f"freeze: {name} must be from {low} to {high}, got {bits}. 10 is a good number.")
 
 
-def _sample(sample: ArrayLike) -> Real:
+def _widest(steps: list[Step]) -> int:
+    """Values of a row in the widest map."""
+    linear = [step for step in steps if isinstance(step, Linear)]
+    return max(len(s.bias) * (math.prod(s.windows.size_out) if s.windows else 1) for s in linear)
+
+
+def _sample(sample: ArrayLike, widest: int) -> Real:
     rows = np.asarray(sample, dtype=np.float64)
     if rows.ndim < 2 or rows.size == 0:
         raise DataError(
             f"freeze: expected a sample of rows (rows, *input_shape), got an array of shape "
             f"{shape_text(rows.shape) or '()'}. Give at least one row."
         )
-    if len(rows) > MOST_ROWS:
-        rows = rows[np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.intp)]
+    n = min(len(rows), max(FEWEST_ROWS, min(MOST_ROWS, MOST_SAMPLED // widest)))
+    if n < len(rows):
+        rows = rows[np.linspace(0, len(rows) - 1, n).astype(np.intp)]
     if not np.isfinite(rows).all():
         raise DataError("freeze: expected a sample of finite numbers, got NaN or infinity. Fill gaps first.")
     return rows

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.codec.frozen_layers import N_SEGMENTS, Affine, Layer, Numbers, Rectifier, Table
+from isthmus.codec.frozen_layers import EXACT, N_SEGMENTS, Affine, Layer, Numbers, Rectifier, Table
+from isthmus.codec.frozen_maps import Convolution, Pool, Residual, Windows
 from isthmus.errors import ParameterError
 
 Real = NDArray[np.float64]
@@ -24,7 +25,7 @@ FINER = 8
 """Bits of a table's knots behind those of its results."""
 DAMPING = 1e-3
 """Share of the mean square of the inputs that keeps an unused one from being leant upon."""
-MOST_INPUTS = 2048
+MOST_INPUTS = 4096
 """Of a layer whose rounding errors are made good one by one; the effort grows with their cube."""
 MOST_DIFFERENCE = 6
 """Bits by which a unit's weights may be finer than those of the layer's largest unit."""
@@ -32,10 +33,21 @@ MOST_DIFFERENCE = 6
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """``W a + b``: weight ``(n_out, n_in)``, bias ``(n_out,)``."""
+    """``W a + b``: weight ``(n_out, n_in)``, or over windows ``(n_out, taps, channels)``; bias ``(n_out,)``."""
 
     weight: Real
     bias: Real
+    windows: Windows | None = None
+
+    def __call__(self, a: Real) -> Real:
+        """Real numbers of real numbers, a channel a column: ``(..., n_out)``."""
+        return self.products(a, self.weight) + self.bias
+
+    def products(self, a: Real, weight: Real) -> Real:
+        """As above, without the bias, of any weight of the same shape."""
+        if self.windows is None:
+            return a @ weight.T
+        return self.windows.products(a, self.windows.weights(weight), len(weight))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,48 +58,81 @@ class Bent:
     function: Callable[[Real], Real]
 
 
-Step = Linear | Bent
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What moves values, takes largest ones or means: a layer of its limit."""
+
+    layer: Callable[[int], Layer]
 
 
-def rounded(
-    steps: Sequence[Step],
-    sample: Numbers,
-    unit: float | Real,
-    within: int,
-    weight_bits: int,
-    output_bits: int,
-) -> list[Layer]:
-    """Layers in whole numbers that do what the steps do, in the mean over the sample as exactly as they can.
+@dataclass(frozen=True, slots=True)
+class Added:
+    """``a`` and what some steps make of it; the last of them is linear."""
+
+    steps: Sequence[Linear | Bent]
+
+
+Step = Linear | Bent | Moved | Added
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What the sample's rows have become at some layer."""
+
+    real: Real
+    """In the network of real numbers."""
+    whole: Numbers
+    """In the network of whole ones."""
+    unit: float | Real
+    """What 1 is worth; of all values, or of each."""
+    within: int
+    """Largest magnitude of a whole number."""
+
+
+def rounded(steps: Sequence[Step], values: Values, weight_bits: int, output_bits: int | None) -> list[Layer]:
+    """Layers in whole numbers that do what the steps do, over the sample as exactly as they can.
 
     Parameters
     ----------
     steps
-        From the input to the output, the last one linear.
-    sample
-        Whole numbers, ``(rows, n_in)``.
-    unit
-        What 1 is worth in the steps' own units; of all inputs, or of each.
-    within
-        Largest magnitude of an input.
+        From the input to the output.
+    values
+        The sample.
     weight_bits
         Of the largest weight of a unit, its sign among them.
     output_bits
-        Outputs are whole numbers / 2^output_bits.
+        Outputs of the last linear step are whole numbers / 2^output_bits.
     """
-    layers, real, whole = list[Layer](), sample * unit, sample
-    last = len(steps) - 1
+    layers = list[Layer]()
+    last = max(number for number, step in enumerate(steps) if isinstance(step, Linear))
     for number, step in enumerate(steps):
         if isinstance(step, Linear):
-            target = real @ step.weight.T + step.bias
-            bits = output_bits if number == last else value_bits(target)
-            limit = limit_of(target, bits)
-            layer = _affine(step.weight * unit, target, whole, bits, limit, within, weight_bits)
-            real, unit = target, 2.0**-bits
+            layer, values = _linear(step, values, weight_bits, output_bits if number == last else None)
+        elif isinstance(step, Bent):
+            layer, values = _bend(step, values)
+        elif isinstance(step, Moved):
+            layer = step.layer(values.within)
+            real = layer.real(values.real) if isinstance(layer, Pool) else layer(values.real.copy())
+            values = _after(layer, values, real, values.unit)
         else:
-            layer, real, unit = _bend(step, real, unit, within)
+            layer, values = _add(step, values, weight_bits)
         layers.append(layer)
-        whole, within = layer(whole.copy()), layer.limit
     return layers
+
+
+def _after(layer: Layer, values: Values, real: Real, unit: float | Real) -> Values:
+    return Values(real, layer(values.whole.copy()), unit, layer.limit)
+
+
+def _add(step: Added, values: Values, weight_bits: int) -> tuple[Layer, Values]:
+    bits = -round(math.log2(_one(values.unit)))
+    inner = rounded(step.steps, values, weight_bits, bits)
+    real = values.real.copy()
+    for part in step.steps:
+        real = part.function(real) if isinstance(part, Bent) else part(real).reshape(len(real), -1)
+    real += values.real
+    layer = Residual(inner, limit_of(real, bits))
+    return layer, _after(layer, values, real, values.unit)
 
 
 def value_bits(values: Real) -> int:
@@ -107,43 +152,74 @@ def _exponent(values: Real) -> int:
     return math.ceil(math.log2(largest)) if largest > 0 else 0
 
 
-def _affine(
-    weight: Real, target: Real, whole: Numbers, bits: int, limit: int, within: int, weight_bits: int
-) -> Affine:
-    """The layer whose results are ``target * 2^bits``, as nearly as the sample can tell."""
-    fine = _fineness(weight, weight_bits)
-    scaled = np.ldexp(weight, fine[:, None])
-    rounded_weight = _with_errors_made_good(scaled, whole, 2 ** (weight_bits - 1) - 1)
+def _linear(step: Linear, values: Values, weight_bits: int, output_bits: int | None) -> tuple[Layer, Values]:
+    """The layer whose results are ``(W a + b) 2^bits``, as nearly as the sample can tell."""
+    target = step(values.real)
+    bits = value_bits(target) if output_bits is None else output_bits
+    limit = limit_of(target, bits)
+    n_out, unit = len(step.weight), values.unit
+    if step.windows is not None:
+        unit = _one(unit)
+    # Of inputs with units of their own, the finest has weights of weight_bits, the others more.
+    fine = _fineness(step.weight.reshape(n_out, -1) * np.min(unit), weight_bits, bits)
+    scaled = np.ldexp(step.weight * unit, fine.reshape(-1, *[1] * (step.weight.ndim - 1)))
+    weight = _whole_weight(step, scaled, values.whole)
     shift = fine - bits
     # The bias takes up what rounding the weights and the values before them moved the mean by.
-    left = np.ldexp(target, fine) - whole @ rounded_weight.T
+    left = np.ldexp(target, fine) - step.products(values.whole, weight)
     half = np.where(shift > 0, np.ldexp(1.0, np.maximum(shift, 1) - 1), 0.0)
-    bias = np.rint(left.mean(axis=0) + half)
-    return Affine(rounded_weight.astype(np.int64), bias.astype(np.int64), shift, limit, within)
+    bias = np.rint(left.reshape(-1, n_out).mean(axis=0) + half)
+    if max(np.abs(weight).max(), np.abs(bias).max()) >= EXACT:
+        raise ParameterError(
+            "frozen network: expected weights and biases of like size, got a layer in which some could not be "
+            "whole numbers below 2^53. Freeze with fewer weight_bits, or train with weight decay."
+        )
+    numbers = weight.astype(np.int64), bias.astype(np.int64), shift, limit, values.within
+    layer = Affine(*numbers) if step.windows is None else Convolution(step.windows, *numbers)
+    return layer, _after(layer, values, target.reshape(len(target), -1), 2.0**-bits)
 
 
-def _fineness(weight: Real, weight_bits: int) -> NDArray[np.int64]:
+def _whole_weight(step: Linear, weight: Real, whole: Numbers) -> Real:
+    """Whole numbers near ``weight``, each phase of windows by what it sees."""
+    if step.windows is None:
+        return _with_errors_made_good(weight, whole.T @ whole)
+    n_out, _, channels = weight.shape
+    found = np.rint(weight)
+    padded = step.windows.padded(whole, channels)
+    for phase in step.windows.phases:
+        n_in = len(phase.taps) * channels
+        if 0 < n_in <= MOST_INPUTS:
+            moments = np.zeros((n_in, n_in))
+            for _, seen in step.windows.patches(padded, phase):
+                moments += seen.T @ seen
+            part = _with_errors_made_good(weight[:, phase.taps].reshape(n_out, n_in), moments)
+            found[:, phase.taps] = part.reshape(n_out, -1, channels)
+    return found
+
+
+def _fineness(weight: Real, weight_bits: int, bits: int) -> NDArray[np.int64]:
     """Of each unit the power of two that takes its largest weight to just under ``2^(weight_bits - 1)``."""
-    largest = np.abs(weight).max(axis=1, initial=0.0)
+    largest = np.abs(weight).max(axis=1)
+    if not largest.any():
+        return np.full(len(weight), bits)
     _, exponent = np.frexp(largest)
-    coarsest = int(exponent[largest > 0].max(initial=-60))
-    exponent = np.clip(exponent, coarsest - MOST_DIFFERENCE, coarsest)
-    return (weight_bits - 1 - exponent).astype(np.int64)
+    coarsest = exponent[largest > 0].max()
+    finest = coarsest - MOST_DIFFERENCE
+    return weight_bits - 1 - np.where(largest > 0, exponent, finest).clip(finest).astype(np.int64)
 
 
-def _with_errors_made_good(weight: Real, inputs: Numbers, most: int) -> Real:
+def _with_errors_made_good(weight: Real, moments: Real) -> Real:
     """Whole numbers near ``weight``, ``(n_out, n_in)``, of which each makes good the errors of those before it.
 
     Column for column: what rounding changes is put upon the columns to come, in the way that changes
-    ``W a`` least over the inputs (Frantar et al. 2023, GPTQ, equation 2; Hassibi and Stork 1993).
+    ``W a`` least over inputs of such ``moments``, the sum of ``a a^T`` (Frantar et al. 2023, GPTQ,
+    equation 2; Hassibi and Stork 1993).
     """
     n_in = weight.shape[1]
-    if n_in > MOST_INPUTS:
-        return np.clip(np.rint(weight), -most, most)
-    moments = inputs.T @ inputs
     mean_square = float(np.trace(moments)) / n_in
-    if mean_square == 0:
-        return np.clip(np.rint(weight), -most, most)
+    if n_in > MOST_INPUTS or mean_square == 0:
+        return np.rint(weight)
+    moments = moments.copy()
     moments[np.diag_indices(n_in)] += DAMPING * mean_square
     # Those that matter most come first: for their errors the most others are left.
     order = np.argsort(-np.diag(moments), kind="stable")
@@ -151,7 +227,7 @@ def _with_errors_made_good(weight: Real, inputs: Numbers, most: int) -> Real:
     upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
     left = weight[:, order].copy()
     for i in range(n_in):
-        column = np.clip(np.rint(left[:, i]), -most, most)
+        column = np.rint(left[:, i])
         error = (left[:, i] - column) / upper[i, i]
         left[:, i] = column
         left[:, i + 1 :] -= np.outer(error, upper[i, i + 1 :])
@@ -160,20 +236,27 @@ def _with_errors_made_good(weight: Real, inputs: Numbers, most: int) -> Real:
     return found
 
 
-def _bend(step: Bent, values: Real, unit: float | Real, within: int) -> tuple[Layer, Real, float]:
-    """The layer of an elementwise function, its results and their unit."""
-    if not isinstance(unit, float):
-        raise ParameterError(
-            "frozen network: expected a linear layer before the first activation, got an activation of inputs "
-            "with units of their own. Give one input_scale for all."
-        )
-    results = step.function(values)
+def _bend(step: Bent, values: Values) -> tuple[Layer, Values]:
+    """The layer of an elementwise function."""
+    unit, results = _one(values.unit), step.function(values.real)
     if step.name == "relu":
-        return Rectifier(within), results, unit
+        layer = Rectifier(values.within)
+        return layer, _after(layer, values, results, unit)
     bits = value_bits(results)
     # Wide enough for where the function bends, and at least eight times what the sample reaches.
-    segment = min(-6, _exponent(values) - 7)
+    segment = min(-6, _exponent(values.real) - 7)
     places = np.ldexp(np.arange(-N_SEGMENTS // 2, N_SEGMENTS // 2 + 1, dtype=np.float64), segment)
     knots = np.rint(np.ldexp(step.function(places), bits + FINER)).astype(np.int64)
     width = segment - round(math.log2(unit))
-    return Table(knots, width, FINER, limit_of(results, bits), within), results, 2.0**-bits
+    layer = Table(knots, width, FINER, limit_of(results, bits), values.within)
+    return layer, _after(layer, values, results, 2.0**-bits)
+
+
+def _one(unit: float | Real) -> float:
+    """The unit of all values."""
+    if not isinstance(unit, float):
+        raise ParameterError(
+            "freeze: expected one input_scale for all inputs of a network of maps, got one for each. "
+            "Give one number."
+        )
+    return unit
