@@ -46,6 +46,7 @@ _PUBLIC = {
     "Mixed": "isthmus.config.parts.likelihoods",
     "Model": "isthmus.config",
     "NormalPrior": "isthmus.config.parts.penalties",
+    "QuantisedCode": "isthmus.config.parts.codes",
     "SaltAndPepper": "isthmus.config.parts.corruptions",
     "SquaredError": "isthmus.config.parts.likelihoods",
     "StudentT": "isthmus.config.parts.penalties",
@@ -92,6 +93,7 @@ __all__ = [
     "Mixed",
     "Model",
     "NormalPrior",
+    "QuantisedCode",
     "SaltAndPepper",
     "SparseAutoencoder",
     "SquaredError",
@@ -113,6 +115,7 @@ if TYPE_CHECKING:
         BatchTopKCode,
         DeterministicCode,
         GaussianCode,
+        QuantisedCode,
         TopKCode,
         WinnerTakeAllCode,
     )

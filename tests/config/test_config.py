@@ -54,7 +54,11 @@ NETWORKS = st.one_of(
         ABOVE_0,
     ),
 )
-CODES = st.one_of(st.builds(codes.DeterministicCode, ACTIVATIONS), st.builds(codes.GaussianCode, WEIGHTS))
+CODES = st.one_of(
+    st.builds(codes.DeterministicCode, ACTIVATIONS),
+    st.builds(codes.GaussianCode, WEIGHTS),
+    st.builds(codes.QuantisedCode, ABOVE_0, ABOVE_0, st.integers(1, 100), st.floats(0, 1)),
+)
 LIKELIHOODS = st.one_of(
     st.just(likelihoods.Bernoulli()),
     st.just(likelihoods.SquaredError()),

@@ -66,6 +66,7 @@ def combinations(draw: Any) -> tuple[Model, tuple[int, ...]]:
         st.builds(codes.GaussianCode, WEIGHTS, free_bits=st.floats(0.01, 1)),
         st.builds(codes.GaussianCode, WEIGHTS, capacity=st.floats(0, 9), capacity_share=st.floats(0, 1)),
         st.builds(codes.GaussianCode, n_draws=st.integers(2, 4)),
+        st.builds(codes.QuantisedCode, st.floats(0.01, 10), st.floats(0.01, 2), st.integers(1, 3)),
     )
     likelihood = st.one_of(
         st.builds(likelihoods.Bernoulli, st.booleans()),

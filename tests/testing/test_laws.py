@@ -108,7 +108,7 @@ class Rateless(Gaussian):
 @pytest.mark.parametrize(
     ("code", "law"),
     [
-        (HalfRate(3, 1.0), "the rates must be those of rate_per_unit"),
+        (HalfRate(3, 1.0), "in evaluation the rates must be those of rate_per_unit"),
         (Louder(3, 1.0), "the scale that the code states"),
         (Biased(3, 1.0), "the mean that the code states"),
         (WrongSlope(3, "tanh"), "slope must be the mean's derivative"),

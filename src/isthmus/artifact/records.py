@@ -50,7 +50,7 @@ def check_metrics(metrics: Mapping[str, Any]) -> None:
     for name in COUNTS:
         _count(code[name], f"metrics.code.{name}")
     _number(metrics["loss"], "metrics.loss")
-    for name in ("rate_nats", "elbo_nats"):
+    for name in ("rate_nats", "elbo_nats", "bits_per_value"):
         if name in metrics:
             _number(metrics[name], f"metrics.{name}")
 

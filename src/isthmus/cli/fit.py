@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -263,15 +264,25 @@ def _code_lines(model: FittedModel) -> list[tuple[str, str]]:
     if denoised is not None:
         lines.append(("denoising", denoised))
     if "rate_nats" in metrics:
-        lines.append(("rate", f"{number(metrics['rate_nats'])} nats"))
+        bits = f" ({number(metrics['rate_nats'] / math.log(2))} bits)" if _is_stored(model) else ""
+        lines.append(("rate", f"{number(metrics['rate_nats'])} nats{bits}"))
     if "elbo_nats" in metrics:
         bound = number(metrics["elbo_nats"])
-        # Only the Gaussian is certainly a density of what it is given: Bernoulli's is one of zeros and ones.
-        if part_name(model.config.model.likelihood) == "gaussian":
+        # The Gaussian is a density of whatever it is given, a probability one of exact values alone.
+        if part_name(model.config.model.likelihood) == "gaussian" or "bits_per_value" in metrics:
             lines.append(("evidence", f"at least {bound} nats, of x in model units (one draw of the code)"))
         else:
             lines.append(("-loss - rate", f"{bound} nats (one draw of the code)"))
+    if "bits_per_value" in metrics:
+        lines.append(("storage", f"{number(metrics['bits_per_value'])} bits a value, exactly, by that bound"))
     return lines
+
+
+def _is_stored(model: FittedModel) -> bool:
+    """Whether the rate is what the code itself costs to store."""
+    from isthmus.codes.quantised import Quantised
+
+    return isinstance(model.module.code, Quantised)
 
 
 def _document(run: Run) -> dict[str, Any]:

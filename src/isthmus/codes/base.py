@@ -79,6 +79,14 @@ class Code(nn.Module, ABC):
     def slope(self, pre_code: Tensor) -> Tensor:
         """``d mean_j / d pre_code_j``, ``(rows, size)``; the mean reads the first ``size`` inputs."""
 
+    def prior_quantiles(self, shares: Tensor) -> Tensor | None:
+        """Below which value each unit lies in which share of a prior that was learned with the weights.
+
+        ``(n, size)`` of ``shares`` in (0, 1), ``(n, 1)`` or ``(n, size)``; None without such a prior, whose
+        units are independent.
+        """
+        return None
+
     def scale(self, pre_code: Tensor) -> Tensor | None:
         """Standard deviation of h, ``(rows, size)``; None where h has no distribution."""
         return None

@@ -36,6 +36,7 @@ CATALOGUE: dict[str, dict[str, Entry]] = {
         "batch_top_k": Entry(codes.BatchTopKCode, "isthmus.codes.batch_top_k:BatchTopK"),
         "winner_take_all": Entry(codes.WinnerTakeAllCode, "isthmus.codes.winner_take_all:WinnerTakeAll"),
         "gaussian": Entry(codes.GaussianCode, "isthmus.codes.gaussian:Gaussian"),
+        "quantised": Entry(codes.QuantisedCode, "isthmus.codes.quantised:Quantised"),
     },
     "likelihood": {
         "bernoulli": Entry(likelihoods.Bernoulli, "isthmus.likelihoods.bernoulli:Bernoulli"),

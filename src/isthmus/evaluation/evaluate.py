@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.artifact import FittedModel
+from isthmus.codes.quantised import Quantised
 from isthmus.config.catalogue import part_name
 from isthmus.config.description import Description
 from isthmus.evaluation.evidence import density_figures
@@ -29,7 +30,7 @@ from isthmus.evaluation.report_data import (
 from isthmus.evaluation.robustness import Robustness, robustness
 from isthmus.evaluation.sound import SoundQuality, original_sounds, spectral_distance
 from isthmus.exploration.interpolation import path_between
-from isthmus.exploration.priors import StandardNormal, has_density
+from isthmus.exploration.priors import own_prior
 from isthmus.exploration.sampling import sample
 from isthmus.inference import Inference
 from isthmus.numerics.randomness import Randomness
@@ -48,6 +49,7 @@ LIKELIHOODS = {
     "bernoulli": "Bernoulli (log loss)",
     "squared_error": "squared error",
     "gaussian": "Gaussian (normal density)",
+    "discretised_logistic": "discretised logistic (probabilities of levels)",
 }
 ROLES: tuple[Role, Role, Role] = ("best", "typical", "worst")
 
@@ -298,12 +300,16 @@ def _numbers(metrics: Mapping[str, Any], model: FittedModel) -> dict[str, tuple[
         )
         numbers[f"{name}PCA is no measure of it"] = (metrics["error_with_context"]["sse"], "squared error")
     if "rate_nats" in metrics:
-        numbers["Rate of the code, KL(q(h given x) to p(h))"] = (metrics["rate_nats"], "nats")
+        is_stored = isinstance(model.module.code, Quantised)
+        name = "-ln P(h): nats to store it" if is_stored else "KL(q(h given x) to p(h))"
+        numbers[f"Rate of the code, {name}"] = (metrics["rate_nats"], "nats")
     if "elbo_nats" in metrics:
-        # Only the Gaussian is certainly a density of what it is given: Bernoulli's is one of zeros and ones.
-        is_density = part_name(model.config.model.likelihood) == "gaussian"
-        name = "Evidence lower bound of x in model units" if is_density else "Minus loss minus rate"
+        # The Gaussian is a density of whatever it is given, a probability one of exact values alone.
+        is_bound = part_name(model.config.model.likelihood) == "gaussian" or "bits_per_value" in metrics
+        name = "Evidence lower bound of x in model units" if is_bound else "Minus loss minus rate"
         numbers[f"{name}, one draw of the code"] = (metrics["elbo_nats"], "nats")
+    if "bits_per_value" in metrics:
+        numbers["Bits a value to store x exactly, by that bound"] = (metrics["bits_per_value"], "bits")
     return numbers
 
 
@@ -380,9 +386,9 @@ def _sounds(inference: Inference, source: Source, examples: Examples) -> list[So
 def _generated(inference: Inference, source: Source) -> Generated | None:
     """New pictures and paths between rows, of a model whose code has a prior."""
     shape = source.schema.sample_shape
-    if len(shape) != 3 or len(source) < 2 or not has_density(inference.module):
+    prior = own_prior(inference.module)
+    if len(shape) != 3 or len(source) < 2 or prior is None:
         return None
-    prior = StandardNormal(inference.code_size)
     classes = inference.model.classes
     wanted = None if classes is None else np.sort(np.resize(classes, GENERATED))
     samples = sample(inference, GENERATED, prior, seed=inference.module.seed, labels=wanted)

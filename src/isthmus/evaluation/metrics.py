@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from isthmus.evaluation.columns import ColumnError, column_errors
 from isthmus.evaluation.denoising import Denoised, measure_denoising
 from isthmus.evaluation.sound import SoundQuality, measure_sound
+from isthmus.exploration.priors import has_density
 from isthmus.inference import Inference
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.numerics.randomness import Randomness
@@ -51,6 +53,8 @@ class Measured:
     """Values a row in model units; where there are gaps, the mean number of those that are there."""
     n_given: int
     """Rows as given, where equal ones were merged into one row of their total weight."""
+    bits_per_value: float | None = None
+    """What a value costs to store exactly, at most, in bits, by the elbo; None where L is no probability of x."""
     context_errors: Array | None = None
     """As ``errors``, the decoder helped by what the encoder gives beside the code; None where it gives nothing."""
     weights: Array | None = None
@@ -87,6 +91,8 @@ class Measured:
             values["rate_nats"] = self._mean(self.rates.sum(axis=1))
         if self.elbo is not None:
             values["elbo_nats"] = self.elbo
+        if self.bits_per_value is not None:
+            values["bits_per_value"] = self.bits_per_value
         if self.denoised is not None:
             values["denoising"] = self.denoised.to_dict(self.n_values, self.weights)
         if self.sound is not None:
@@ -143,16 +149,20 @@ def measure(
             rows = slice(start, min(start + 1024, len(source)))
             pca_errors[rows], mean_errors[rows] = baseline.squared_errors(scaling.to_model(source.read(rows)))
     rates = inference.rate_per_unit(source)
+    elbo, is_probability = (None, False) if rates is None else _elbo(inference, source, weights)
+    n_seen = values_seen(inference, source, weights)
+    is_drawn = has_density(inference.module)
     return Measured(
         errors=found[:, 0],
         pca_errors=pca_errors,
         mean_errors=mean_errors,
         codes=codes,
-        dead=dead_units(codes, weights, has_distribution=rates is not None),
+        dead=dead_units(codes, weights, has_distribution=is_drawn),
         losses=found[:, 1],
         rates=rates,
-        elbo=None if rates is None else _elbo(inference, source, weights),
-        n_values=values_seen(inference, source, weights),
+        elbo=elbo,
+        bits_per_value=-elbo / (n_seen * math.log(2)) if elbo is not None and is_probability else None,
+        n_values=n_seen,
         n_given=len(source) if n_given is None else n_given,
         weights=weights,
         context_errors=None if np.isnan(found[:, 2]).any() else found[:, 2],
@@ -180,15 +190,22 @@ def values_seen(inference: Inference, source: Source, weights: NDArray[Any] | No
     return _mean(inference.over(source, seen, (1,))[:, 0], weights) or 1.0
 
 
-def _elbo(inference: Inference, source: Source, weights: Array | None) -> float | None:
-    """``E ln p(x given h) - KL``, one draw of h a row; None where L is no density."""
+def _elbo(inference: Inference, source: Source, weights: Array | None) -> tuple[float | None, bool]:
+    """``E ln p(x given h) - rate``, one draw of h a row, and whether it bounds a probability of exactly x.
+
+    None where L is no density. A quantised code is one h a row, and the bound ``ln p(x, h)``.
+    """
     if inference.module.likelihood.unit != "nats":
-        return None
+        return None, False
     root = Randomness(inference.module.seed, "evaluation")
     block = itertools.count()
+    is_probability = inference.module.likelihood.is_probability
 
     def bound(module: AutoencoderModule, x: torch.Tensor) -> torch.Tensor:
+        nonlocal is_probability
         randomness = root.at(next(block))
+        if is_probability:
+            is_probability = module.likelihood.is_density(x if module.gaps is None else x.nan_to_num())
         x = module.target(x, randomness.at("target"))
         # Without the context: what it tells of x is in no rate.
         drawn = module.code(module.encoder(x)[0], randomness)
@@ -196,7 +213,8 @@ def _elbo(inference: Inference, source: Source, weights: Array | None) -> float 
         rates = x.new_zeros(len(x), 1) if drawn.rates is None else drawn.rates
         return -(distortion + rates.sum(dim=1)).unsqueeze(1)
 
-    return _mean(inference.over(source, bound, (1,))[:, 0], weights)
+    found = _mean(inference.over(source, bound, (1,))[:, 0], weights)
+    return found, is_probability
 
 
 def dead_units(codes: Array, weights: Array | None = None, *, has_distribution: bool) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
+from isthmus.codes.base import Code
 from isthmus.errors import DataError, ParameterError
 from isthmus.inference import Inference
 from isthmus.model.autoencoder import AutoencoderModule
@@ -30,10 +31,14 @@ CANDIDATES = (1, 2, 4, 8, 16, 32)
 MOST_ROWS = 20_000
 """Rows whose codes a mixture is fitted to: evenly spaced ones of more."""
 QUANTILE_DRAWS = 10_000
+N_QUANTILES = 1_000
+"""Evenly spaced ones, of which the mean of a learned prior is taken."""
+SMALLEST_CHANCE = 2.0**-25
+"""What stands for a draw of 0, below which a distribution has no value."""
 
 Array = NDArray[np.float32]
 Numbers = NDArray[np.float64]
-PriorName = Literal["auto", "normal", "mixture"]
+PriorName = Literal["auto", "normal", "learned", "mixture"]
 
 
 class Prior(ABC):
@@ -87,6 +92,40 @@ class StandardNormal(Prior):
     def quantiles(self, shares: Sequence[float]) -> Numbers:
         """Those of N(0, 1), the same for every unit."""
         return np.repeat(np.asarray(ndtri(np.asarray(shares)))[:, None], self.n_units, axis=1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned(Prior):
+    """Independent units, each of the distribution that a quantised code has learned with the weights."""
+
+    code: Code
+    """One whose :meth:`isthmus.codes.base.Code.prior_quantiles` are not None."""
+    words = "learned distribution of each unit"
+
+    @property
+    def size(self) -> int:
+        """Units of a code."""
+        return self.code.size
+
+    def sample(self, n: int, randomness: Randomness) -> Array:
+        """Codes, ``(n, size)``."""
+        uniform = randomness.uniform((n, self.size)).double()
+        return self._at(uniform.clamp(SMALLEST_CHANCE, 1 - SMALLEST_CHANCE)).astype(np.float32)
+
+    def mean(self) -> Numbers:
+        """Over evenly spaced quantiles."""
+        return self.quantiles((np.arange(N_QUANTILES) + 0.5) / N_QUANTILES).mean(axis=0)
+
+    def quantiles(self, shares: Sequence[float] | Numbers) -> Numbers:
+        """Below which value each unit lies in which share of codes, ``(shares, size)``."""
+        return self._at(torch.tensor(np.asarray(shares, np.float64)).unsqueeze(1))
+
+    def _at(self, shares: Tensor) -> Numbers:
+        with torch.no_grad():
+            found = self.code.prior_quantiles(shares)
+        if found is None:
+            raise TypeError(f"{type(self.code).__name__} has learned no prior")
+        return found.double().numpy()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,9 +230,10 @@ def choose_prior(
     Parameters
     ----------
     kind
-        ``"normal"``: N(0, I), of a Gaussian code; ``"mixture"``: a mixture fitted to the codes of
-        ``source``, its size chosen by BIC; a number: a mixture of so many; ``"auto"``: normal for a
-        Gaussian code unless there is a source, else a mixture. Or a prior of your own.
+        ``"normal"``: N(0, I), of a Gaussian code; ``"learned"``: what a quantised code has learned of each
+        unit; ``"mixture"``: a mixture fitted to the codes of ``source``, its size chosen by BIC; a number:
+        a mixture of so many; ``"auto"``: the code's own prior unless there is a source, else a mixture. Or
+        a prior of your own.
     source
         Rows like those that the model was fitted on, for a mixture. A Gaussian code's are drawn, one
         a row; those of others keep to the range that they have over these rows.
@@ -210,20 +250,23 @@ def choose_prior(
                 "Fit one to codes of this model."
             )
         return kind
-    has_normal = has_density(inference.module)
-    if kind == "auto":
-        kind = "normal" if has_normal and source is None else "mixture"
-    if kind == "normal":
-        if not has_normal:
-            raise ParameterError(
-                "prior: 'normal' is the prior of a Gaussian code, got a code without one. "
-                "Take 'mixture', and rows to fit it to."
-            )
-        return StandardNormal(inference.code_size)
-    if isinstance(kind, str) and kind != "mixture":
+    own = own_prior(inference.module)
+    if kind == "auto" and source is None and own is not None:
+        return own
+    for name, prior, code in (("normal", StandardNormal, "Gaussian"), ("learned", Learned, "quantised")):
+        if kind == name:
+            if not isinstance(own, prior):
+                raise ParameterError(
+                    f"prior: {name!r} is the prior of a {code} code, got a code without one. "
+                    "Take 'mixture', and rows to fit it to."
+                )
+            return own
+    if isinstance(kind, str) and kind not in ("auto", "mixture"):
         raise ParameterError(
-            f"prior: expected 'auto', 'normal', 'mixture' or a number of components, got {kind!r}. Try 'auto'."
+            "prior: expected 'auto', 'normal', 'learned', 'mixture' or a number of components, got "
+            f"{kind!r}. Try 'auto'."
         )
+    kind = "mixture" if kind == "auto" else kind
     if source is None:
         raise ParameterError(
             "prior: a mixture is fitted to the codes of rows, got none. Give rows like those of the fit: --like SOURCE "
@@ -237,6 +280,14 @@ def choose_prior(
     mixture = fit_mixture(codes, CANDIDATES if kind == "mixture" else kind, seed=seed % 2**32)
     low, high = codes.min(axis=0).astype(np.float64), codes.max(axis=0).astype(np.float64)
     return Mixture(mixture.weights, mixture.means, mixture.covariances, low, high)
+
+
+def own_prior(module: AutoencoderModule) -> Prior | None:
+    """The prior that the code was trained with: standard normal, or learned; None without one."""
+    if has_density(module):
+        return StandardNormal(module.code.size)
+    is_learned = module.code.prior_quantiles(torch.full((1, 1), 0.5)) is not None
+    return Learned(module.code) if is_learned else None
 
 
 def _spread(source: Source) -> Source:

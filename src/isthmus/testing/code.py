@@ -27,7 +27,7 @@ def check_code(code: Code, rows: int = 5) -> None:
 
     Shapes; all chance from ``randomness``; the mean is the same at every call; rows stand apart;
     ``slope`` is the mean's derivative and the mean reads the first ``size`` inputs; the rates are
-    those of ``rate_per_unit`` and not negative; in evaluation the cost of a row is a row's own; draws
+    not negative, and in evaluation those of ``rate_per_unit``; in evaluation the cost of a row is a row's own; draws
     have the mean and scale that the code states (4 standard errors), those of one row stand together,
     and their log ratio is that of the densities; gradients reach every input. What a code of scope
     ``batch`` may mix in training, it may not in evaluation.
@@ -89,17 +89,20 @@ def _check_slope(code: Code, pre_code: Tensor) -> None:
 
 
 def _check_rate(code: Code, pre_code: Tensor) -> None:
-    rates, per_unit = code(pre_code, CHANCE.at("one")).rates, code.rate_per_unit(pre_code)
+    training, evaluation = copy.deepcopy(code).train(), copy.deepcopy(code).eval()
+    rates, per_unit = evaluation(pre_code, CHANCE.at("one")).rates, code.rate_per_unit(pre_code)
     require(
         (rates is None) == (per_unit is None), code, "rates and rate_per_unit must both be there, or neither."
     )
     if rates is None or per_unit is None:
         return
     require_shape(code, "rate_per_unit", per_unit, (len(pre_code), code.size))
-    require_close(code, "the rates must be those of rate_per_unit.", rates, per_unit)
+    require_close(code, "in evaluation the rates must be those of rate_per_unit.", rates, per_unit)
     require(bool((per_unit >= 0).all()), code, "a rate must not be negative.")
     check_rows_apart(code, "the rates", lambda batch: code(batch, CHANCE.at("one")).rates, pre_code)  # type: ignore[arg-type, return-value]
-    training, evaluation = copy.deepcopy(code).train(), copy.deepcopy(code).eval()
+    drawn = training(pre_code, CHANCE.at("one")).rates
+    require_shape(code, "the rates in training", drawn, (len(pre_code), code.size))
+    require(bool((drawn >= 0).all()), code, "a rate must not be negative.")  # type: ignore[operator]
     for progress in (0.0, 0.5, 1.0):
         cost = evaluation.cost(per_unit, progress)
         require_shape(code, "the cost in evaluation", cost, (len(pre_code),))
