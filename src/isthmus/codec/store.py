@@ -121,17 +121,13 @@ class StoredRows:
         at = rows + len(self) if rows < 0 else rows
         if not 0 <= at < len(self):
             raise IndexError(f"row {rows} of an archive of {len(self)}")
-        return self._some(at, at + 1)[0]
+        some = self._some(at, at + 1)
+        return some if isinstance(some, pa.Table) else some[0]
 
-    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Columns]:
-        """The columns of rows in order, block by block."""
-        stop = len(self) if stop is None else stop
-        for number in self.archive.blocks_of(start, stop):
-            block = self.archive.blocks[number]
-            columns = self._columns(number)
-            yield self.form.columns_of(
-                columns, max(start - block.first_row, 0), min(stop - block.first_row, block.n_rows)
-            )
+    def blocks(self) -> Iterator[Columns]:
+        """The columns of all rows in order, block by block."""
+        for number in range(len(self.archive.blocks)):
+            yield self._columns(number)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -146,16 +142,14 @@ class StoredRows:
         self.close()
 
     def _some(self, start: int, stop: int) -> Any:
-        parts = [self.form.rows(columns) for columns in self.blocks(start, stop)]
-        if not parts:
-            return self.form.rows(self._no_columns())
+        parts: list[Any] = []
+        for number in self.archive.blocks_of(start, stop):
+            block = self.archive.blocks[number]
+            rows = self.form.rows(self._columns(number))
+            parts.append(_some(rows, max(start - block.first_row, 0), min(stop - block.first_row, block.n_rows)))
+        if not parts and self.archive.blocks:
+            return _some(self.form.rows(self._columns(0)), 0, 0)
         return _joined(parts)
-
-    def _no_columns(self) -> Columns:
-        """Of no row: those of the first block, without its rows."""
-        if not self.archive.blocks:
-            return {}
-        return self.form.columns_of(self._columns(0), 0, 0)
 
     def _columns(self, number: int) -> Columns:
         if self._last is not None and self._last[0] == number:
@@ -169,6 +163,10 @@ class StoredRows:
         columns = self._coders[block.codec].unpacked(payload, block.n_rows)
         self._last = number, columns
         return columns
+
+
+def _some(rows: Any, start: int, stop: int) -> Any:
+    return rows.slice(start, stop - start) if isinstance(rows, pa.Table) else rows[start:stop]
 
 
 def _joined(parts: list[Any]) -> Any:

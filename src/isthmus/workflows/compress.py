@@ -187,14 +187,15 @@ def decompress(path: Path, output: Path, *, rows: tuple[int, int] | None = None,
     with open_archive(path) as stored:
         form = stored.form
         start, stop = (0, len(stored)) if rows is None else rows
-        if not 0 <= start < stop <= len(stored) and (rows is not None or len(stored)):
+        if rows is not None and not 0 <= start < stop <= len(stored):
             raise ParameterError(
                 f"--rows: expected rows within 0:{len(stored)}, got {start}:{stop}. Ask for rows it has."
             )
         check_file(output, force=force, suffixes=(form.suffix,) if form.suffix else ())
-        if rows is not None:
-            form = form.of_rows(stop - start)
-        form.write(stored.blocks(start, stop), output)
+        if rows is None:
+            form.write(stored.blocks(), output)
+        else:
+            form.write_some(stored[start:stop], output)
     return stop - start
 
 
