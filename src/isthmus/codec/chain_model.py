@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from isthmus.model.objective import Objective, Trainable
+from isthmus.networks.dense import DenseDecoder
 from isthmus.numerics.randomness import Randomness
 
 
@@ -26,10 +28,8 @@ class ChainModel(Trainable):
         Of each column.
     n_dimensions
         Of a symbol's place, at most.
-    n_hidden
-        Units of a column's hidden layer.
-    rank
-        Units between the hidden layer and the logits.
+    hidden_sizes
+        Of a column's network; the last one is small, so that the network hardly grows with the number of symbols.
     seed
         Of the first weights.
     """
@@ -39,36 +39,38 @@ class ChainModel(Trainable):
         n_symbols: Sequence[int],
         *,
         n_dimensions: int = 8,
-        n_hidden: int = 64,
-        rank: int = 16,
+        hidden_sizes: Sequence[int] = (64, 24),
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.seed = seed
+        self.n_symbols = tuple(n_symbols)
         chance = Randomness(seed, "chain")
         self.places = nn.ParameterList()
         self.columns = nn.ModuleList()
         n_seen = 0
         for at, n in enumerate(n_symbols):
             width = min(n_dimensions, max(1, n - 1))
-            like = torch.empty(0)
-            self.places.append(nn.Parameter(chance.at("places", str(at)).normal((n, width), like=like)))
-            sizes = [n_seen, n_hidden, min(rank, n), n] if n_seen else [1, n]
-            self.columns.append(_network(sizes, chance.at("network", str(at))))
+            self.places.append(nn.Parameter(chance.at("places", at).normal((n, width))))
+            sizes = [n_seen, *hidden_sizes, n] if n_seen else [1, n]
+            self.columns.append(_network(sizes, chance.at("network", at)))
             n_seen += width
 
-    def logits(self, x: Tensor) -> list[Tensor]:
-        """Of each column ``(rows, n_symbols)``, given symbols ``(rows, n_columns)``."""
-        seen = [places[x[:, at]] for at, places in enumerate(self.places[:-1])]
-        said = [self.columns[0](x.new_zeros((len(x), 1), dtype=torch.float32))]
-        for at, network in enumerate(self.columns[1:], 1):
-            said.append(network(torch.cat(seen[:at], dim=1)))
-        return said
+    def seen(self, x: Tensor, column: int) -> Tensor:
+        """What a column's network reads of rows of symbols: the places of those before it."""
+        if column == 0:
+            return torch.zeros((len(x), 1))
+        return torch.cat([self.places[at][x[:, at]] for at in range(column)], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Minus the log probability of each row, in nats."""
-        losses = [F.cross_entropy(each, x[:, at], reduction="none") for at, each in enumerate(self.logits(x))]
-        return torch.stack(losses, dim=1).sum(dim=1)
+        """Minus the log probability of each row of symbols ``(rows, n_columns)``, in nats, for each column."""
+        seen = torch.cat([torch.zeros((len(x), 1)), *(p[x[:, at]] for at, p in enumerate(self.places))], dim=1)
+        losses, width = list[Tensor](), 1
+        for at, network in enumerate(self.columns):
+            logits = network(seen[:, :1] if at == 0 else seen[:, 1:width])
+            losses.append(F.cross_entropy(logits, x[:, at], reduction="none"))
+            width += self.places[at].shape[1]
+        return torch.stack(losses, dim=1)
 
     def objective_at(
         self,
@@ -79,20 +81,16 @@ class ChainModel(Trainable):
         progress: float = 1.0,
     ) -> Objective:
         """Minus the log probability, of the whole batch."""
-        losses = self(batch)
+        losses = self(batch).sum(dim=1)
         return Objective(losses.mean(), {"distortion": losses.mean()}, losses)
 
 
-def _network(sizes: Sequence[int], chance: Randomness) -> nn.Sequential:
-    """Linear, rectified, linear and, through the bottleneck, linear."""
-    layers: list[nn.Module] = []
-    for at, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+def _network(sizes: Sequence[int], chance: Randomness) -> DenseDecoder:
+    layers = nn.ModuleList()
+    for at, (n_in, n_out) in enumerate(pairwise(sizes)):
         layer = nn.Linear(n_in, n_out)
-        weight = chance.at("layer", str(at)).normal((n_out, n_in), like=layer.weight)
         with torch.no_grad():
-            layer.weight.copy_(weight * math.sqrt((2 if at == 0 else 1) / n_in))
+            layer.weight.copy_(chance.at(at).normal((n_out, n_in)) * math.sqrt(2 / n_in))
             layer.bias.zero_()
         layers.append(layer)
-        if at == 0 and len(sizes) > 2:
-            layers.append(nn.ReLU())
-    return nn.Sequential(*layers)
+    return DenseDecoder(layers, (sizes[-1],), "relu")

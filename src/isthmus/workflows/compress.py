@@ -10,7 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from isthmus.codec.chain_coder import ChainCoder, is_whole, symbols_of
 from isthmus.codec.coders import Coder, Plain
+from isthmus.codec.columns import Columns
 from isthmus.codec.contents.base import Content
 from isthmus.codec.contents.kinds import content_of
 from isthmus.codec.latent import COLUMN, LatentCoder
@@ -21,7 +23,7 @@ from isthmus.sources.arrays import ArraySource
 from isthmus.workflows.outputs import check_file
 
 SUFFIX = ".isth"
-CODERS: dict[str, type[Coder]] = {LatentCoder.id: LatentCoder}
+CODERS: dict[str, type[Coder]] = {LatentCoder.id: LatentCoder, ChainCoder.id: ChainCoder}
 """What blocks may be coded with, beside general coders."""
 BLOCK_BYTES, BLOCK_ROWS = 1 << 22, (16, 1000, 1 << 16)
 """Bytes of a block before it is coded; rows that it has at least, with a model, and at most."""
@@ -31,7 +33,10 @@ SMALLEST_WITH_MODEL = 1 << 20
 """Bytes of data for which a model is fitted."""
 RATE = 2e9
 """Multiplications a second that a fit is planned by."""
-N_SAMPLE = 2000
+N_SAMPLE, N_STRETCHES = 2000, 20
+"""Rows by which networks are put into whole numbers, and from how many places they are."""
+MOST_LEARNED = 400_000
+"""Rows of a table that a chain learns from."""
 
 Told = Callable[[str], None]
 
@@ -214,10 +219,12 @@ def _coder(
                 "Leave --model out."
             )
         return latent_coder(open_model(model), values)
-    n_bytes = content.row_bytes * content.n_rows
-    if values is None or not fits or n_bytes < SMALLEST_WITH_MODEL or values.dtype != np.uint8:
+    if not fits or content.row_bytes * content.n_rows < SMALLEST_WITH_MODEL:
         return None
-    coder = _fitted(content, values, seconds, told)
+    if values is not None and values.dtype == np.uint8:
+        coder = _fitted_latent(content, values, seconds, told)
+    elif (coder := _fitted_chain(content, seconds, told)) is None:
+        return None
     tried = [_rows(content, start, block_rows) for start in _tried(content, block_rows)]
     blocks = [content.block(rows) for rows in tried]
     without = sum(len(Plain().packed(block)) for block in blocks)
@@ -230,7 +237,7 @@ def _coder(
     return coder
 
 
-def _fitted(content: Content, values: NDArray[Any], seconds: float, told: Told) -> Coder:
+def _fitted_latent(content: Content, values: NDArray[Any], seconds: float, told: Told) -> Coder:
     """A variational autoencoder of the rows, as a coder."""
     from isthmus.codec.latent_fit import latent_coder
     from isthmus.workflows.fit import fit
@@ -243,7 +250,7 @@ def _fitted(content: Content, values: NDArray[Any], seconds: float, told: Told) 
     n_outputs = values[0].size * (1 if is_binary else 2)
     cost = 6 * len(rows) * (values[0].size * hidden + hidden * 3 * size + hidden * n_outputs)
     epochs = int(max(1, min(200, seconds * RATE / cost)))
-    told(f"A model is fitted first, {epochs} times through all rows: about {max(1, round(epochs * cost / RATE))} s.")
+    told(_plan(epochs, epochs * cost / RATE))
     config = Config.from_dict(
         {
             "model": {
@@ -260,16 +267,52 @@ def _fitted(content: Content, values: NDArray[Any], seconds: float, told: Told) 
     return latent_coder(fitted, values)
 
 
+def _fitted_chain(content: Content, seconds: float, told: Told) -> Coder | None:
+    """A chain of networks for the columns of whole numbers; None where there are too few."""
+    from isthmus.codec.chain_fit import fields_of, fit_chain, work_of_a_row
+
+    parts = [content.block(rows) for rows in _stretches(content, MOST_LEARNED, N_STRETCHES)]
+    fields = fields_of(_column_wise(parts))
+    if len(fields) < 2:
+        return None
+    symbols = [found for part in parts if (found := symbols_of(fields, part)) is not None]
+    rows = np.concatenate(symbols)
+    cost = work_of_a_row(fields) * len(rows)
+    epochs = int(max(1, min(100, seconds * RATE / cost)))
+    told(_plan(epochs, epochs * cost / RATE))
+    return fit_chain(fields, rows, epochs=epochs)
+
+
+def _plan(epochs: int, seconds: float) -> str:
+    times = "once" if epochs == 1 else f"{epochs} times"
+    return f"A model is fitted first, {times} through the rows: about {max(1, round(seconds))} s."
+
+
+def _column_wise(parts: list[Columns]) -> Columns:
+    """Columns of whole numbers of several blocks, joined."""
+    names = [name for name in parts[0] if all(is_whole(part.get(name)) for part in parts)]
+    joined = {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in names}
+    n_rows = max((len(column) for column in joined.values()), default=0)
+    return {name: column for name, column in joined.items() if len(column) == n_rows}
+
+
+def _stretches(content: Content, n_rows: int, n_parts: int) -> list[slice]:
+    """Rows from all over, so many in all at most."""
+    n_rows = min(n_rows, content.n_rows)
+    n_parts = max(1, min(n_parts, n_rows))
+    size = n_rows // n_parts
+    starts = np.linspace(0, content.n_rows - size, n_parts).astype(int)
+    return [slice(start, start + size) for start in starts.tolist()]
+
+
 def _sample(content: Content) -> NDArray[Any] | None:
     """Some rows of an array, from all over; None of what is none."""
     if content.kind != "array" or not content.n_rows:
         return None
-    n_parts = min(20, content.n_rows)
-    size = max(1, min(N_SAMPLE, content.n_rows) // n_parts)
-    starts = np.linspace(0, content.n_rows - size, n_parts).astype(int)
-    parts = [content.block(slice(start, start + size)).get(COLUMN) for start in starts.tolist()]
+    stretches = _stretches(content, N_SAMPLE, N_STRETCHES)
+    parts = [content.block(rows).get(COLUMN) for rows in stretches]
     arrays = [part for part in parts if isinstance(part, np.ndarray)]
-    if len(arrays) < n_parts or arrays[0].ndim < 2:
+    if len(arrays) < len(stretches) or arrays[0].ndim < 2:
         return None
     return np.concatenate(arrays)
 
