@@ -92,8 +92,8 @@ DRILLS: dict[str, Drill] = {
         lambda place: kills(10, place, spoilt=True),
     ),
     "writes": Drill(
-        lambda place, short: kills_in_writes(20 if short else 400, place),
-        lambda place: kills_in_writes(10, place, spoilt=True),
+        lambda place, short: kills_in_writes(30 if short else 600, place),
+        lambda place: kills_in_writes(30, place, spoilt=True),
     ),
     "power": Drill(lambda place, short: power_cuts(place), lambda place: power_cuts(place, spoilt=True)),
     "damage": Drill(damage),

@@ -13,7 +13,7 @@ import torch
 from isthmus.errors import ArtifactError, OutputError
 from isthmus.journal import read_journal
 from isthmus.training import checkpoints
-from isthmus.training.checkpoints import Checkpoints, read_checkpoint, write_checkpoint
+from isthmus.training.checkpoints import Checkpoints, look_at_checkpoint, read_checkpoint, write_checkpoint
 from isthmus.training.state import State
 
 
@@ -23,8 +23,16 @@ def made(number: int = 1) -> State:
 
 
 def number_of(folder: Path) -> int | None:
-    found = read_checkpoint(folder)
+    """What reading finds, and a look at it no other."""
+    found, known = read_checkpoint(folder), look_at_checkpoint(folder)
+    assert (None if found is None else (found.number, found.state.values, found.damaged)) == known
     return None if found is None else found.state.values["epoch"]
+
+
+def test_a_look_at_one_makes_no_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_checkpoint(tmp_path, made(3), {})
+    monkeypatch.setattr(checkpoints, "_tensors", None)
+    assert look_at_checkpoint(tmp_path) == (1, made(3).values, ())
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ import pytest
 from isthmus.config import Config
 from isthmus.errors import ArtifactError, DataError, OutputError, SourceError
 from isthmus.journal import read_journal
+from isthmus.run_folder import CHECKPOINTS
 from isthmus.sources import ArraySource, Source
 from isthmus.training.callbacks import Callback
 from isthmus.training.checkpoints import read_checkpoint
 from isthmus.workflows.open_data import open_data
 from isthmus.workflows.run import resume_fit, run_fit
-from isthmus.workflows.run_record import CHECKPOINTS, Origin, progress_of, read_record
+from isthmus.workflows.run_record import Origin, progress_of, read_record
 
 X = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
 EPOCHS = 4

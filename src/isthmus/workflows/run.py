@@ -36,34 +36,28 @@ from isthmus.artifact.file import write_atomically
 from isthmus.config import Config
 from isthmus.errors import OutputError, SourceError, TrainingError
 from isthmus.journal import Journal
+from isthmus.run_folder import CHECKPOINTS, FAILED, FILES, PREPARED, UNFINISHED
 from isthmus.sources import Source
 from isthmus.training.callbacks import Callback, Epoch
-from isthmus.training.checkpoints import SECONDS_BETWEEN, Checkpoint, Checkpoints, read_checkpoint
+from isthmus.training.checkpoints import (
+    SECONDS_BETWEEN,
+    Checkpoint,
+    Checkpoints,
+    read_checkpoint,
+    remove_checkpoints,
+)
 from isthmus.training.interruption import Interruption
 from isthmus.training.loop import History
 from isthmus.training.state import Keeper, State
 from isthmus.version import __version__
 from isthmus.workflows.fit import Prepared, prepare, prepare_again, train
 from isthmus.workflows.outputs import check_file, check_folder
-from isthmus.workflows.run_record import (
-    CHECKPOINTS,
-    PREPARED,
-    RECORD,
-    UNFINISHED,
-    Origin,
-    is_resumable,
-    place_of,
-    read_record,
-    write_record,
-)
+from isthmus.workflows.run_record import Origin, is_resumable, place_of, read_record, write_record
+from isthmus.workflows.taking_over import settle, take_over
 
 Told = Callable[[str], None]
 RUNS = Path("runs")
 STOPPING = "finishing the step, then saving; once more, and it stops at once."
-FILES = (RECORD, "config.toml", "environment.json", "journal.jsonl", "model.safetensors", "report.html")
-"""What a run folder holds, and the checkpoints of one that has not come to its end."""
-FAILED = "failed.jsonl"
-"""The journal of a run over an older one that failed."""
 
 
 def silent(text: str) -> None:
@@ -154,6 +148,8 @@ def run_fit(
         save_or_rescue(run.model, output)
         return run
     made = folder is None or _make(folder)
+    if folder is not None:
+        settle(folder)
     folder = make_run_folder(name, ready.model.config.model.kind) if folder is None else folder
     over = any((folder / file).exists() for file in FILES)
     place = _unfinished(folder) if over else folder
@@ -367,10 +363,10 @@ def _go(
         raise
     # The checkpoints go last: a run that is killed before goes on, and writes what is not there yet.
     _write_report(run.model, ready, place / "report.html")
-    if not run.interrupted:
-        kept.remove()
     if over:
-        _take_over(place, folder)
+        take_over(place, folder)
+    if not run.interrupted:
+        remove_checkpoints(folder / CHECKPOINTS)
     if output is not None:
         save_or_rescue(run.model, output)
     return run
@@ -412,27 +408,6 @@ def _unfinished(folder: Path) -> Path:
     except OSError as error:
         raise _unwritable(place, error) from None
     return place
-
-
-def _take_over(place: Path, folder: Path) -> None:
-    """Put the new run's files in the older one's place; its report and failures would tell of another model."""
-    try:
-        for name in ("report.html", FAILED):
-            (folder / name).unlink(missing_ok=True)
-        for name in FILES:
-            if (place / name).exists():
-                (place / name).replace(folder / name)
-        if (folder / CHECKPOINTS).exists():
-            shutil.rmtree(folder / CHECKPOINTS)
-        if (place / CHECKPOINTS).exists():
-            (place / CHECKPOINTS).replace(folder / CHECKPOINTS)
-        for left in folder.glob(".isthmus-*.tmp"):  # of a run that was killed while it wrote
-            left.unlink()
-        place.rmdir()
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: the older run cannot be replaced: {error.strerror}. What is new is in {place}."
-        ) from None
 
 
 def _give_up(place: Path, folder: Path, *, over: bool, made: bool) -> None:
