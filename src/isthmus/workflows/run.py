@@ -35,6 +35,7 @@ from isthmus.artifact import FittedModel, open_model, save_model
 from isthmus.artifact.file import write_atomically
 from isthmus.config import Config
 from isthmus.errors import OutputError, SourceError, TrainingError
+from isthmus.evaluation.advice import is_advice
 from isthmus.journal import Journal
 from isthmus.run_folder import CHECKPOINTS, FAILED, FILES, PREPARED, UNFINISHED
 from isthmus.sources import Source
@@ -356,6 +357,8 @@ def _go(
                 journal.write("failed", reason=str(error) or type(error).__name__)
                 made = made and watcher.n_epochs == 0
                 raise
+            for note in filter(is_advice, run.history.notes):
+                journal.write("note", text=note)
             journal.write("measured", best_epoch=run.model.best_epoch, metrics=run.model.metrics)
     except BaseException as error:
         if isinstance(error, TrainingError) or kept is None or not kept.any:
