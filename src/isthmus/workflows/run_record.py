@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -93,12 +93,12 @@ def write_record(
     rooms = [part.room for part in (prepared.training, prepared.validation) if part is not None]
     memory = next((room for room in rooms if room is not None), 2**62)
     config = asked.with_training(seed=seed).with_data(memory=memory)
-    document = {
-        "format": FORMAT,
+    told = {
         "origin": None if origin is None else asdict(origin.absolute()),
         "config": config.to_dict(),
         "fingerprints": {name: fingerprint(source) for name, source in sources.items()},
     }
+    document = {"format": FORMAT, "digest": _digest(told), **told}
     write_atomically((json.dumps(document, indent=2) + "\n").encode(), place / RECORD)
     (place / CHECKPOINTS).mkdir(exist_ok=True)
     write_atomically(prepared.model.to_bytes(), place / CHECKPOINTS / PREPARED)
@@ -132,6 +132,8 @@ def read_record(place: Path) -> Record:
                 f"{path}: is of run format {found['format']!r}, and this isthmus reads {FORMAT}. "
                 "Resume with the isthmus that began the run."
             )
+        if not _matches(found):
+            raise _damaged(path, "its digest does not match its contents")
         origin = None if found["origin"] is None else Origin(**found["origin"])
         return Record(origin, Config.from_dict(found["config"]), dict(found["fingerprints"]))
     except ArtifactError:
@@ -192,6 +194,16 @@ def fingerprint(source: Source) -> str:
     if source.labels is not None:
         digest.update("\n".join(map(str, source.labels[places].tolist())).encode())
     return f"{n_rows} rows {digest.hexdigest()}"
+
+
+def _digest(told: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def _matches(document: dict[str, Any]) -> bool:
+    """Whether a record is as it was written: another seed would be a valid one too."""
+    told = {key: value for key, value in document.items() if key not in ("format", "digest")}
+    return document["digest"] == _digest(told)
 
 
 def _words(print_: str | None) -> str:
