@@ -214,6 +214,11 @@ def test_what_cannot_go_on_is_told() -> None:
     (folder / "run.json").write_text(json.dumps({**record, "format": 2}))
     with pytest.raises(ArtifactError, match="is of run format 2, and this isthmus reads 1"):
         resume_fit(folder, rows())
+    (folder / "run.json").write_text(json.dumps(record).replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(
+        ArtifactError, match=r"run\.json: .* but its digest does not match its contents\. Begin"
+    ):
+        resume_fit(folder, rows())
     (folder / "run.json").write_text("{")
     with pytest.raises(ArtifactError, match="it is no JSON"):
         resume_fit(folder, rows())
