@@ -239,6 +239,16 @@ def test_a_folder_of_somebodys_own_is_left_alone() -> None:
     assert which() == "new"
 
 
+def test_a_folder_of_data_keeps_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    own = Path("data") / TAKING_OVER
+    own.mkdir(parents=True)
+    np.save("data/x.npy", X)
+    command(["info", "data"])
+    capsys.readouterr()
+    taking_over.settle(Path("data"))
+    assert own.is_dir()
+
+
 def test_what_cannot_be_moved_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert killed_at(3, monkeypatch, over)
 

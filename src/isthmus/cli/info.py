@@ -43,7 +43,7 @@ def info(
 
     path = Path(file)
     is_folder = is_there(path) and path.is_dir()
-    if is_folder and (path / TAKING_OVER).is_dir():
+    if is_folder and (path / TAKING_OVER / RECORD).is_file():
         from isthmus.workflows.taking_over import settle
 
         settle(path)

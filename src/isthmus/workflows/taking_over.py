@@ -81,11 +81,13 @@ def _move(beside: Path, folder: Path) -> None:
         sync_folder(beside)
         (beside / RECORD).replace(folder / RECORD)
         sync_folder(folder)
-        shutil.rmtree(beside)
-    else:  # killed just before its end, or a folder of somebody's own, which stays
+        shutil.rmtree(beside, ignore_errors=True)
+        sync_folder(folder)
+    elif (
+        folder / RECORD
+    ).is_file():  # killed just before its end; a folder of somebody's own, which holds more, stays
         with suppress(OSError):
             beside.rmdir()
-    sync_folder(folder)
 
 
 @contextmanager
