@@ -103,7 +103,7 @@ def _write_run(folder: Path, n: int) -> Path:
     place.mkdir()
     for name in FILES:
         if name == JOURNAL:
-            (place / name).write_text(str(n), "utf-8")
+            (place / name).write_bytes(str(n).encode())
         elif name == MODEL:
             _write_model(place, n)
         else:

@@ -97,13 +97,13 @@ def test_without_the_digest_a_flipped_bit_would_be_taken_for_weights(
 ) -> None:
     """The test above can fail."""
     write_checkpoint(tmp_path, made(), {})
-    flip(tmp_path / "000001" / "weights.safetensors")
-    monkeypatch.setattr(checkpoints, "_checked", lambda path, manifest: path.read_bytes())
+    path = tmp_path / "000001" / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\1")  # the last byte of a weight
+    with pytest.raises(ArtifactError, match="is not the one that its manifest tells"):
+        read_checkpoint(tmp_path)
+    monkeypatch.setattr(checkpoints, "_check", lambda *_: None)
     monkeypatch.setattr("isthmus.artifact.file._matches", lambda *_: True)
-    try:
-        found = read_checkpoint(tmp_path)
-    except ArtifactError:
-        return  # the bit was one of the header
+    found = read_checkpoint(tmp_path)
     assert found is not None
     assert not torch.equal(found.state.groups["weights"]["a"], made().groups["weights"]["a"])
 
