@@ -9,6 +9,7 @@ import random
 import signal
 import struct
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,14 @@ def test_sizes_say_what_the_bytes_are_spent_on(path: Path) -> None:
     assert sizes.sections == {"model": 52 + 70 + 4 + 70, "tables": 52}
     assert sizes.blocks == {"raw": 3 * 52 + 3 + 15 + 9, "zstd": 52}
     assert sizes.total == path.stat().st_size
+
+
+def test_blocks_of_any_rows(path: Path) -> None:
+    with Archive(path) as archive:
+        owner = [number for number, row in enumerate(ROWS) for _ in range(row[0])]
+        for start in range(11):
+            for stop in range(start, 11):
+                assert list(archive.blocks_of(start, stop)) == sorted(set(owner[start:stop]))
 
 
 def test_rows_that_are_not_there_are_refused(path: Path) -> None:
@@ -545,7 +554,34 @@ def test_a_header_without_end_is_refused(n_header: int, tmp_path: Path) -> None:
     made(path, b"", n_header=n_header)
     with path.open("r+b") as file:
         file.truncate(10**9)  # a hole: no such bytes are on the disk
+    tracemalloc.start()
+    try:
+        assert "header is damaged" in refusal(path)
+        assert tracemalloc.get_traced_memory()[1] < 10**6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_header_damaged_and_cut_is_refused(path: Path) -> None:
+    with Archive(path) as archive:
+        end = archive.sizes.header
+    data = bytearray(path.read_bytes()[: end - 1])
+    data[12 + HEAD.size] ^= 1
+    path.write_bytes(data)
     assert "header is damaged" in refusal(path)
+
+
+def test_rows_that_stand_twice_are_taken_once(path: Path) -> None:
+    with Archive(path) as archive:
+        id_, begin = archive._id, archive.blocks[0].offset
+    rows = [(0, 4, b"abcd"), (2, 2, b"xy"), (4, 1, b"e"), (0, 9, b"z")]
+    heads = [(Frame(frames.ROWS, "raw", len(payload), first, n), payload) for first, n, payload in rows]
+    path.write_bytes(path.read_bytes()[:begin] + b"".join(frames.frame_bytes(*one, id_)[0] for one in heads))
+    with Archive(path) as archive:
+        assert [(block.rows, archive.read(n)) for n, block in enumerate(archive.blocks)] == [
+            ("0:4", b"abcd"),
+            ("4:5", b"e"),
+        ]
 
 
 def test_heads_that_claim_much_cost_little_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,7 +180,7 @@ class Scan:
             if frame is not None and at + frame.size <= self._size and self._is_whole(at, frame):
                 self.end = at = at + frame.size
                 yield at - frame.size, frame
-            elif beyond and self._left > 0:
+            elif beyond:
                 at = self._next_mark(at + 1)
             else:
                 return

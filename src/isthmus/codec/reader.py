@@ -240,10 +240,8 @@ class Archive:
         if foot is None or not self._open_with(foot):
             self._open_without()
         self._starts = [block.first_row for block in self.blocks]
-        offset, frame = self._parts[0]
-        content = self._content(offset, frame, NO_ID) if frame.n_bytes <= LARGEST_DOCUMENT + 1 else None
-        if content is None:
-            raise self._headless()
+        _, frame = self._parts[0]
+        content = self._header_content(frame)
         try:
             self.header = document_of(unpacked(content, LARGEST_DOCUMENT))
         except (ArtifactError, ValueError, RecursionError) as error:
@@ -304,6 +302,7 @@ class Archive:
         frame = frames.head_of(self._read(START.size, HEAD.size))
         if frame is None or frame.mark != HEADER or START.size + HEAD.size + frame.n_bytes > self.n_bytes:
             raise self._headless()
+        self._header_content(frame)
         self._parts, self._id, self.footer = [(START.size, frame)], frame.digest, dict[str, Any]()
         self._is_indexed = False
         blocks = list[Block]()
@@ -371,6 +370,14 @@ class Archive:
             f"{self.path}: block {number} with rows {block.rows} is damaged, and they are lost; "
             "other blocks can be read. Take these rows from another copy of the file."
         )
+
+    def _header_content(self, frame: Frame) -> bytes:
+        content = None
+        if frame.n_bytes <= LARGEST_DOCUMENT + 1:
+            content = self._content(START.size, frame, NO_ID)
+        if content is None:
+            raise self._headless()
+        return content
 
     def _headless(self) -> ArtifactError:
         return ArtifactError(
