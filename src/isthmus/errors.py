@@ -5,7 +5,7 @@
     |- UnknownNameError (ValueError)    a name that no catalogue holds; nearest names are listed
     |- DataError (ValueError)           rows that cannot be used: shapes, NaN, infinity, too few
     |- SourceError (OSError)            a file or folder of data that cannot be read
-    |- ArtifactError (OSError)          a model file that is damaged, foreign or from a newer version
+    |- ArtifactError (OSError)          a model file or an archive that is damaged, foreign or from a newer version
     |- OutputError (OSError)            a place that cannot be written, or is already taken
     `- TrainingError (RuntimeError)     training cannot go on
 
@@ -48,7 +48,7 @@ class SourceError(IsthmusError, OSError):
 
 
 class ArtifactError(IsthmusError, OSError):
-    """A model file that is damaged, foreign, or written by a newer isthmus."""
+    """A model file or an archive that is damaged, foreign, or written by a newer isthmus."""
 
 
 class OutputError(IsthmusError, OSError):

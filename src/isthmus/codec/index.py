@@ -15,6 +15,9 @@ from isthmus.errors import ArtifactError
 
 LARGEST_DOCUMENT = 16 * 2**20
 """Bytes of a header, and of what an index tells beside its blocks."""
+MOST_BLOCKS = 2**22
+"""Blocks of an archive: what an index becomes in memory has an end, whatever a file claims."""
+MOST_CODECS = 256
 _LENGTH = struct.Struct("<I")
 _BYTES_A_BLOCK = 4 + 8 + 1
 
@@ -98,6 +101,8 @@ def index_bytes(parts: Sequence[Frame], blocks: Sequence[Block], footer: Mapping
             "parts": [[part.name, part.n_bytes, part.digest.hex()] for part in parts],
         }
     )
+    if len(words) > LARGEST_DOCUMENT:
+        raise ValueError(f"the index takes {len(words):,} bytes with it, more than {LARGEST_DOCUMENT:,}")
     numbers = {codec: number for number, codec in enumerate(codecs)}
     return packed(
         b"".join(
@@ -112,13 +117,18 @@ def index_bytes(parts: Sequence[Frame], blocks: Sequence[Block], footer: Mapping
     )
 
 
+def largest_index(n_bytes: int) -> int:
+    """Bytes that the index of an archive of ``n_bytes`` may have, unpacked."""
+    return LARGEST_DOCUMENT + _BYTES_A_BLOCK * min(n_bytes // HEAD.size, MOST_BLOCKS)
+
+
 def index_of(content: bytes, start: int, stop: int) -> Index | None:
     """The index in ``content`` of an archive whose frames stand from byte ``start`` to ``stop``; None if it is none.
 
     Every size in it is held against those of the file: the frames must fill it without a gap.
     """
     try:
-        data = unpacked(content, LARGEST_DOCUMENT + _BYTES_A_BLOCK * (stop // HEAD.size + 1))
+        data = unpacked(content, largest_index(stop))
         (n_words,) = _LENGTH.unpack_from(data)
         words = document_of(data[_LENGTH.size : _LENGTH.size + n_words])
         n_blocks, footer = words["blocks"], words["footer"]

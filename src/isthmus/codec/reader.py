@@ -26,7 +26,7 @@ from isthmus.codec.frames import (
     Scan,
 )
 from isthmus.codec.general import unpacked
-from isthmus.codec.index import LARGEST_DOCUMENT, Block, Index, document_of, index_of
+from isthmus.codec.index import LARGEST_DOCUMENT, Block, Index, document_of, index_of, largest_index
 from isthmus.errors import ArtifactError, ParameterError
 from isthmus.version import __version__
 
@@ -241,7 +241,7 @@ class Archive:
             self._open_without()
         self._starts = [block.first_row for block in self.blocks]
         offset, frame = self._parts[0]
-        content = self._content(offset, frame, NO_ID)
+        content = self._content(offset, frame, NO_ID) if frame.n_bytes <= LARGEST_DOCUMENT + 1 else None
         if content is None:
             raise self._headless()
         try:
@@ -280,7 +280,9 @@ class Archive:
 
     def _index_at(self, offset: int) -> Index | None:
         frame = frames.head_of(self._read(offset, HEAD.size)) if offset < self.n_bytes else None
-        if frame is None or frame.mark != INDEX or frame.n_bytes > self.n_bytes - offset:
+        if frame is None or frame.mark != INDEX:
+            return None
+        if frame.n_bytes > min(self.n_bytes - offset, largest_index(self.n_bytes) + 1):
             return None
         content = self._read(offset + HEAD.size, frame.n_bytes)
         if frame.digest_of(content, self._id) != frame.digest:

@@ -12,7 +12,7 @@ from typing import IO, Any
 from isthmus.codec import frames
 from isthmus.codec.frames import FOOT, FORMAT, HEADER, INDEX, MAGIC, NO_ID, ROWS, SECTION, START, Frame, Scan
 from isthmus.codec.general import packed
-from isthmus.codec.index import LARGEST_DOCUMENT, Block, document_bytes, index_bytes
+from isthmus.codec.index import LARGEST_DOCUMENT, MOST_BLOCKS, MOST_CODECS, Block, document_bytes, index_bytes
 from isthmus.errors import OutputError, ParameterError
 
 _MOST_ROWS = 2**32 - 1
@@ -71,6 +71,7 @@ class ArchiveWriter:
         self.part = self.path.with_name(self.path.name + ".part")
         self._overwrite, self._blocks, self._is_torn = overwrite, list[Block](), False
         self._file: IO[bytes] | None = None
+        self._codecs = set[str]()
         begin = self._begin(header, sections or {})
         self._check_free()
         with self._told():
@@ -119,12 +120,17 @@ class ArchiveWriter:
         _check_name(codec, "codec")
         if not 1 <= n_rows <= _MOST_ROWS:
             raise ParameterError(
-                f"archive: a block must have 1 to {_MOST_ROWS:,} rows, got {n_rows:,}; leave out empty ones."
+                f"{self.path}: a block must have 1 to {_MOST_ROWS:,} rows, got {n_rows:,}; leave out empty ones."
             )
+        if codec not in self._codecs and len(self._codecs) == MOST_CODECS:
+            raise OutputError(f"{self.path}: has {MOST_CODECS} codecs already; code with one of them.")
+        if len(self._blocks) == MOST_BLOCKS:
+            raise OutputError(f"{self.path}: has {MOST_BLOCKS:,} blocks already; put more rows into each.")
         data, _ = frames.frame_bytes(Frame(ROWS, codec, len(payload), self.n_rows, n_rows), payload, self._id)
         with self._told():
             _write(file, data)
             os.fsync(file.fileno())
+        self._codecs.add(codec)
         self._blocks.append(Block(codec, self.n_rows, n_rows, len(payload), self._end))
         self._end += len(data)
 
@@ -196,20 +202,28 @@ class ArchiveWriter:
         with self.part.open("rb") as file:
             there = file.read(len(begin))
             if not begin.startswith(there):
-                raise OutputError(
-                    f"{self.part}: was begun from other data, with other settings or another model, or is "
-                    "damaged. Remove it to begin anew, or take up what it was begun with."
-                )
+                raise self._other()
             if len(there) < len(begin):
                 return False
             for offset, frame in Scan(file, len(begin), file.seek(0, 2), self._id).frames(beyond=False):
+                if frame.mark == SECTION:  # it has more of them
+                    raise self._other()
                 if frame.mark != ROWS or frame.first_row != self.n_rows:
                     break
+                self._codecs.add(frame.name)
                 self._blocks.append(Block(frame.name, frame.first_row, frame.n_rows, frame.n_bytes, offset))
                 self._end = offset + frame.size
         return True
 
+    def _other(self) -> OutputError:
+        return OutputError(
+            f"{self.part}: was begun from other data, with other settings or another model, or is damaged. "
+            "Remove it to begin anew, or take up what it was begun with."
+        )
+
     def _check_free(self) -> None:
+        if self.path.is_dir():
+            raise OutputError(f"{self.path}: is a folder; give the name of a file.")
         if not self._overwrite and self.path.exists():
             raise OutputError(f"{self.path}: is there already; choose another name, or ask to overwrite it.")
 
