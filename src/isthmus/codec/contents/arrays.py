@@ -140,6 +140,11 @@ class ArrayContent(Content):
         self._array = array if array.shape else array[None]
         self.row_bytes = float(math.prod(array.shape[1:]) * array.dtype.itemsize)
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The values, where they are real numbers."""
+        return {VALUES: 0} if self._array.dtype.kind in "iuf" and self._array.dtype.itemsize <= 8 else {}
+
     def block(self, rows: slice) -> Columns:
         """The values of some rows; truth values as bytes, complex ones as two floats, dates as their numbers."""
         return {VALUES: stored(self._array[rows])}

@@ -128,6 +128,16 @@ class ArrowContent(Content):
         self._ends, self._read = np.cumsum(sizes).astype(np.int64), read
         self._held: tuple[int, Any] = (-1, None)
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Columns of whole numbers and floats."""
+        types = pa.types
+        return {
+            f"{place}": 0
+            for place, dtype in enumerate(self._schema.types)
+            if types.is_integer(dtype) or types.is_floating(dtype)
+        }
+
     def block(self, rows: slice) -> Columns:
         """Columns by the number of theirs in the table; see :mod:`isthmus.codec.contents.arrow_columns`."""
         start, stop, _ = rows.indices(self.n_rows)

@@ -101,6 +101,11 @@ class Content(ABC):
         """How many rows there are."""
         return self.form.n_rows
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Columns that an error bound is for, and for each the power of ten of its unit: 2 where 125 means 1.25."""
+        return {}
+
     @abstractmethod
     def block(self, rows: slice) -> Columns:
         """The columns of some rows that follow each other."""

@@ -34,6 +34,8 @@ class Cells(ABC):
     """A type of cells."""
 
     kind: ClassVar[str]
+    power: int | None = None
+    """Of numbers the power of ten of their unit."""
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
@@ -118,6 +120,7 @@ class Number(Cells):
         ):
             raise unfit(f"numbers of {digits} digits in style {style[:20]!r}")
         self._digits, self._style, self._width = digits, style, width
+        self.power = digits
 
     def facts(self) -> dict[str, Any]:
         """Its parameters."""
@@ -176,6 +179,7 @@ class Float(Cells):
     """Floats of 64 bits, written in as few digits as tell them apart, as Python does."""
 
     kind = "float"
+    power = 0
 
     def facts(self) -> dict[str, Any]:
         """Nothing more."""

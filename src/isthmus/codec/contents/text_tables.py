@@ -193,6 +193,12 @@ class TextContent(Content):
         self._data, self._marks = data, marks
         self.row_bytes = float(len(data)) / max(1, self.form.n_rows)
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Columns of numbers."""
+        powers = ((f"{number}", cells.power) for number, cells in enumerate(self._form.cells))
+        return {name: power for name, power in powers if power is not None}
+
     def block(self, rows: slice) -> Columns:
         """Columns ``"0"``, ``"1"``, ... of some rows; where cells are odd ``"0?"`` marks them and ``"0!"`` has them."""
         form, columns = self._form, Columns()
