@@ -84,7 +84,7 @@ def test_the_rate_is_minus_the_log_of_the_cells_probability(n_mixtures: int) -> 
 def test_under_noise_the_rate_is_a_density_in_steps() -> None:
     """It integrates to 1: the prior of a noisy unit is that of the unit convolved with one step."""
     code = varied(1)
-    at = torch.linspace(-200, 200, 40_001).double()[:, None]
+    at = torch.linspace(-200, 200, 40_001, dtype=torch.float64)[:, None]
     with torch.no_grad():
         density = torch.exp(-code._rates(at)) / code.step
     assert (density.sum() * 0.01).item() == pytest.approx(1, abs=1e-6)
