@@ -23,12 +23,12 @@ from isthmus import Autoencoder, QuantisedCode
 from isthmus.sources.bundled import bundled
 
 COMPONENTS = (4, 8, 12, 16, 24, 32, 48, 64, 96)
-STEPS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
+STEPS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.2, 1.4, 1.7, 2.0, 2.4, 2.8, 3.4, 4.0)
 
 
 def digits(name: str) -> NDArray[np.uint8]:
     source = bundled(name)
-    return source.read(slice(0, len(source)))
+    return np.asarray(source.read(slice(0, len(source))), np.uint8)
 
 
 def zstd_bits(symbols: NDArray[np.int64]) -> float:
@@ -53,7 +53,7 @@ def pca_curve(train: NDArray[np.float64], test: NDArray[np.float64]) -> list[tup
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--betas", type=float, nargs="+", default=[0.4, 0.1, 0.025])
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--code-size", type=int, default=32)

@@ -63,7 +63,8 @@ def test_keys_are_the_documented_ones() -> None:
     assert set(no_density) == {*plain, "rate_nats"}
     levels = np.random.default_rng(0).integers(0, 256, (40, D)).astype(np.uint8)
     levels[0, :2] = 0, 255
-    source, exactly = ArraySource(levels), {"method": "range", "likelihood": DiscretisedLogistic()}
+    source = ArraySource(levels)
+    exactly: dict[str, Any] = {"method": "range", "likelihood": DiscretisedLogistic()}
     exact = measure(linear(levels, code=GaussianCode(), **exactly), source).to_dict()
     assert set(exact) == {*plain, "rate_nats", "elbo_nats", "bits_per_value"}
     assert exact["bits_per_value"] == pytest.approx(-exact["elbo_nats"] / (D * math.log(2)))
