@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,13 +38,13 @@ def varied(size: int = 4, n_mixtures: int = 3) -> Quantised:
 @pytest.mark.parametrize(
     "params", [{}, {"first_step": 0.25, "n_mixtures": 1}, {"beta": 4.0, "warm_up_share": 0.5}]
 )
-def test_laws(params: dict[str, float], *, training: bool) -> None:
-    check_code(Quantised(3, **params).train(training))  # type: ignore[arg-type]
+def test_laws(params: dict[str, Any], *, training: bool) -> None:
+    check_code(Quantised(3, **params).train(training))
     model = Model(
         code_size=3,
         network=Dense((4,), "tanh"),
         code=QuantisedCode(**params),
-        likelihood="squared_error",  # type: ignore[arg-type]
+        likelihood="squared_error",
     )
     check_module(build(model, (5,), seed=0), Randomness(0).normal((4, 5)))
 
@@ -81,12 +83,21 @@ def test_the_rate_is_minus_the_log_of_the_cells_probability(n_mixtures: int) -> 
     torch.testing.assert_close(ends, torch.tensor([[0.0, 1.0]] * 4, dtype=torch.float64))
 
 
+class Still(Randomness):
+    """Without noise: uniform numbers that are all 1/2."""
+
+    def uniform(self, shape: Sequence[int], like: Tensor | None = None) -> Tensor:
+        return torch.full(tuple(shape), 0.5, dtype=None if like is None else like.dtype)
+
+
 def test_under_noise_the_rate_is_a_density_in_steps() -> None:
     """It integrates to 1: the prior of a noisy unit is that of the unit convolved with one step."""
     code = varied(1)
-    at = torch.linspace(-200, 200, 40_001).double()[:, None]
+    at = torch.linspace(-200, 200, 40_001, dtype=torch.float64)[:, None]
     with torch.no_grad():
-        density = torch.exp(-code._rates(at)) / code.step
+        rates = code(at, Still(0)).rates
+        assert rates is not None
+        density = torch.exp(-rates) / code.step
     assert (density.sum() * 0.01).item() == pytest.approx(1, abs=1e-6)
 
 
@@ -180,7 +191,9 @@ def test_a_smaller_beta_buys_less_error_with_more_bits() -> None:
         model = fitted(beta)
         x = torch.from_numpy(X).float()
         with torch.inference_mode():
-            rate = model.module_.code.rate_per_unit(model.module_.encoder(x)[0]).sum(dim=1).mean().item()
+            rates = model.module_.code.rate_per_unit(model.module_.encoder(x)[0])
+        assert rates is not None
+        rate = rates.sum(dim=1).mean().item()
         error = np.square(model.reconstruct(X) - X).sum(axis=1).mean()
         curve.append((rate, error))
         assert error == pytest.approx(beta / 2, rel=0.35)
@@ -193,6 +206,7 @@ def test_a_smaller_beta_buys_less_error_with_more_bits() -> None:
 def test_stored_codes_and_new_rows() -> None:
     model, X = fitted(0.1), line(50, 2)
     h = model.transform(X)
+    assert isinstance(model.module_.code, Quantised)
     step = model.module_.code.step.detach().numpy()
     np.testing.assert_allclose(h / step, np.rint(h / step), atol=1e-4)
     np.testing.assert_array_equal(model.inverse_transform(h), model.reconstruct(X))
@@ -225,6 +239,6 @@ def test_derivatives_go_straight_through_the_rounding() -> None:
 @pytest.mark.parametrize(
     "params", [{"beta": 0.0}, {"first_step": 0.0}, {"n_mixtures": 0}, {"warm_up_share": 1.5}]
 )
-def test_numbers_out_of_range_are_refused(params: dict[str, float]) -> None:
+def test_numbers_out_of_range_are_refused(params: dict[str, Any]) -> None:
     with pytest.raises(ParameterError, match=f"QuantisedCode: {next(iter(params))} must be in"):
-        QuantisedCode(**params)  # type: ignore[arg-type]
+        QuantisedCode(**params)

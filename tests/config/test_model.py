@@ -6,7 +6,7 @@ import pytest
 
 from isthmus.config import Model
 from isthmus.config.catalogue import CATALOGUE, Custom, part_from, part_name, part_to_dict, target_of
-from isthmus.config.parts.codes import DeterministicCode, GaussianCode
+from isthmus.config.parts.codes import DeterministicCode, GaussianCode, QuantisedCode
 from isthmus.config.parts.corruptions import GaussianNoise, Masking
 from isthmus.config.parts.likelihoods import Bernoulli
 from isthmus.config.parts.networks import Conv2d, Dense
@@ -99,6 +99,7 @@ def test_a_kind_chooses_parts() -> None:
     assert RECIPES["contractive"]().penalties == (Contractive(0.1),)
     assert RECIPES["convolutional"]().network == Conv2d()
     assert RECIPES["basic"]() == Model()
+    assert RECIPES["quantised"]().code == QuantisedCode(0.1)
 
 
 def test_keys_go_over_the_kind() -> None:

@@ -230,6 +230,26 @@ def test_numbers_of_a_density() -> None:
     assert any(name.startswith("Evidence lower bound of x in model units") for name in data.numbers)
 
 
+@pytest.mark.parametrize(("code", "rate"), [("gaussian", "KL(q(h"), ("quantised", "-ln P(h): nats to store")])
+def test_exact_levels_have_bits_a_value_and_a_bound(code: str, rate: str) -> None:
+    """Of both codes that have a rate; new pictures come from the code's own prior."""
+    rows = source("grey")
+    model = fitted("basic", rows, code=code, likelihood="discretised_logistic")
+    data = report_data(model, rows, title="")
+    check(data, model, rows)
+    assert any(name.startswith(f"Rate of the code, {rate}") for name in data.numbers)
+    bound = data.numbers["Evidence lower bound of x in model units, one draw of the code"][0]
+    bits, unit = data.numbers["Bits a value to store x exactly, by that bound"]
+    assert (bits, unit) == (pytest.approx(-bound / (42 * np.log(2))), "bits")
+    assert data.facts.likelihood == "discretised logistic (probabilities of levels)"
+    assert data.generated is not None
+    assert data.generated.prior == {"gaussian": "standard normal"}.get(
+        code, "learned distribution of each unit"
+    )
+    likely = [name for name in data.numbers if name.startswith("Log-likelihood of x")]
+    assert len(likely) == (code == "gaussian")
+
+
 def test_values_between_zero_and_one_are_no_draws() -> None:
     rows = source("grey")
     data = report_data(fitted("variational", rows, likelihood="bernoulli"), rows, title="")

@@ -12,8 +12,8 @@ import torch
 
 from isthmus.artifact import FittedModel
 from isthmus.config import Config, Model
-from isthmus.config.parts.codes import GaussianCode
-from isthmus.config.parts.likelihoods import Bernoulli, Gaussian, SquaredError
+from isthmus.config.parts.codes import GaussianCode, QuantisedCode
+from isthmus.config.parts.likelihoods import Bernoulli, DiscretisedLogistic, Gaussian, SquaredError
 from isthmus.config.parts.networks import Dense
 from isthmus.evaluation.baselines import fit_baseline
 from isthmus.evaluation.metrics import Measured, dead_units, measure, squared_errors
@@ -61,6 +61,20 @@ def test_keys_are_the_documented_ones() -> None:
     assert set(drawn) == {*plain, "rate_nats", "elbo_nats"}
     no_density = measure(linear(code=GaussianCode()), SOURCE).to_dict()
     assert set(no_density) == {*plain, "rate_nats"}
+    levels = np.random.default_rng(0).integers(0, 256, (40, D)).astype(np.uint8)
+    levels[0, :2] = 0, 255
+    source = ArraySource(levels)
+    exactly: dict[str, Any] = {"method": "range", "likelihood": DiscretisedLogistic()}
+    exact = measure(linear(levels, code=GaussianCode(), **exactly), source).to_dict()
+    assert set(exact) == {*plain, "rate_nats", "elbo_nats", "bits_per_value"}
+    assert exact["bits_per_value"] == pytest.approx(-exact["elbo_nats"] / (D * math.log(2)))
+    stored = measure(linear(levels, code=QuantisedCode(), **exactly), source)
+    assert stored.rates is not None
+    total = stored.losses.mean() + stored.rates.sum(axis=1).mean()
+    assert stored.elbo == pytest.approx(-total, rel=1e-6), "one rounded code a row, and no chance"
+    exactly["likelihood"] = DiscretisedLogistic(77)
+    between = measure(linear(levels, code=GaussianCode(), **exactly), source)
+    assert between.bits_per_value is None, "bytes are not the levels of 77"
     bare = linear()
     bare.model.baseline = None
     assert measure(bare, SOURCE).to_dict()["baselines"] == {}

@@ -108,7 +108,7 @@ def test_which_prior_a_model_has() -> None:
     [
         (DeterministicCode(), "auto", False, "a mixture is fitted to the codes of rows, got none"),
         (DeterministicCode(), "normal", True, "'normal' is the prior of a Gaussian code"),
-        (GaussianCode(), "flow", True, "expected 'auto', 'normal', 'mixture' or a number"),
+        (GaussianCode(), "flow", True, "expected 'auto', 'normal', 'learned', 'mixture' or a number"),
         (GaussianCode(), 0, True, "must be at least 1, got 0"),
         (GaussianCode(), StandardNormal(3), False, "expected codes of 2 units, got a prior of 3"),
     ],

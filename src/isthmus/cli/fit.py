@@ -53,7 +53,8 @@ def fit(
     output
         The model file to write, NAME.safetensors.
     kind
-        basic, sparse, denoising, imputing, contractive, variational, convolutional or transformer.
+        basic, sparse, denoising, imputing, contractive, variational, quantised, convolutional or
+        transformer.
     code_size
         Units of the code.
     epochs

@@ -41,7 +41,7 @@ def sample(
         How many.
     like
         Data whose codes a mixture of normal distributions is fitted to; needed unless the code is
-        Gaussian, whose own prior is the default.
+        Gaussian or quantised, whose own prior is the default.
     components
         Size of that mixture, instead of one chosen by BIC.
     noise

@@ -10,6 +10,7 @@ from isthmus.config.parts.codes import (
     Code,
     DeterministicCode,
     GaussianCode,
+    QuantisedCode,
     TopKCode,
     WinnerTakeAllCode,
 )
@@ -74,6 +75,11 @@ def variational(beta: float = 1.0) -> Model:
     return Model(kind="variational", code=GaussianCode(beta))
 
 
+def quantised(beta: float = 0.1) -> Model:
+    """Whole steps whose bits count as the error does, to be stored small (Balle et al. 2017; Theis et al. 2017)."""
+    return Model(kind="quantised", code=QuantisedCode(beta))
+
+
 def convolutional() -> Model:
     """Strided convolutions down, transposed convolutions up."""
     return Model(kind="convolutional", network=Conv2d())
@@ -91,6 +97,7 @@ RECIPES: dict[str, Callable[[], Model]] = {
     "imputing": imputing,
     "contractive": contractive,
     "variational": variational,
+    "quantised": quantised,
     "convolutional": convolutional,
     "transformer": transformer,
 }

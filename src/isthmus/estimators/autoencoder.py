@@ -65,11 +65,11 @@ class Autoencoder(
         ``Conv1d(...)``, ``Conv2d(...)``, ``Transformer(...)``), or your own pair of torch modules
         ``(encoder, decoder)``.
     code
-        ``"deterministic"``, ``"gaussian"``, ``"top_k"``, ``"batch_top_k"``, ``"winner_take_all"``, or a
-        description.
+        ``"deterministic"``, ``"gaussian"``, ``"quantised"``, ``"top_k"``, ``"batch_top_k"``,
+        ``"winner_take_all"``, or a description.
     likelihood
-        ``"bernoulli"``, ``"squared_error"``, ``"gaussian"``, a description, or ``"auto"``: log loss
-        for black-and-white pictures and binary columns, else squared error.
+        ``"bernoulli"``, ``"squared_error"``, ``"gaussian"``, ``"discretised_logistic"``, a
+        description, or ``"auto"``: log loss for black-and-white pictures and binary columns, else squared error.
     corruption
         None, ``"masking"``, ``"gaussian_noise"``, ``"salt_and_pepper"``, ``"block"``, or a description.
     penalties

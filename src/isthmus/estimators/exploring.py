@@ -63,9 +63,9 @@ class Exploring(ABC):
         random_state
             Seed of the draws; the same seed gives the same rows. None draws one from the system.
         prior
-            ``"normal"``, N(0, I), of a Gaussian code; ``"mixture"`` or a number: normal components
-            fitted to the codes of ``X``, their number by BIC or as given; ``"auto"``: normal for a
-            Gaussian code unless there is ``X``, else a mixture; or a fitted
+            ``"normal"``, N(0, I), of a Gaussian code; ``"learned"``, what a quantised code has learned;
+            ``"mixture"`` or a number: normal components fitted to the codes of ``X``, their number by
+            BIC or as given; ``"auto"``: the code's own unless there is ``X``, else a mixture; or a fitted
             :class:`isthmus.exploration.priors.Prior`.
         X
             Rows like those of the fit, for a mixture.
