@@ -16,6 +16,7 @@ def compress(
     /,
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    max_error: Annotated[str | None, Parameter(show_default=False)] = None,
     model: Annotated[Path | None, Parameter(show_default=False)] = None,
     no_model: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     seconds: float = 120.0,
@@ -23,7 +24,7 @@ def compress(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Store data small; they come back to the last bit.
+    """Store data small; they come back to the last bit, or within an error that is stated.
 
     Blocks of rows are coded by a model or by general means, whichever is smaller, and each is read back before it
     counts. 'isthmus decompress' gives all of them back, or some rows.
@@ -32,6 +33,9 @@ def compress(
     ----------
     output
         The archive, NAME.isth.
+    max_error
+        The most by which a number may differ from what comes back: in its own unit, such as 0.01, or as a share of
+        its column's range, such as 0.5%. Without it every bit is kept.
     model
         A model that fit wrote for such data, with a Gaussian code and exact probabilities. Without one, arrays of
         bytes have one fitted if it saves more than its own size.
@@ -49,9 +53,15 @@ def compress(
 
     if model is not None and no_model:
         raise ParameterError("--no-model: stands against --model. Give one of them.")
+    error, relative = _error(max_error)
+
+    def tell(text: str) -> None:
+        if not json:
+            print_lines([("note", text)])
+
     done = write(
-        source, output, model=model, fits=not no_model, seconds=seconds, force=force, resume=resume,
-        told=lambda text: None if json else print_lines([("note", text)]),
+        source, output, max_error=error, relative=relative, model=model, fits=not no_model, seconds=seconds,
+        force=force, resume=resume, told=tell,
     )  # fmt: skip
     ratio = done.n_bytes_before / max(1, done.n_bytes)
     alone = done.n_bytes_before / max(1, done.n_bytes - done.n_bytes_of_model)
@@ -66,7 +76,7 @@ def compress(
                 "ratio": ratio,
                 "ratio_without_model": alone,
                 "blocks": done.codecs,
-                "guarantee": "exact",
+                "guarantee": {"exact": error is None, "max_error": error, "relative": relative},
                 "verified": True,
                 "notes": list(done.notes),
             }
@@ -80,7 +90,27 @@ def compress(
             ("archive", f"{done.path}: {many(done.n_rows, 'row')}"),
             ("size", size + (within if done.n_bytes_of_model else "")),
             ("blocks", coded or "none"),
-            ("exact", "every block was read back and is equal to the last bit"),
+            ("kept", _guarantee(max_error)),
             *note_lines(done.notes),
         ]
     )
+
+
+def _error(text: str | None) -> tuple[float | None, bool]:
+    """The largest error, and whether it is a share of each column's range."""
+    from isthmus.errors import ParameterError
+
+    if text is None:
+        return None, False
+    try:
+        return (float(text[:-1]) / 100, True) if text.endswith("%") else (float(text), False)
+    except ValueError:
+        raise ParameterError(
+            f"--max-error: expected a number, such as 0.01, or a share, such as 0.5%, got {text!r}."
+        ) from None
+
+
+def _guarantee(max_error: str | None) -> str:
+    kept = "equal to the last bit" if max_error is None else f"within {max_error}"
+    of_range = " of each column's range" if max_error is not None and max_error.endswith("%") else ""
+    return f"every block was read back and is {kept}{of_range}"

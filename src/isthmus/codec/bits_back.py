@@ -40,7 +40,9 @@ class WholeNetwork(Protocol):
         """Bits after the point of what comes out."""
         ...
 
-    def __call__(self, a: NDArray[np.float64]) -> NDArray[np.float64]: ...
+    def __call__(self, a: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Whole numbers of whole numbers, ``(rows, ...)``."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -171,4 +173,6 @@ def _longest(needed: NDArray[np.float64], size: int, n_bits: int) -> int:
     ready += SPREAD * np.sqrt(size * np.arange(1, len(ready) + 1)) + RESERVE
     n = max(1, int(np.searchsorted(ready, n_bits, side="right")))
     n_left = len(ready)
-    return next(at for at in reversed(range(len(STEPS))) if STEPS[at] <= n or (n == n_left and STEPS[at - 1] < n))
+    return next(
+        at for at in reversed(range(len(STEPS))) if STEPS[at] <= n or (n == n_left and STEPS[at - 1] < n)
+    )

@@ -58,7 +58,7 @@ class Field:
     @classmethod
     def of(cls, name: str, values: Ints, dtype: str) -> Field:
         """What fits some values of a column."""
-        words, counts = np.unique(values, return_counts=True)
+        words = np.unique(values)
         if len(words) < MOST_SYMBOLS:
             return cls(name, dtype, tuple(words.tolist()))
         first, spread = int(words[0]), int(words[-1]) - int(words[0])
@@ -76,7 +76,9 @@ class Field:
             return np.where(words[found] == values, found, none), np.zeros_like(values)
         beyond = values - self.first
         is_known = (beyond >= 0) & (beyond >> self.n_bits < self.n_ranges)
-        return np.where(is_known, beyond >> self.n_bits, none), np.where(is_known, beyond & (1 << self.n_bits) - 1, 0)
+        return np.where(is_known, beyond >> self.n_bits, none), np.where(
+            is_known, beyond & (1 << self.n_bits) - 1, 0
+        )
 
     def values(self, symbols: Ints, low: Ints) -> Ints:
         """Values of symbols and lower bits; of the last symbol any."""
@@ -102,7 +104,10 @@ class ChainCoder(Coder):
     id: ClassVar[str] = "chain"
 
     def __init__(
-        self, fields: Sequence[Field], places: Sequence[NDArray[np.float64]], networks: Sequence[FrozenNetwork]
+        self,
+        fields: Sequence[Field],
+        places: Sequence[NDArray[np.float64]],
+        networks: Sequence[FrozenNetwork],
     ) -> None:
         self.fields, self.places, self.networks = tuple(fields), tuple(places), tuple(networks)
         self._chain = Chain(self.places, self.networks, Tables.made())
@@ -153,7 +158,7 @@ class ChainCoder(Coder):
             return None
         for at, field in enumerate(self.fields):
             values = _whole(rest.pop(field.name))
-            known, low = field.symbols(values)
+            low = field.symbols(values)[1]
             if field.n_bits:
                 rest[LOW + field.name] = low.astype(np.min_scalar_type((1 << field.n_bits) - 1))
             others = values[symbols[:, at] == field.n_symbols - 1]
@@ -194,7 +199,10 @@ def symbols_of(fields: Sequence[Field], columns: Columns) -> Ints | None:
 def is_whole(column: Any) -> bool:
     """Whether a column is one that a chain may know: one whole number a row."""
     return (
-        isinstance(column, np.ndarray) and column.ndim == 1 and column.dtype.kind in "iu" and column.dtype != np.uint64
+        isinstance(column, np.ndarray)
+        and column.ndim == 1
+        and column.dtype.kind in "iu"
+        and column.dtype != np.uint64
     )
 
 
@@ -207,9 +215,15 @@ def _whole(column: Any) -> Ints:
 def _field(told: Any) -> Field:
     field = Field(**{**told, "words": tuple(told["words"])})
     whole = (*field.words, field.first, field.n_bits, field.n_ranges)
-    if not all(type(value) is int and abs(value) < 1 << 62 for value in whole) or not isinstance(field.name, str):
+    if not all(type(value) is int and abs(value) < 1 << 62 for value in whole) or not isinstance(
+        field.name, str
+    ):
         raise ValueError("fields that are none")
-    if np.dtype(field.dtype).kind not in "iu" or not 0 <= field.n_bits < 62 or not 0 <= field.n_ranges <= MOST_SYMBOLS:
+    if (
+        np.dtype(field.dtype).kind not in "iu"
+        or not 0 <= field.n_bits < 62
+        or not 0 <= field.n_ranges <= MOST_SYMBOLS
+    ):
         raise ValueError("fields of something else")
     if len(field.words) > MOST_SYMBOLS or not (field.words or field.n_ranges):
         raise ValueError("fields without symbols")

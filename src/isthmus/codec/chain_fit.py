@@ -26,7 +26,12 @@ def fields_of(columns: Columns) -> list[Field]:
     """What a chain may know of columns: those of whole numbers that are not all the same."""
     found: list[Field] = []
     for name, column in columns.items():
-        if is_whole(column) and isinstance(column, np.ndarray) and len(column) and column.min() < column.max():
+        if (
+            is_whole(column)
+            and isinstance(column, np.ndarray)
+            and len(column)
+            and column.min() < column.max()
+        ):
             found.append(Field.of(name, column.astype(np.int64), column.dtype.str.lstrip("<>|=")))
     return found
 
@@ -37,7 +42,9 @@ def work_of_a_row(fields: Sequence[Field]) -> int:
     return 6 * sum(parameter.numel() for network in model.columns for parameter in network.parameters())
 
 
-def fit_chain(fields: Sequence[Field], symbols: NDArray[np.int64], *, epochs: int, seed: int = 0) -> ChainCoder:
+def fit_chain(
+    fields: Sequence[Field], symbols: NDArray[np.int64], *, epochs: int, seed: int = 0
+) -> ChainCoder:
     """Learn rows of symbols.
 
     Parameters

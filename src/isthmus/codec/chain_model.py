@@ -64,7 +64,9 @@ class ChainModel(Trainable):
 
     def forward(self, x: Tensor) -> Tensor:
         """Minus the log probability of each row of symbols ``(rows, n_columns)``, in nats, for each column."""
-        seen = torch.cat([torch.zeros((len(x), 1)), *(p[x[:, at]] for at, p in enumerate(self.places))], dim=1)
+        seen = torch.cat(
+            [torch.zeros((len(x), 1)), *(p[x[:, at]] for at, p in enumerate(self.places))], dim=1
+        )
         losses, width = list[Tensor](), 1
         for at, network in enumerate(self.columns):
             logits = network(seen[:, :1] if at == 0 else seen[:, 1:width])

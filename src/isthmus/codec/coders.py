@@ -90,7 +90,10 @@ def is_same(first: Columns, second: Columns) -> bool:
         if isinstance(column, list) or isinstance(other, list):
             if column != other:
                 return False
-        elif (column.shape, column.dtype) != (other.shape, other.dtype) or column.tobytes() != other.tobytes():
+        elif (column.shape, column.dtype) != (
+            other.shape,
+            other.dtype,
+        ) or column.tobytes() != other.tobytes():
             return False
     return True
 

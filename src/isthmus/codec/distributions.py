@@ -85,7 +85,7 @@ class Tables:
             np.array([MASS * below >> _POINT for below in sigmoid]),
             np.array([min(max(WHOLE * below >> _POINT, 1), WHOLE - 1) for below in sigmoid]),
             np.array([MASS * e >> _POINT for e in reversed(falling)]),
-            np.array(_powers(1 << _STEP_BITS, _DOWN_A_SCALE, N_SCALES)),
+            np.array([step >> _POINT - _STEP_BITS for step in _powers(one, _DOWN_A_SCALE, N_SCALES)]),
         )
 
     def ones(self, logits: Ints, point: int) -> Ints:

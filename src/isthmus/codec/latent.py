@@ -114,7 +114,11 @@ class LatentCoder(Coder):
             if not isinstance(levels, np.ndarray) or not isinstance(inputs, np.ndarray):
                 raise ValueError("levels that are none")
             coder = cls(
-                known, levels, inputs, FrozenNetwork.from_bytes(bytes(encoder)), FrozenNetwork.from_bytes(bytes(decoder))
+                known,
+                levels,
+                inputs,
+                FrozenNetwork.from_bytes(bytes(encoder)),
+                FrozenNetwork.from_bytes(bytes(decoder)),
             )
             coder.check_shapes()
         except (KeyError, TypeError, ValueError, RecursionError) as error:
@@ -127,7 +131,9 @@ class LatentCoder(Coder):
         """Raise ValueError where the parts do not fit each other."""
         facts, n_levels = self.facts, len(self.levels)
         n_places = n_values(facts.shape)
-        n_parameters = 1 if facts.likelihood == "binary" else 2 if facts.n_mixtures == 1 else 3 * facts.n_mixtures
+        n_parameters = (
+            1 if facts.likelihood == "binary" else 2 if facts.n_mixtures == 1 else 3 * facts.n_mixtures
+        )
         fits = (
             self.levels.ndim == 1
             and (n_levels == 2 if facts.likelihood == "binary" else 2 <= n_levels <= MOST_LEVELS)
@@ -178,12 +184,23 @@ class LatentCoder(Coder):
 
 def _facts(told: Any) -> LatentFacts:
     """Facts from JSON; raises KeyError, TypeError or ValueError where they are none."""
-    whole = [told["n_channels"], told["n_mixtures"], *told["shape"], *told["log_scale_ends"], told["log_levels"]]
+    whole = [
+        told["n_channels"],
+        told["n_mixtures"],
+        *told["shape"],
+        *told["log_scale_ends"],
+        told["log_levels"],
+    ]
     if not all(type(value) is int and abs(value) < 1 << 31 for value in whole):
         raise ValueError("facts that are no whole numbers")
     if told["likelihood"] not in ("binary", "levels") or min(whole[: 2 + len(told["shape"])]) < 1:
         raise ValueError("facts of something else")
     low, high = told["log_scale_ends"]
     return LatentFacts(
-        told["likelihood"], tuple(told["shape"]), told["n_channels"], told["n_mixtures"], (low, high), told["log_levels"]
+        told["likelihood"],
+        tuple(told["shape"]),
+        told["n_channels"],
+        told["n_mixtures"],
+        (low, high),
+        told["log_levels"],
     )

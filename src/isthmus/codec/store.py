@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-from typing_extensions import Self
 
+from isthmus.codec.bounded import Bounds, bounded, unbounded
 from isthmus.codec.coders import Coder, Plain, smallest
 from isthmus.codec.columns import Columns
 from isthmus.codec.container import Archive, ArchiveWriter
@@ -28,7 +28,7 @@ def write_rows(
     path: Path,
     *,
     coder: Coder | None,
-    header: Mapping[str, Any],
+    bounds: Bounds | None = None,
     block_rows: int,
     overwrite: bool = False,
     resume: bool = False,
@@ -47,8 +47,8 @@ def write_rows(
         The archive.
     coder
         What knows the rows, beside general coders; None where nothing does.
-    header
-        What stands in the header beside the content's facts.
+    bounds
+        Grids of the numbers that need not come back to the last bit; None to keep every bit.
     block_rows
         Rows of a block.
     overwrite, resume
@@ -62,12 +62,14 @@ def write_rows(
         A place that cannot be written.
     """
     coders: list[Coder] = [Plain()] if coder is None else [Plain(), coder]
-    known = {"content": content.facts, "coder": None if coder is None else coder.id, **header}
+    known = {"content": content.facts, "coder": None if coder is None else coder.id, "bounds": bounds}
     sections = {} if coder is None else {MODEL: coder.section()}
     with ArchiveWriter(path, known, sections=sections, overwrite=overwrite, resume=resume) as writer:
         for start in range(writer.n_rows, content.n_rows, block_rows):
             rows = slice(start, min(start + block_rows, content.n_rows))
-            codec, payload = smallest(coders, content.block(rows), rows.stop - rows.start)
+            block = content.block(rows)
+            kept = block if bounds is None else bounded(block, bounds)
+            codec, payload = smallest(coders, kept, rows.stop - rows.start)
             writer.add(codec, rows.stop - rows.start, payload)
             told(rows.stop)
         writer.close(footer={"verified": True})
@@ -93,12 +95,15 @@ class StoredRows:
         header = self.archive.header
         try:
             self.form = content_from(_mapping(header.get("content")))
+            bounds = header.get("bounds")
+            self.bounds: Bounds | None = None if bounds is None else dict(_mapping(bounds))
             self._coders: dict[str, Coder] = {Plain.id: Plain()}
             name = header.get("coder")
             if name is not None:
                 if name not in coders:
                     raise ArtifactError(
-                        f"{path}: is coded with {str(name)[:60]!r}, which this isthmus does not know. Install a newer one."
+                        f"{path}: is coded with {str(name)[:60]!r}, which this isthmus does not know. "
+                        "Install a newer one."
                     )
                 coder = coders[name].of_section(self.archive.section(MODEL))
                 coder.check()
@@ -116,7 +121,9 @@ class StoredRows:
         if isinstance(rows, slice):
             start, stop, step = rows.indices(len(self))
             if step != 1:
-                raise ParameterError(f"archive: expected rows that follow each other, got a step of {step}; leave it out.")
+                raise ParameterError(
+                    f"archive: expected rows that follow each other, got a step of {step}; leave it out."
+                )
             return self._some(start, max(start, stop))
         at = rows + len(self) if rows < 0 else rows
         if not 0 <= at < len(self):
@@ -124,10 +131,20 @@ class StoredRows:
         some = self._some(at, at + 1)
         return some if isinstance(some, pa.Table) else some[0]
 
-    def blocks(self) -> Iterator[Columns]:
-        """The columns of all rows in order, block by block."""
-        for number in range(len(self.archive.blocks)):
-            yield self._columns(number)
+    def write(self, path: Path) -> None:
+        """Write all of it as it came in."""
+        self.form.write((self._columns(number) for number in range(len(self.archive.blocks))), path)
+
+    def write_some(self, start: int, stop: int, path: Path) -> None:
+        """Write some rows as a file of their kind."""
+        form = self.form.some(stop - start)
+        form.write(
+            (
+                self.form.part(self._columns(number), *within)
+                for number, within in self._parts(start, stop)
+            ),
+            path,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Let go of the file."""
@@ -142,14 +159,19 @@ class StoredRows:
         self.close()
 
     def _some(self, start: int, stop: int) -> Any:
-        parts: list[Any] = []
-        for number in self.archive.blocks_of(start, stop):
-            block = self.archive.blocks[number]
-            rows = self.form.rows(self._columns(number))
-            parts.append(_some(rows, max(start - block.first_row, 0), min(stop - block.first_row, block.n_rows)))
+        parts = [
+            _some(self.form.rows(self._columns(number)), *within)
+            for number, within in self._parts(start, stop)
+        ]
         if not parts and self.archive.blocks:
             return _some(self.form.rows(self._columns(0)), 0, 0)
         return _joined(parts)
+
+    def _parts(self, start: int, stop: int) -> Iterator[tuple[int, tuple[int, int]]]:
+        """Blocks that hold rows, and which of each block's they are."""
+        for number in self.archive.blocks_of(start, stop):
+            block = self.archive.blocks[number]
+            yield number, (max(start - block.first_row, 0), min(stop - block.first_row, block.n_rows))
 
     def _columns(self, number: int) -> Columns:
         if self._last is not None and self._last[0] == number:
@@ -161,6 +183,8 @@ class StoredRows:
                 f"{self.archive.path}: block {number} is coded with {block.codec!r}, which is not in it. It is damaged."
             )
         columns = self._coders[block.codec].unpacked(payload, block.n_rows)
+        if self.bounds is not None:
+            columns = unbounded(columns, self.bounds)
         self._last = number, columns
         return columns
 

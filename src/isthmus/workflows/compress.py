@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isthmus.codec.bounded import Bounds, bounded, bounds_of
 from isthmus.codec.chain_coder import ChainCoder, is_whole, symbols_of
 from isthmus.codec.coders import Coder, Plain
 from isthmus.codec.columns import Columns
@@ -74,6 +75,8 @@ def compress(
     source: str | Path | NDArray[Any],
     output: Path,
     *,
+    max_error: float | None = None,
+    relative: bool = False,
     model: Path | None = None,
     fits: bool = True,
     seconds: float = 120.0,
@@ -90,6 +93,10 @@ def compress(
         A file, a folder or an array.
     output
         The archive, NAME.isth.
+    max_error
+        The most by which a number may differ from what comes back, in its own unit; None: not at all.
+    relative
+        Whether that is a share of each column's range.
     model
         One that was fitted to such data; without it one is fitted where that pays.
     fits
@@ -119,10 +126,12 @@ def compress(
     if isinstance(source, str | Path) and Path(source).resolve() == output.resolve():
         raise OutputError(f"{output}: is the data itself. Choose another name for the archive.")
     block_rows = _block_rows(content)
-    coder = _coder(content, block_rows, model, fits=fits, seconds=seconds, told=told)
+    bounds = None if max_error is None else bounds_of(content, max_error, relative=relative)
+    read = _Read(content, bounds)
+    coder = _coder(read, block_rows, model, fits=fits, seconds=seconds, told=told)
     write_rows(
-        content, output, coder=coder, header={"mode": "lossless"}, block_rows=block_rows, overwrite=force,
-        resume=resume, told=lambda n_done: progress(n_done, content.n_rows),
+        content, output, coder=coder, bounds=bounds, block_rows=block_rows, overwrite=force, resume=resume,
+        told=lambda n_done: progress(n_done, content.n_rows),
     )  # fmt: skip
     with open_archive(output) as stored:
         blocks = [block.codec for block in stored.archive.blocks]
@@ -196,40 +205,70 @@ def decompress(path: Path, output: Path, *, rows: tuple[int, int] | None = None,
             raise ParameterError(
                 f"--rows: expected rows within 0:{len(stored)}, got {start}:{stop}. Ask for rows it has."
             )
+        if rows is not None:
+            form = form.some(stop - start)
         check_file(output, force=force, suffixes=(form.suffix,) if form.suffix else ())
         if rows is None:
-            form.write(stored.blocks(), output)
+            stored.write(output)
         else:
-            form.write_some(stored[start:stop], output)
+            stored.write_some(start, stop, output)
     return stop - start
 
 
+@dataclass(frozen=True)
+class _Read:
+    """A content as coders are given it."""
+
+    content: Content
+    bounds: Bounds | None
+
+    def block(self, rows: slice) -> Columns:
+        """Columns, on their grids where these are."""
+        block = self.content.block(rows)
+        return block if self.bounds is None else bounded(block, self.bounds)
+
+    @property
+    def n_rows(self) -> int:
+        """Of the content."""
+        return self.content.n_rows
+
+    @property
+    def n_bytes(self) -> float:
+        """Of its rows in memory."""
+        return self.content.row_bytes * self.n_rows
+
+    @property
+    def is_array(self) -> bool:
+        """Whether rows are those of an array, exactly."""
+        return self.content.kind == "array" and self.bounds is None
+
+
 def _coder(
-    content: Content, block_rows: int, model: Path | None, *, fits: bool, seconds: float, told: Told
+    read: _Read, block_rows: int, model: Path | None, *, fits: bool, seconds: float, told: Told
 ) -> Coder | None:
-    """What codes the content with a model, if that is smaller with the model's own bytes."""
-    values = _sample(content)
+    """What codes the read with a model, if that is smaller with the model's own bytes."""
+    values = _sample(read)
     if model is not None:
         from isthmus.artifact import open_model
         from isthmus.codec.latent_fit import latent_coder
 
         if values is None:
             raise ParameterError(
-                f"--model: expected an array of rows that the model knows, got {content.name}, which is none. "
+                f"--model: expected an array of rows that the model knows, got {read.content.name}, which is none. "
                 "Leave --model out."
             )
         return latent_coder(open_model(model), values)
-    if not fits or content.row_bytes * content.n_rows < SMALLEST_WITH_MODEL:
+    if not fits or read.n_bytes < SMALLEST_WITH_MODEL:
         return None
     if values is not None and values.dtype == np.uint8:
-        coder = _fitted_latent(content, values, seconds, told)
-    elif (coder := _fitted_chain(content, seconds, told)) is None:
+        coder = _fitted_latent(read, values, seconds, told)
+    elif (coder := _fitted_chain(read, seconds, told)) is None:
         return None
-    tried = [_rows(content, start, block_rows) for start in _tried(content, block_rows)]
-    blocks = [content.block(rows) for rows in tried]
+    tried = [_rows(read, start, block_rows) for start in _tried(read, block_rows)]
+    blocks = [read.block(rows) for rows in tried]
     without = sum(len(Plain().packed(block)) for block in blocks)
     with_model = sum(len(coder.packed(block) or Plain().packed(block)) for block in blocks)
-    share = sum(rows.stop - rows.start for rows in tried) / content.n_rows
+    share = sum(rows.stop - rows.start for rows in tried) / read.n_rows
     gain, cost = (without - with_model) / share, len(coder.section())
     if gain <= cost:
         told(f"The model would save {max(0, gain):,.0f} bytes and takes {cost:,} itself: it is left out.")
@@ -237,13 +276,13 @@ def _coder(
     return coder
 
 
-def _fitted_latent(content: Content, values: NDArray[Any], seconds: float, told: Told) -> Coder:
+def _fitted_latent(read: _Read, values: NDArray[Any], seconds: float, told: Told) -> Coder:
     """A variational autoencoder of the rows, as a coder."""
     from isthmus.codec.latent_fit import latent_coder
     from isthmus.workflows.fit import fit
 
     shape = values.shape[1:]
-    rows = content.block(slice(0, content.n_rows))[COLUMN]
+    rows = read.block(slice(0, read.n_rows))[COLUMN]
     assert isinstance(rows, np.ndarray)
     is_binary = len(np.unique(values)) <= 2
     hidden, size = 256, 32
@@ -259,7 +298,13 @@ def _fitted_latent(content: Content, values: NDArray[Any], seconds: float, told:
                 "network": {"name": "dense", "hidden_sizes": [hidden], "activation": "relu"},
                 "likelihood": "bernoulli" if is_binary else "discretised_logistic",
             },
-            "training": {"epochs": epochs, "batch_size": 256, "learning_rate": 2e-3, "seed": 0, "device": "cpu"},
+            "training": {
+                "epochs": epochs,
+                "batch_size": 256,
+                "learning_rate": 2e-3,
+                "seed": 0,
+                "device": "cpu",
+            },
         }
     )
     source = ArraySource(rows, sample_shape=shape if len(shape) != 2 else (*shape, 1))
@@ -267,11 +312,11 @@ def _fitted_latent(content: Content, values: NDArray[Any], seconds: float, told:
     return latent_coder(fitted, values)
 
 
-def _fitted_chain(content: Content, seconds: float, told: Told) -> Coder | None:
+def _fitted_chain(read: _Read, seconds: float, told: Told) -> Coder | None:
     """A chain of networks for the columns of whole numbers; None where there are too few."""
     from isthmus.codec.chain_fit import fields_of, fit_chain, work_of_a_row
 
-    parts = [content.block(rows) for rows in _stretches(content, MOST_LEARNED, N_STRETCHES)]
+    parts = [read.block(rows) for rows in _stretches(read, MOST_LEARNED, N_STRETCHES)]
     fields = fields_of(_column_wise(parts))
     if len(fields) < 2:
         return None
@@ -296,21 +341,21 @@ def _column_wise(parts: list[Columns]) -> Columns:
     return {name: column for name, column in joined.items() if len(column) == n_rows}
 
 
-def _stretches(content: Content, n_rows: int, n_parts: int) -> list[slice]:
+def _stretches(read: _Read, n_rows: int, n_parts: int) -> list[slice]:
     """Rows from all over, so many in all at most."""
-    n_rows = min(n_rows, content.n_rows)
+    n_rows = min(n_rows, read.n_rows)
     n_parts = max(1, min(n_parts, n_rows))
     size = n_rows // n_parts
-    starts = np.linspace(0, content.n_rows - size, n_parts).astype(int)
+    starts = np.linspace(0, read.n_rows - size, n_parts).astype(int)
     return [slice(start, start + size) for start in starts.tolist()]
 
 
-def _sample(content: Content) -> NDArray[Any] | None:
+def _sample(read: _Read) -> NDArray[Any] | None:
     """Some rows of an array, from all over; None of what is none."""
-    if content.kind != "array" or not content.n_rows:
+    if not read.is_array or not read.n_rows:
         return None
-    stretches = _stretches(content, N_SAMPLE, N_STRETCHES)
-    parts = [content.block(rows).get(COLUMN) for rows in stretches]
+    stretches = _stretches(read, N_SAMPLE, N_STRETCHES)
+    parts = [read.block(rows).get(COLUMN) for rows in stretches]
     arrays = [part for part in parts if isinstance(part, np.ndarray)]
     if len(arrays) < len(stretches) or arrays[0].ndim < 2:
         return None
@@ -323,12 +368,12 @@ def _block_rows(content: Content) -> int:
     return max(fewest, min(most, max(fitting, min(usual, fitting))))
 
 
-def _rows(content: Content, start: int, block_rows: int) -> slice:
-    return slice(start, min(start + block_rows, content.n_rows))
+def _rows(read: _Read, start: int, block_rows: int) -> slice:
+    return slice(start, min(start + block_rows, read.n_rows))
 
 
-def _tried(content: Content, block_rows: int) -> list[int]:
-    n_blocks = -(-content.n_rows // block_rows)
+def _tried(read: _Read, block_rows: int) -> list[int]:
+    n_blocks = -(-read.n_rows // block_rows)
     numbers = np.linspace(0, n_blocks - 1, min(N_TRIED, n_blocks)).astype(int)
     return [block_rows * number for number in dict.fromkeys(numbers.tolist())]
 

@@ -55,6 +55,11 @@ class ArrayForm(Form):
         """The ending of its kind; IDX files have none of their own."""
         return _SUFFIXES[self.file]
 
+    def some(self, n_rows: int) -> ArrayForm:
+        """An ``.npy`` file."""
+        some = np.broadcast_to(np.zeros((), self.dtype), (n_rows, *self.shape[1:]))
+        return ArrayForm({"kind": self.kind, **array_facts(some)})
+
     def rows(self, columns: Columns) -> NDArray[Any]:
         """Rows of the array, ``(n, *shape[1:])``, in its own type and byte order."""
         return restored(columns.get(VALUES), self.dtype, self.shape[1:])
@@ -71,11 +76,6 @@ class ArrayForm(Form):
                         self._write(packed, blocks)
                 else:
                     self._write(file, blocks)
-
-    def write_some(self, rows: NDArray[Any], path: Path) -> None:
-        """Write an ``.npy`` file."""
-        with beside(path) as place, place.open("wb") as file:
-            np.save(file, rows)
 
     def _write(self, file: IO[bytes] | gzip.GzipFile, blocks: Iterable[Columns]) -> None:
         file.write(self._header)

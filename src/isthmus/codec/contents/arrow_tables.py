@@ -65,6 +65,14 @@ class ArrowForm(Form):
             raise unfit("columns of different lengths")
         return pa.Table.from_arrays(arrays, schema=self.schema)
 
+    def some(self, n_rows: int) -> ArrowForm:
+        """Such a table."""
+        return ArrowForm({**self.facts, "n_rows": n_rows})
+
+    def part(self, columns: Columns, start: int, stop: int) -> Columns:
+        """Columns of some rows."""
+        return _columns(self.rows(columns).slice(start, stop - start))
+
     def write(self, blocks: Iterable[Columns], path: Path) -> None:
         """Write a file of the same kind, with row groups of about the same size, its pages packed alike."""
         with beside(path) as place:
@@ -141,7 +149,6 @@ class ArrowContent(Content):
     def block(self, rows: slice) -> Columns:
         """Columns by the number of theirs in the table; see :mod:`isthmus.codec.contents.arrow_columns`."""
         start, stop, _ = rows.indices(self.n_rows)
-        columns = Columns()
         parts = list[Any]()
         first = int(np.searchsorted(self._ends, start, side="right"))
         for group in range(first, len(self._ends)):
@@ -150,11 +157,7 @@ class ArrowContent(Content):
                 break
             begin = max(0, start - before)
             parts.append(self._group(group).slice(begin, min(stop, int(self._ends[group])) - before - begin))
-        table = (pa.concat_tables(parts) if parts else self._schema.empty_table()).unify_dictionaries()
-        for place, column in enumerate(table.combine_chunks().columns):
-            array = column.combine_chunks()
-            encoded(f"{place}", array.chunk(0) if isinstance(array, pa.ChunkedArray) else array, columns)
-        return columns
+        return _columns(pa.concat_tables(parts) if parts else self._schema.empty_table())
 
     def _group(self, group: int) -> Any:
         """A row group; the one that was read last is held."""
@@ -164,6 +167,15 @@ class ArrowContent(Content):
             table.validate(full=True)
             self._held = (group, table)
         return self._held[1]
+
+
+def _columns(table: Any) -> Columns:
+    """Of a table, by the number of its own."""
+    columns = Columns()
+    for place, column in enumerate(table.unify_dictionaries().combine_chunks().columns):
+        array = column.combine_chunks()
+        encoded(f"{place}", array.chunk(0) if isinstance(array, pa.ChunkedArray) else array, columns)
+    return columns
 
 
 def table_content(table: Any, name: str = "table") -> ArrowContent | None:

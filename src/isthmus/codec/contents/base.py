@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from isthmus.codec.columns import Columns
-from isthmus.errors import ArtifactError, IsthmusError, OutputError
+from isthmus.errors import ArtifactError, IsthmusError, OutputError, ParameterError
 
 Facts = dict[str, Any]
 """What JSON can hold: all that is needed beside the blocks to give everything back."""
@@ -65,6 +65,22 @@ class Form(ABC):
         OutputError
             A place that cannot be written.
         """
+
+    def some(self, n_rows: int) -> Form:
+        """The form of so many of its rows, as a file of their own.
+
+        Raises
+        ------
+        ParameterError
+            Of what is no rows.
+        """
+        raise ParameterError(
+            "--rows: expected an archive of an array or a table, got one of files as they are. Leave --rows out."
+        )
+
+    def part(self, columns: Columns, start: int, stop: int) -> Columns:
+        """The columns of some rows of a block, counted from its first, as the form of some rows takes them."""
+        return {name: column[start:stop] for name, column in columns.items()}
 
     @property
     def suffix(self) -> str:

@@ -114,6 +114,14 @@ class TextForm(Form):
                 found[key] = cells.arrow(values, gaps)
         return pa.table(found)
 
+    def some(self, n_rows: int) -> TextForm:
+        """Such a table with its head, every row with its line end."""
+        return TextForm({**self.facts, "n_rows": n_rows, "ends_open": False})
+
+    def part(self, columns: Columns, start: int, stop: int) -> Columns:
+        """Rows as they stand in the file."""
+        return {TEXT: self.texts(columns)[start:stop]}
+
     def write(self, blocks: Iterable[Columns], path: Path) -> None:
         """Write the file, byte for byte as it was; of one that was packed its contents."""
         with beside(path) as place, place.open("wb") as file:
