@@ -405,6 +405,11 @@ def test_a_guard_mends_no_more_than_one_part() -> None:
     assert frames.mended(bytes(damaged), frames.guard_of(content)) is None
 
 
+@pytest.mark.parametrize("n_guard", [0, 3, 4])
+def test_half_a_guard_mends_nothing(n_guard: int) -> None:
+    assert frames.mended(b"content", frames.guard_of(b"contents")[:n_guard]) is None
+
+
 def test_a_section_damaged_twice_is_lost_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.isth"
     with ArchiveWriter(path, HEADER, sections={"model": bytes(10_000), "tables": b"t"}) as out:
