@@ -444,6 +444,20 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
     assert "header is damaged" in refusal(path)
 
 
+def test_a_disk_that_fails_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    path.write_bytes(path.read_bytes()[:-1])
+    monkeypatch.setattr(frames.Scan, "_read", broken)
+    assert "cannot be read: Input/output error" in refusal(path)
+    monkeypatch.undo()
+    archive = Archive(path)
+    archive.close()
+    with pytest.raises(ArtifactError, match="cannot be read: seek of closed file"):
+        archive.read(0)
+
+
 def test_a_format_to_come_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = bytearray(path.read_bytes())
     data[8] = 2
