@@ -405,6 +405,11 @@ def test_a_guard_mends_no_more_than_one_part() -> None:
     assert frames.mended(bytes(damaged), frames.guard_of(content)) is None
 
 
+@pytest.mark.parametrize("n_guard", [0, 3, 4])
+def test_half_a_guard_mends_nothing(n_guard: int) -> None:
+    assert frames.mended(b"content", frames.guard_of(b"contents")[:n_guard]) is None
+
+
 def test_a_section_damaged_twice_is_lost_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.isth"
     with ArchiveWriter(path, HEADER, sections={"model": bytes(10_000), "tables": b"t"}) as out:
@@ -437,6 +442,20 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
         assert "got a file that begins otherwise" in refusal(path)
     path.write_bytes(b"\x89IST\r\n\x1a\n\1\0\0\0")
     assert "header is damaged" in refusal(path)
+
+
+def test_a_disk_that_fails_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    path.write_bytes(path.read_bytes()[:-1])
+    monkeypatch.setattr(frames.Scan, "_read", broken)
+    assert "cannot be read: Input/output error" in refusal(path)
+    monkeypatch.undo()
+    archive = Archive(path)
+    archive.close()
+    with pytest.raises(ArtifactError, match="cannot be read: seek of closed file"):
+        archive.read(0)
 
 
 def test_a_format_to_come_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

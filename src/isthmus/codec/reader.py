@@ -107,12 +107,13 @@ class Archive:
         except ArtifactError:
             raise
         except (OSError, ValueError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            raise ArtifactError(f"{self.path}: cannot be read: {reason}. Give an archive.") from None
+            raise self._unreadable(error) from None
         try:
             self._open()
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, OSError) and not isinstance(error, ArtifactError):
+                raise self._unreadable(error) from None
             raise
 
     # ---------------------------------------------------------------- what it holds
@@ -341,8 +342,6 @@ class Archive:
         if frame.digest_of(content, id_) == frame.digest:
             return content
         guard = self._read(offset + HEAD.size + frame.n_bytes, frames.guard_size(frame.n_bytes))
-        if len(content) < frame.n_bytes or len(guard) < frames.guard_size(frame.n_bytes):
-            return None
         found = frames.mended(content, guard)
         if found is None or frame.digest_of(found, id_) != frame.digest:
             return None
@@ -356,8 +355,7 @@ class Archive:
             self._file.seek(offset)
             data = self._file.read(n_bytes)
         except (OSError, ValueError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            raise ArtifactError(f"{self.path}: cannot be read: {reason}. Open it again.") from None
+            raise self._unreadable(error) from None
         self.n_bytes_read += len(data)
         return data
 
@@ -378,6 +376,10 @@ class Archive:
         if content is None:
             raise self._headless()
         return content
+
+    def _unreadable(self, error: OSError | ValueError) -> ArtifactError:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        return ArtifactError(f"{self.path}: cannot be read: {reason}. Give an archive, or open it again.")
 
     def _headless(self) -> ArtifactError:
         return ArtifactError(
