@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -118,7 +119,12 @@ class BitsBack:
             numbers = self.observed.pop(stack, self._outputs(code))
             push_numbers(stack, code, self._posterior_mass(*self._posterior(numbers)), GRID_LEVELS)
             blocks.append(numbers)
+        blocks.append(np.zeros((0, self._n_places), np.int64))
         return np.concatenate(blocks[::-1])
+
+    @property
+    def _n_places(self) -> int:
+        return math.prod(self.encoder.input_shape)
 
     @staticmethod
     def _parts(data: bytes, n_rows: int) -> tuple[list[int], NDArray[np.uint32]]:
@@ -128,7 +134,7 @@ class BitsBack:
             raise DataError("a block coded with a model: its steps are none; the archive is damaged.")
         steps = [STEPS[step] for step in known]
         if steps:
-            steps[-1] -= sum(steps) - n_rows
+            steps[-1] = min(steps[-1], n_rows - sum(steps[:-1]))
         if sum(steps) != n_rows or any(step < 1 for step in steps):
             raise DataError("a block coded with a model: its steps are not its rows; the archive is damaged.")
         return steps, np.frombuffer(rest, "<u4").astype(np.uint32)

@@ -35,8 +35,8 @@ class LatentFacts:
         ``"binary"`` or ``"levels"``.
     shape
         Of a row, channels last as files have it.
-    n_channels
-        Of a row as the networks have it: the last axis of several, all values of a vector.
+    sample_shape
+        Of a row as the model has it, channels last: it may have an axis of 1 more.
     n_mixtures
         Components of a level's distribution; 1 of binary values.
     log_scale_ends, log_levels
@@ -45,7 +45,7 @@ class LatentFacts:
 
     likelihood: Literal["binary", "levels"]
     shape: tuple[int, ...]
-    n_channels: int
+    sample_shape: tuple[int, ...]
     n_mixtures: int = 1
     log_scale_ends: tuple[int, int] = (0, 0)
     log_levels: int = 0
@@ -87,7 +87,7 @@ class LatentCoder(Coder):
         observed: Observed = Binary(tables, point)
         if facts.likelihood == "levels":
             observed = Levels(
-                tables, point, len(self.levels), facts.n_mixtures, facts.n_channels, facts.log_scale_ends,
+                tables, point, len(self.levels), facts.n_mixtures, facts.sample_shape[-1], facts.log_scale_ends,
                 facts.log_levels,
             )  # fmt: skip
         return BitsBack(self.encoder, self.decoder, self.inputs, observed, tables)
@@ -142,7 +142,7 @@ class LatentCoder(Coder):
             and len(self.encoder.output_shape) == 1
             and self.encoder.output_shape[0] == 2 * n_values(self.decoder.input_shape)
             and n_values(self.decoder.output_shape) == n_places * n_parameters
-            and n_places % facts.n_channels == 0
+            and n_values(facts.sample_shape) == n_places
             and self.encoder.output_bits >= GRID_BITS
         )
         if not fits:
@@ -171,36 +171,23 @@ class LatentCoder(Coder):
             numbers = self._coding.unpacked(payload, n_rows, self.size)
         except DataError as error:
             raise ArtifactError(str(error)) from None
-        shape = self.facts.shape
-        if len(shape) > 1:
-            numbers = np.moveaxis(numbers.reshape(n_rows, self.facts.n_channels, *shape[:-1]), 1, -1)
-        return {COLUMN: self.levels[np.minimum(numbers, len(self.levels) - 1)].reshape(n_rows, *shape)}
+        *places, n_channels = self.facts.sample_shape
+        values = self.levels[np.minimum(numbers, len(self.levels) - 1)].reshape(n_rows, n_channels, *places)
+        return {COLUMN: np.moveaxis(values, 1, -1).reshape(n_rows, *self.facts.shape)}
 
     def _channels_first(self, numbers: Ints) -> Ints:
-        if numbers.ndim > 2 and self.facts.n_channels == self.facts.shape[-1]:
-            numbers = np.moveaxis(numbers, -1, 1)
-        return numbers.reshape(len(numbers), -1)
+        """Rows flattened as the networks have them."""
+        rows = numbers.reshape(len(numbers), *self.facts.sample_shape)
+        return np.moveaxis(rows, -1, 1).reshape(len(numbers), -1 if len(numbers) else n_values(self.facts.shape))
 
 
 def _facts(told: Any) -> LatentFacts:
     """Facts from JSON; raises KeyError, TypeError or ValueError where they are none."""
-    whole = [
-        told["n_channels"],
-        told["n_mixtures"],
-        *told["shape"],
-        *told["log_scale_ends"],
-        told["log_levels"],
-    ]
+    shapes = tuple(told["shape"]), tuple(told["sample_shape"])
+    whole = [*shapes[0], *shapes[1], told["n_mixtures"], *told["log_scale_ends"], told["log_levels"]]
     if not all(type(value) is int and abs(value) < 1 << 31 for value in whole):
         raise ValueError("facts that are no whole numbers")
-    if told["likelihood"] not in ("binary", "levels") or min(whole[: 2 + len(told["shape"])]) < 1:
+    if told["likelihood"] not in ("binary", "levels") or min(*shapes[0], *shapes[1], told["n_mixtures"]) < 1:
         raise ValueError("facts of something else")
     low, high = told["log_scale_ends"]
-    return LatentFacts(
-        told["likelihood"],
-        tuple(told["shape"]),
-        told["n_channels"],
-        told["n_mixtures"],
-        (low, high),
-        told["log_levels"],
-    )
+    return LatentFacts(told["likelihood"], *shapes, told["n_mixtures"], (low, high), told["log_levels"])

@@ -71,7 +71,7 @@ def latent_coder(model: FittedModel, sample: NDArray[np.generic]) -> LatentCoder
     encoder = freeze(module.encoder, rows, scale)
     decoder = freeze(module.decoder, _codes(module, rows), 2 << GRID_BITS)
     return LatentCoder(
-        _facts(likelihood, sample.shape[1:], shape[-1], decoder.output_bits),
+        _facts(likelihood, sample.shape[1:], shape, decoder.output_bits),
         levels,
         inputs[:, :1] if (inputs == inputs[:, :1]).all() else inputs,
         encoder,
@@ -80,13 +80,13 @@ def latent_coder(model: FittedModel, sample: NDArray[np.generic]) -> LatentCoder
 
 
 def _facts(
-    likelihood: Bernoulli | DiscretisedLogistic, shape: Shape, n_channels: int, point: int
+    likelihood: Bernoulli | DiscretisedLogistic, shape: Shape, sample_shape: Shape, point: int
 ) -> LatentFacts:
     if isinstance(likelihood, Bernoulli):
-        return LatentFacts("binary", shape, n_channels)
+        return LatentFacts("binary", shape, sample_shape)
     one, steps = 1 << point, likelihood.n_levels - 1
     ends = round(math.log(SMALLEST_SCALE / steps) * one), round(math.log(LARGEST_SCALE) * one)
-    return LatentFacts("levels", shape, n_channels, likelihood.n_mixtures, ends, round(math.log(steps) * one))
+    return LatentFacts("levels", shape, sample_shape, likelihood.n_mixtures, ends, round(math.log(steps) * one))
 
 
 def _levels(model: FittedModel, sample: NDArray[np.generic], n_levels: int) -> NDArray[np.generic]:

@@ -1,0 +1,112 @@
+"""The chain of networks: exact, near the information of a table, and quiet about what it does not know."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from isthmus.codec import columns as plain
+from isthmus.codec.chain_coder import MOST_SYMBOLS, ChainCoder, Field, symbols_of
+from isthmus.codec.chain_fit import fields_of, fit_chain
+from isthmus.codec.columns import Columns
+from isthmus.errors import ArtifactError
+
+torch.set_num_threads(1)
+
+N = 8000
+
+
+def table(seed: int, n: int = N) -> Columns:
+    """Each column tells something of the next; the last is wide and rests on the first."""
+    chance = np.random.default_rng(seed)
+    a = chance.integers(0, 6, n)
+    b = (a + (chance.random(n) < 0.1) * chance.integers(0, 6, n)) % 6
+    c = np.where(chance.random(n) < 0.9, 100 * (a + b), 7).astype(np.int16)
+    d = (1000 * a + chance.integers(0, 700, n)).astype(np.int64) - 2000
+    return {"a": a.astype(np.uint8), "b": b.astype(np.uint8), "c": c, "name": [b"x"] * n, "d": d}
+
+
+@pytest.fixture(scope="module")
+def coder() -> ChainCoder:
+    fields = fields_of(table(0))
+    symbols = symbols_of(fields, table(0))
+    assert symbols is not None
+    return fit_chain(fields, symbols, epochs=40)
+
+
+def test_a_table_comes_back_and_costs_its_information(coder: ChainCoder) -> None:
+    rows = table(1)
+    payload = coder.packed(rows)
+    assert payload is not None
+    found = coder.unpacked(payload, N)
+    assert set(found) == set(rows)
+    for name, column in rows.items():
+        other = found[name]
+        if isinstance(column, np.ndarray):
+            assert isinstance(other, np.ndarray)
+            assert other.dtype == column.dtype
+            np.testing.assert_array_equal(other, column)
+        else:
+            assert other == column
+    stay, other = 0.9 + 0.1 / 6, 0.1 / 6
+    b_given_a = -stay * math.log2(stay) - 5 * other * math.log2(other)
+    c_given_ab = -0.9 * math.log2(0.9) - 0.1 * math.log2(0.1)
+    information = N * (math.log2(6) + b_given_a + c_given_ab + math.log2(700)) / 8
+    assert information < len(payload) < 1.03 * information + 200
+    assert len(payload) < 0.93 * len(plain.packed(rows))
+
+
+def test_values_never_seen_come_back(coder: ChainCoder) -> None:
+    rows = table(2, 500)
+    for name, value in (("a", 250), ("c", -32768), ("d", 2**62)):
+        column = rows[name]
+        assert isinstance(column, np.ndarray)
+        column[::50] = value
+    payload = coder.packed(rows)
+    assert payload is not None
+    found = coder.unpacked(payload, 500)
+    assert all(np.array_equal(np.asarray(found[name]), np.asarray(rows[name])) for name in rows)
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_few_rows_come_back(coder: ChainCoder, n: int) -> None:
+    rows = table(3, n)
+    payload = coder.packed(rows)
+    assert payload is not None
+    found = coder.unpacked(payload, n)
+    assert all(np.array_equal(np.asarray(found[name]), np.asarray(rows[name])) for name in rows)
+
+
+def test_tables_of_other_columns_are_left(coder: ChainCoder) -> None:
+    rows = table(4, 10)
+    assert coder.packed({name: column for name, column in rows.items() if name != "b"}) is None
+    assert coder.packed({**rows, "b": np.asarray(rows["b"]).astype(np.int64)}) is None
+
+
+def test_the_section_makes_an_equal_coder(coder: ChainCoder) -> None:
+    again = ChainCoder.of_section(coder.section())
+    again.check()
+    assert again.packed(table(5)) == coder.packed(table(5))
+    with pytest.raises(ArtifactError):
+        ChainCoder.of_section(coder.section()[:-40])
+
+
+def test_wide_columns_are_cut_into_ranges() -> None:
+    values = np.array([-(2**40), 0, 2**40, *range(300)])
+    field = Field.of("x", values, "i8")
+    assert field.n_symbols <= MOST_SYMBOLS
+    symbols, low = field.symbols(values)
+    np.testing.assert_array_equal(field.values(symbols, low), values)
+    beyond, _ = field.symbols(np.array([2**45, -(2**62)]))
+    assert beyond.tolist() == [field.n_symbols - 1] * 2
+
+
+def test_damaged_blocks_are_refused(coder: ChainCoder) -> None:
+    payload = coder.packed(table(6, 100))
+    assert payload is not None
+    for spoilt in (b"", payload[: len(payload) // 2], plain.packed({"a": np.arange(100)})):
+        with pytest.raises(ArtifactError):
+            coder.unpacked(spoilt, 100)
