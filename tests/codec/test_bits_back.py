@@ -9,6 +9,7 @@ import torch
 from isthmus import VariationalAutoencoder
 from isthmus.artifact import FittedModel
 from isthmus.codec.bits_back import STEPS
+from isthmus.codec.columns import Columns
 from isthmus.codec.latent import LatentCoder
 from isthmus.codec.latent_fit import latent_coder
 from isthmus.config.parts.likelihoods import DiscretisedLogistic
@@ -40,9 +41,18 @@ def shades(seed: int) -> np.ndarray:
 
 def fitted(rows: np.ndarray, likelihood: object) -> FittedModel:
     model = VariationalAutoencoder(
-        n_components=4, hidden_sizes=(48,), activation="relu", likelihood=likelihood, max_epochs=25, random_state=0
-    ).fit(rows[..., None] if isinstance(likelihood, DiscretisedLogistic) else rows.reshape(ROWS, -1).astype(float))
-    return model._model
+        n_components=4,
+        hidden_sizes=(48,),
+        activation="relu",
+        likelihood=likelihood,
+        max_epochs=25,
+        random_state=0,
+    ).fit(
+        rows[..., None]
+        if isinstance(likelihood, DiscretisedLogistic)
+        else rows.reshape(ROWS, -1).astype(float)
+    )
+    return model._model  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +132,7 @@ def test_the_section_makes_an_equal_coder(levels: tuple[LatentCoder, FittedModel
     coder, _ = levels
     again = LatentCoder.of_section(coder.section())
     again.check()
-    rows = {"values": shades(4)}
+    rows: Columns = {"values": shades(4)}
     assert again.packed(rows) == coder.packed(rows)
     assert again.section() == coder.section()
 
@@ -139,7 +149,7 @@ def test_what_it_does_not_know_it_leaves(binary: LatentCoder) -> None:
 
 def test_models_without_probabilities_are_refused() -> None:
     rows = shades(0)
-    model = VariationalAutoencoder(n_components=2, max_epochs=1, random_state=0).fit(rows[..., None])._model
+    model = VariationalAutoencoder(n_components=2, max_epochs=1, random_state=0).fit(rows[..., None])._model  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(ParameterError, match="DiscretisedLogistic"):
         latent_coder(model, rows)
 

@@ -138,7 +138,10 @@ def test_tables_are_the_same_for_ever() -> None:
     import hashlib
 
     found = b"".join(values.astype("<i8").tobytes() for values in vars(TABLES).values())
-    assert hashlib.sha256(found).hexdigest() == "21dcb0ae893e00d23f5ccc94692565bfb5654fde8fbafe5ce95f3942e1105f31"
+    assert (
+        hashlib.sha256(found).hexdigest()
+        == "21dcb0ae893e00d23f5ccc94692565bfb5654fde8fbafe5ce95f3942e1105f31"
+    )
 
 
 def test_numbers_of_scales_are_the_nearest() -> None:

@@ -13,6 +13,7 @@ from isthmus.cli.output import cut, number, print_errors, print_json, print_line
 from isthmus.run_folder import MODEL, RECORD, TAKING_OVER, UNFINISHED
 
 if TYPE_CHECKING:
+    from isthmus.config import Data
     from isthmus.artifact import FittedModel
     from isthmus.schema import Schema
     from isthmus.sources import Source, TableSource
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
 
 @told
 def info(
-    file: Annotated[str, Parameter(help="A model file, a run folder, or data as fit reads them.")],
+    file: Annotated[
+        str, Parameter(help="A model file, a run folder, an archive, or data as fit reads them.")
+    ],
     /,
     *,
     settings: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
     json: Json = False,
 ) -> None:
-    """Tell what a model, a run or data are.
+    """Tell what a model, a run, an archive or data are.
 
     Parameters
     ----------
@@ -49,16 +52,17 @@ def info(
         settle(path)
     model_path = path / MODEL if is_folder else path
     is_run = is_folder and any((path / name / RECORD).is_file() for name in (".", UNFINISHED))
+    is_model = path.suffix == ".safetensors" or (is_folder and model_path.is_file())
+    if settings and (is_run or is_model or path.suffix == ".isth"):
+        raise ParameterError(
+            f"--set: settings are for data, got {file}, whose own are fixed. Leave --set out."
+        )
     if is_run and not model_path.is_file():
         _print_run(path, json=json)
         return
-    if path.suffix == ".safetensors" or (is_folder and model_path.is_file()):
+    if is_model:
         from isthmus.artifact import open_model
 
-        if settings:
-            raise ParameterError(
-                f"--set: settings are for data, got {file}, a model, whose own are fixed. Leave --set out."
-            )
         model = open_model(model_path)
         if json:
             run = {"run": _run_document(path)} if is_run else {}
@@ -68,6 +72,15 @@ def info(
             if is_run:
                 print_lines(_run_lines(path))
         return
+    if path.suffix == ".isth":
+        from isthmus.cli.archive_info import print_archive
+
+        print_archive(path, json=json)
+        return
+    _print_source(file, described, json=json)
+
+
+def _print_source(file: str, described: Data, *, json: bool) -> None:
     from isthmus.sources import TableSource
     from isthmus.sources.table_facts import column_facts
     from isthmus.workflows.open_data import open_data

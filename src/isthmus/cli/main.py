@@ -27,7 +27,7 @@ DONE, OURS, THEIRS, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
 
 VERBS = {
     "fit": "Train an autoencoder on data.",
-    "info": "Tell what a model, a run or data are.",
+    "info": "Tell what a model, a run, an archive or data are.",
     "encode": "Write the codes of data.",
     "decode": "Write what codes stand for.",
     "reconstruct": "Write data as the model rebuilds them.",

@@ -213,7 +213,9 @@ def _whole(column: Any) -> Ints:
 
 
 def _field(told: Any) -> Field:
-    field = Field(**{**told, "words": tuple(told["words"])})
+    field = Field(
+        told["name"], told["dtype"], tuple(told["words"]), told["first"], told["n_bits"], told["n_ranges"]
+    )
     whole = (*field.words, field.first, field.n_bits, field.n_ranges)
     if not all(type(value) is int and abs(value) < 1 << 62 for value in whole) or not isinstance(
         field.name, str

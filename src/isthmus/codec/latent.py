@@ -178,7 +178,9 @@ class LatentCoder(Coder):
     def _channels_first(self, numbers: Ints) -> Ints:
         """Rows flattened as the networks have them."""
         rows = numbers.reshape(len(numbers), *self.facts.sample_shape)
-        return np.moveaxis(rows, -1, 1).reshape(len(numbers), -1 if len(numbers) else n_values(self.facts.shape))
+        return np.moveaxis(rows, -1, 1).reshape(
+            len(numbers), -1 if len(numbers) else n_values(self.facts.shape)
+        )
 
 
 def _facts(told: Any) -> LatentFacts:

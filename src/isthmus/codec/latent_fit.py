@@ -86,7 +86,9 @@ def _facts(
         return LatentFacts("binary", shape, sample_shape)
     one, steps = 1 << point, likelihood.n_levels - 1
     ends = round(math.log(SMALLEST_SCALE / steps) * one), round(math.log(LARGEST_SCALE) * one)
-    return LatentFacts("levels", shape, sample_shape, likelihood.n_mixtures, ends, round(math.log(steps) * one))
+    return LatentFacts(
+        "levels", shape, sample_shape, likelihood.n_mixtures, ends, round(math.log(steps) * one)
+    )
 
 
 def _levels(model: FittedModel, sample: NDArray[np.generic], n_levels: int) -> NDArray[np.generic]:

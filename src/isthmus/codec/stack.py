@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import constriction
 import numpy as np
+from constriction import stream  # pyright: ignore
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
@@ -17,7 +17,7 @@ SHARE_BITS = 16
 WHOLE = 1 << SHARE_BITS
 """Probabilities of decisions are whole shares of this, from 1 to ``WHOLE - 1``."""
 
-_BINARY = constriction.stream.model.Bernoulli(perfect=False)
+_BINARY = stream.model.Bernoulli(perfect=False)
 
 
 class Stack:
@@ -42,13 +42,13 @@ class Stack:
     """
 
     def __init__(self, words: Words) -> None:
-        self._coder = constriction.stream.stack.AnsCoder(np.ascontiguousarray(words, np.uint32), seal=True)
+        self._coder = stream.stack.AnsCoder(np.ascontiguousarray(words, np.uint32), seal=True)
 
     @classmethod
     def opened(cls, words: Words) -> Stack:
         """The stack whose :meth:`words` these are."""
         stack = cls.__new__(cls)
-        stack._coder = constriction.stream.stack.AnsCoder(np.ascontiguousarray(words, np.uint32))
+        stack._coder = stream.stack.AnsCoder(np.ascontiguousarray(words, np.uint32))
         return stack
 
     @property

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from isthmus.codec.bounded import Bounds, bounded, unbounded
 from isthmus.codec.coders import Coder, Plain, smallest
@@ -163,8 +164,9 @@ class StoredRows:
             _some(self.form.rows(self._columns(number)), *within)
             for number, within in self._parts(start, stop)
         ]
-        if not parts and self.archive.blocks:
-            return _some(self.form.rows(self._columns(0)), 0, 0)
+        if not parts:
+            blocks = self.archive.blocks
+            return _some(self.form.rows(self._columns(0)), 0, 0) if blocks else self.form.no_rows()
         return _joined(parts)
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[int, tuple[int, int]]]:
@@ -197,10 +199,19 @@ def _joined(parts: list[Any]) -> Any:
     if len(parts) == 1:
         return parts[0]
     if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts)
+        return _one_array(parts)
     if isinstance(parts[0], pa.Table):
         return pa.concat_tables(parts)
     return [row for part in parts for row in part]
+
+
+def _one_array(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Arrays end to end, in their byte order and with what lies between the fields of records."""
+    first, n_rows = parts[0], sum(len(part) for part in parts)
+    if not first.dtype.itemsize:
+        return np.zeros((n_rows, *first.shape[1:]), first.dtype)
+    held = bytearray().join(part.tobytes() for part in parts)
+    return np.frombuffer(held, first.dtype).reshape(n_rows, *first.shape[1:])
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

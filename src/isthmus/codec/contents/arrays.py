@@ -55,6 +55,10 @@ class ArrayForm(Form):
         """The ending of its kind; IDX files have none of their own."""
         return _SUFFIXES[self.file]
 
+    def no_rows(self) -> NDArray[Any]:
+        """An array without rows."""
+        return np.zeros((0, *self.shape[1:]), self.dtype)
+
     def some(self, n_rows: int) -> ArrayForm:
         """An ``.npy`` file."""
         some = np.broadcast_to(np.zeros((), self.dtype), (n_rows, *self.shape[1:]))

@@ -65,6 +65,10 @@ class ArrowForm(Form):
             raise unfit("columns of different lengths")
         return pa.Table.from_arrays(arrays, schema=self.schema)
 
+    def no_rows(self) -> Any:
+        """A table of the schema without rows."""
+        return self.schema.empty_table()
+
     def some(self, n_rows: int) -> ArrowForm:
         """Such a table."""
         return ArrowForm({**self.facts, "n_rows": n_rows})

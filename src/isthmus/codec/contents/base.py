@@ -66,6 +66,10 @@ class Form(ABC):
             A place that cannot be written.
         """
 
+    def no_rows(self) -> Any:
+        """What :meth:`rows` gives of none."""
+        return []
+
     def some(self, n_rows: int) -> Form:
         """The form of so many of its rows, as a file of their own.
 

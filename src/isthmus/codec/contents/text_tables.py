@@ -114,6 +114,10 @@ class TextForm(Form):
                 found[key] = cells.arrow(values, gaps)
         return pa.table(found)
 
+    def no_rows(self) -> Any:
+        """A table without rows, of columns whose type is not known."""
+        return pa.table({TEXT: pa.array([], pa.string())})
+
     def some(self, n_rows: int) -> TextForm:
         """Such a table with its head, every row with its line end."""
         return TextForm({**self.facts, "n_rows": n_rows, "ends_open": False})

@@ -1,0 +1,111 @@
+"""``isthmus compress`` and ``decompress``: as people use them, and misuse them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+Command = Callable[..., Any]
+
+TABLE = "id,city,height\n" + "".join(f"{n},{('Ulm', 'Hof')[n % 2]},{150 + n / 10:.1f}\n" for n in range(300))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "people.csv"
+    path.write_text(TABLE)
+    return path
+
+
+def test_a_table_comes_back_byte_for_byte(table: Path, tmp_path: Path, isthmus: Command) -> None:
+    done = isthmus("compress", table, "-o", tmp_path / "p.isth")
+    assert done.status == 0
+    said = done.out
+    assert "300 rows" in said
+    assert "equal to the last bit" in said
+    table.unlink()
+    assert isthmus("decompress", tmp_path / "p.isth", "-o", table).status == 0
+    assert table.read_text() == TABLE
+    assert (
+        isthmus("decompress", tmp_path / "p.isth", "-o", tmp_path / "some.csv", "--rows", "7:9").status == 0
+    )
+    assert (tmp_path / "some.csv").read_text() == "id,city,height\n7,Hof,150.7\n8,Ulm,150.8\n"
+
+
+def test_within_an_error(table: Path, tmp_path: Path, isthmus: Command) -> None:
+    told = isthmus("compress", table, "-o", tmp_path / "p.isth", "--max-error", "0.5", "--json").json
+    assert told["guarantee"] == {"exact": False, "max_error": 0.5, "relative": False}
+    assert told["rows"] == 300
+    assert told["bytes"] == (tmp_path / "p.isth").stat().st_size
+    assert isthmus("decompress", tmp_path / "p.isth", "-o", tmp_path / "back.csv").status == 0
+    rows = [line.split(",") for line in (tmp_path / "back.csv").read_text().splitlines()[1:]]
+    assert max(abs(float(row[2]) - (150 + n / 10)) for n, row in enumerate(rows)) <= 0.5 + 1e-9
+    assert [row[0] for row in rows] == [str(n) for n in range(300)]
+
+
+def test_an_array_and_some_of_its_rows(tmp_path: Path, isthmus: Command) -> None:
+    array = np.random.default_rng(0).integers(0, 9, (200, 7)).astype(np.int32)
+    np.save(tmp_path / "a.npy", array)
+    assert isthmus("compress", tmp_path / "a.npy", "-o", tmp_path / "a.isth").status == 0
+    assert isthmus("decompress", tmp_path / "a.isth", "-o", tmp_path / "b.npy").status == 0
+    assert (tmp_path / "b.npy").read_bytes() == (tmp_path / "a.npy").read_bytes()
+    assert isthmus("decompress", tmp_path / "a.isth", "-o", tmp_path / "c.npy", "--rows", "50:60").status == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "c.npy"), array[50:60])
+
+
+def test_info_tells_what_is_in_it(table: Path, tmp_path: Path, isthmus: Command) -> None:
+    isthmus("compress", table, "-o", tmp_path / "p.isth")
+    said = isthmus("info", tmp_path / "p.isth").out
+    assert "300 rows" in said
+    assert "to the last bit" in said
+    told = isthmus("info", tmp_path / "p.isth", "--json").json
+    assert told["what"] == "archive"
+    assert told["rows"] == 300
+    assert told["bytes"]["total"] == (tmp_path / "p.isth").stat().st_size
+    data = bytearray((tmp_path / "p.isth").read_bytes())
+    data[-100] ^= 1
+    (tmp_path / "p.isth").write_bytes(data)
+    assert "damage" in isthmus("info", tmp_path / "p.isth").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("compress", "none.csv", "-o", "p.isth"), "none.csv"),
+        (("compress", "people.csv", "-o", "p.zip"), ".isth"),
+        (("compress", "people.csv", "-o", "p.isth", "--max-error", "small"), "--max-error"),
+        (("compress", "people.csv", "-o", "p.isth", "--max-error", "-1"), "above 0"),
+        (("compress", "people.csv", "-o", "p.isth", "--max-error", "nan"), "above 0"),
+        (("compress", "people.csv", "-o", "p.isth", "--max-error", "100%"), "below 1"),
+        (("compress", "people.csv", "-o", "p.isth", "--model", "m.safetensors"), "--model"),
+        (("compress", "people.csv", "-o", "p.isth", "--model", "m", "--no-model"), "--no-model"),
+        (("decompress", "people.csv", "-o", "q.csv"), "archive"),
+        (("decompress", "none.isth", "-o", "q.csv"), "none.isth"),
+        (("decompress", "there.isth", "-o", "q.csv", "--rows", "5"), "--rows"),
+        (("decompress", "there.isth", "-o", "q.csv", "--rows", "5:900"), "0:300"),
+        (("decompress", "there.isth", "-o", "q.parquet"), ".csv"),
+        (("decompress", "there.isth", "-o", "people.csv"), "people.csv"),
+        (("compress", "people.csv", "-o", "there.isth"), "there.isth"),
+    ],
+)
+def test_mistakes_are_one_line_and_change_nothing(
+    table: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    isthmus: Command,
+    arguments: tuple[str, ...],
+    expected: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert isthmus("compress", "people.csv", "-o", "there.isth").status == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    done = isthmus(*arguments)
+    assert done.status == 2
+    said = done.err
+    assert expected in said
+    assert said.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
