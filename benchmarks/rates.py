@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from isthmus import Autoencoder, QuantisedCode
 from isthmus.sources.bundled import bundled
 
-COMPONENTS = (4, 8, 12, 16, 24, 32, 48, 64, 96)
+COMPONENTS = (4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96)
 STEPS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.2, 1.4, 1.7, 2.0, 2.4, 2.8, 3.4, 4.0)
 
 

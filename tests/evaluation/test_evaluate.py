@@ -124,8 +124,8 @@ def test_every_recipe_on_every_kind_of_rows(recipe: str, kind: str) -> None:
     data = report_data(model, rows, title="A & B", rows_are="training")
     page = check(data, model, rows)
     assert "A &amp; B" in page
-    assert (data.codes.rates is None) == (recipe != "variational")
-    if recipe not in ("variational", "convolutional", "transformer"):
+    assert (data.codes.rates is None) == (recipe not in ("variational", "quantised"))
+    if recipe not in ("variational", "quantised", "convolutional", "transformer"):
         return
     reopened = FittedModel.from_bytes(model.to_bytes())
     assert render_report(report_data(reopened, rows, title="A & B", rows_are="training")) == page
