@@ -9,7 +9,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -95,11 +95,14 @@ def test_every_activation(activation: Activation) -> None:
     check_near(convolutional((6, 6), 2, activation=activation, residual=1), (2, 6, 6), 1e-3)
 
 
-@settings(max_examples=40, deadline=None)
+@example(
+    (3,), 1, 1, 3, "max_pool", "transposed", "relu", 0, 0
+)  # a kernel that its stride leaves gaps between
+@settings(max_examples=20, deadline=None)
 @given(
-    size=st.lists(st.integers(1, 7), min_size=1, max_size=2).map(tuple),
+    size=st.lists(st.integers(1, 6), min_size=1, max_size=2).map(tuple),
     channels=st.integers(1, 2),
-    kernel=st.integers(1, 5),
+    kernel=st.integers(1, 4),
     stride=st.integers(1, 4),
     down=st.sampled_from(get_args(Down)),
     up=st.sampled_from(get_args(Up)),

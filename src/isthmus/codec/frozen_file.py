@@ -292,7 +292,7 @@ def _convolution(facts: _Facts, arrays: _Arrays, within: int) -> Layer:
         facts.pair("size_out", 1),
         kernel,
         facts.pair("stride", 1, MOST_TAPS),
-        facts.pair("before", 0, MOST_TAPS),
+        facts.pair("before", -MOST_TAPS, MOST_TAPS),
         transposed=facts["kind"] == "transposed_convolution",
     )
     weight = arrays.take(n_out, kernel[0] * kernel[1], n_in)

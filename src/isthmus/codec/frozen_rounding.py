@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 
 from isthmus.codec.frozen_layers import EXACT, N_SEGMENTS, Affine, Layer, Numbers, Rectifier, Table
 from isthmus.codec.frozen_maps import Convolution, Pool, Residual, Windows
@@ -27,6 +28,8 @@ DAMPING = 1e-3
 """Share of the mean square of the inputs that keeps an unused one from being leant upon."""
 MOST_INPUTS = 4096
 """Of a layer whose rounding errors are made good one by one; the effort grows with their cube."""
+PATCHES_PER_INPUT = 20
+"""So many patches tell what the inputs of a window have to do with one another."""
 MOST_DIFFERENCE = 6
 """Bits by which a unit's weights may be finer than those of the layer's largest unit."""
 
@@ -190,7 +193,9 @@ def _whole_weight(step: Linear, weight: Real, whole: Numbers) -> Real:
         n_in = len(phase.taps) * channels
         if 0 < n_in <= MOST_INPUTS:
             moments = np.zeros((n_in, n_in))
-            for _, seen in step.windows.patches(padded, phase):
+            n_rows = max(1, PATCHES_PER_INPUT * n_in // math.prod(phase.counts))
+            some = np.ascontiguousarray(padded[:: max(1, len(padded) // n_rows)])
+            for _, seen in step.windows.patches(some, phase):
                 moments += seen.T @ seen
             part = _with_errors_made_good(weight[:, phase.taps].reshape(n_out, n_in), moments)
             found[:, phase.taps] = part.reshape(n_out, -1, channels)
@@ -223,8 +228,7 @@ def _with_errors_made_good(weight: Real, moments: Real) -> Real:
     moments[np.diag_indices(n_in)] += DAMPING * mean_square
     # Those that matter most come first: for their errors the most others are left.
     order = np.argsort(-np.diag(moments), kind="stable")
-    inverse = np.linalg.inv(moments[np.ix_(order, order)] / mean_square)
-    upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
+    upper = _factor_of_inverse(moments[np.ix_(order, order)] / mean_square)
     left = weight[:, order].copy()
     for i in range(n_in):
         column = np.rint(left[:, i])
@@ -234,6 +238,13 @@ def _with_errors_made_good(weight: Real, moments: Real) -> Real:
     found = np.empty_like(left)
     found[:, order] = left
     return found
+
+
+def _factor_of_inverse(moments: Real) -> Real:
+    """The upper triangular U with ``U^T U`` the inverse of ``moments``."""
+    # Factored from the last to the first, moments are R R^T with R upper: then U is R^-1.
+    backwards = np.linalg.cholesky(moments[::-1, ::-1])[::-1, ::-1]
+    return solve_triangular(backwards, np.eye(len(moments)))
 
 
 def _bend(step: Bent, values: Values) -> tuple[Layer, Values]:
