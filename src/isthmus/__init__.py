@@ -56,7 +56,10 @@ _PUBLIC = {
     "Transformer": "isthmus.config.parts.networks",
     "WeightDecay": "isthmus.config.parts.penalties",
     "WinnerTakeAllCode": "isthmus.config.parts.codes",
+    "compress": "isthmus.workflows.compress",
+    "decompress": "isthmus.workflows.compress",
     "open": "isthmus.artifact.modules:open_module",
+    "open_archive": "isthmus.workflows.compress",
 }
 
 __all__ = [
@@ -105,7 +108,10 @@ __all__ = [
     "VariationalAutoencoder",
     "WeightDecay",
     "WinnerTakeAllCode",
+    "compress",
+    "decompress",
     "open",
+    "open_archive",
 ]
 
 if TYPE_CHECKING:

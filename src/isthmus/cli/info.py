@@ -13,8 +13,8 @@ from isthmus.cli.output import cut, number, print_errors, print_json, print_line
 from isthmus.run_folder import MODEL, RECORD, TAKING_OVER, UNFINISHED
 
 if TYPE_CHECKING:
-    from isthmus.config import Data
     from isthmus.artifact import FittedModel
+    from isthmus.config import Data
     from isthmus.schema import Schema
     from isthmus.sources import Source, TableSource
     from isthmus.sources.table_facts import ColumnFacts
