@@ -19,7 +19,8 @@ from isthmus.training.rows import TensorRows
 PLACE_SCALE = 1 << 8
 """Whole steps to a unit of a symbol's place."""
 N_SAMPLE = 4000
-WEIGHT_BITS = 9
+WEIGHT_BITS = 8
+"""Of a network's weights: more than its error shows, and the archive carries them."""
 
 
 def fields_of(columns: Columns) -> list[Field]:

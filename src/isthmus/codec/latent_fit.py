@@ -68,8 +68,8 @@ def latent_coder(model: FittedModel, sample: NDArray[np.generic]) -> LatentCoder
     scale = BYTE if np.allclose(seen * BYTE, np.rint(seen * BYTE), atol=1e-3) else FINE
     inputs = np.rint(seen.astype(np.float64) * scale)
     rows = model.scaling.to_model(np.ascontiguousarray(sample.reshape(-1, *shape)))
-    encoder = freeze(module.encoder, rows, scale)
-    decoder = freeze(module.decoder, _codes(module, rows), 2 << GRID_BITS)
+    encoder = freeze(module.encoder, _as_networks_have(rows), scale, weight_bits=WEIGHT_BITS)
+    decoder = freeze(module.decoder, _codes(module, rows), 2 << GRID_BITS, weight_bits=WEIGHT_BITS)
     return LatentCoder(
         _facts(likelihood, sample.shape[1:], shape, decoder.output_bits),
         levels,

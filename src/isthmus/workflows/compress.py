@@ -73,7 +73,7 @@ class Compressed:
 
 def compress(
     source: str | Path | NDArray[Any],
-    output: Path,
+    output: str | Path,
     *,
     max_error: float | None = None,
     relative: bool = False,
@@ -121,6 +121,7 @@ def compress(
     OutputError
         A place that is taken or cannot be written.
     """
+    output = Path(output)
     check_file(output, force=force or resume, suffixes=(SUFFIX,))
     content = content_of(source)
     if isinstance(source, str | Path) and Path(source).resolve() == output.resolve():
@@ -177,7 +178,7 @@ def open_archive(path: str | Path) -> StoredRows:
     return StoredRows(path, coders=CODERS)
 
 
-def decompress(path: Path, output: Path, *, rows: tuple[int, int] | None = None, force: bool = False) -> int:
+def decompress(path: str | Path, output: str | Path, *, rows: tuple[int, int] | None = None, force: bool = False) -> int:
     """Write what an archive holds, as it came in, or some of its rows; how many there are.
 
     Parameters
@@ -198,6 +199,7 @@ def decompress(path: Path, output: Path, *, rows: tuple[int, int] | None = None,
     OutputError
         A place that is taken or cannot be written.
     """
+    output = Path(output)
     with open_archive(path) as stored:
         form = stored.form
         start, stop = (0, len(stored)) if rows is None else rows
@@ -207,7 +209,12 @@ def decompress(path: Path, output: Path, *, rows: tuple[int, int] | None = None,
             )
         if rows is not None:
             form = form.some(stop - start)
-        check_file(output, force=force, suffixes=(form.suffix,) if form.suffix else ())
+        if not output.name.lower().endswith(form.suffix.lower()):
+            raise OutputError(
+                f"{output}: expected a name that ends in {form.suffix}, for that is what the archive holds. "
+                f"Try {output.stem}{form.suffix}."
+            )
+        check_file(output, force=force)
         if rows is None:
             stored.write(output)
         else:
