@@ -214,3 +214,11 @@ def test_layers_of_other_sizes_are_refused() -> None:
         layer.size(32)
         with pytest.raises(ParameterError, match="takes 32 values, got 31"):
             layer.size(31)
+
+
+def test_an_average_is_rounded_to_the_nearest() -> None:
+    values = CHANCE(0).integers(-(2**20), 2**20, size=(50, 9 * 7)).astype(np.float64)
+    pool = Pool((9, 7), 1, (3, 2), 2**20, mean=True)
+    np.testing.assert_allclose(pool(values), pool.real(values), atol=0.5 + 2**20 * 6 / 2**17)
+    flat = np.full((1, 63), 2.0**16)  # 2^16 / 6 is nearer to the whole number above it
+    np.testing.assert_array_equal(pool(flat)[0, :3], 2**16 + 2)
