@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -54,7 +56,7 @@ def test_columns_come_back_bit_for_bit(found):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(1,), (1000,), (300, 4), (1, 50), (20, 3, 5)])
+@pytest.mark.parametrize("shape", [(1,), (1000,), (300, 4), (1, 50), (20, 3, 5), (2, 9, 8, 3), (1, 30, 2)])
 def test_every_way_comes_back(dtype, shape, monkeypatch):
     smooth = np.cumsum(RANDOM.integers(-3, 4, shape), axis=0) / 4 + 100
     with np.errstate(all="ignore"):
@@ -71,8 +73,9 @@ def test_every_way_comes_back(dtype, shape, monkeypatch):
     constant = np.full(shape, values.flat[0])
     found = {"smooth": values, "mixed": mixed, "noise": noise, "constant": constant, "turned": values[::-1]}
     same(unpacked(packed(found)), found)
-    for way in ([(0, 0)], [(0, 1)], [(0, 2)], [(1, 0)], [(1, 1)], [(1, 2)]):  # each, whatever would be chosen
-        monkeypatch.setattr(room, "_ways", lambda whole, way=way: way)
+    for turned, along in itertools.product((0, 1), range(6)):  # each way, whatever would be chosen
+        few, many = [(turned, along % 3)], [(turned, along)]
+        monkeypatch.setattr(room, "_ways", lambda whole, few=few, many=many: many if whole.ndim > 2 else few)
         monkeypatch.setattr(room, "_part", lambda data: room._number(len(data) + 1) + b"\0" + data)
         same(unpacked(packed(found)), found)
 

@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 from isthmus.codec.contents.arrays import ArrayContent, ArrayForm, open_array
 from isthmus.codec.contents.arrow_tables import ArrowForm, open_arrow, table_content
 from isthmus.codec.contents.base import Content, Form, fact, unfit
+from isthmus.codec.contents.folders import FolderContent, FolderForm
 from isthmus.codec.contents.kept import KeptContent, KeptForm
+from isthmus.codec.contents.sounds import SoundContent, SoundForm, open_sound
 from isthmus.codec.contents.text_tables import TextForm, open_text
 from isthmus.errors import DataError, SourceError
 from isthmus.sources.open import is_there
 from isthmus.sources.table import ARROW_SUFFIXES
 
-_FORMS: dict[str, type[Form]] = {form.kind: form for form in (ArrayForm, ArrowForm, KeptForm, TextForm)}
+_FORMS: dict[str, type[Form]] = {
+    form.kind: form for form in (ArrayForm, ArrowForm, FolderForm, KeptForm, SoundForm, TextForm)
+}
 _TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
 
 
@@ -59,10 +63,19 @@ def content_of(source: str | os.PathLike[str] | NDArray[Any] | Any) -> Content:
     if not is_there(path):
         raise SourceError(f"{path}: expected a file or folder, got nothing there; check the path.")
     name = path.name.lower()
+    if path.is_dir():
+        return FolderContent(path)
+    if not path.is_file():
+        raise SourceError(
+            f"{path}: expected a file or folder, got a pipe or a device; save what it gives as a file."
+        )
     content: Content | None = None
     if path.stat().st_size:
         if name.endswith(_TEXT_SUFFIXES):
             content = open_text(path)
+        elif name.endswith((".wav", ".flac")):
+            sound = open_sound(path)
+            content = None if sound is None else SoundContent(sound)
         else:
             content = open_arrow(path) if name.endswith(ARROW_SUFFIXES) else open_array(path)
     return KeptContent(path) if content is None else content
