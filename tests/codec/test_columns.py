@@ -1,3 +1,4 @@
+import io
 import itertools
 
 import numpy as np
@@ -111,6 +112,39 @@ def test_a_type_without_bits_of_its_own_is_refused():
         packed({"x": np.array(["a"])})
     with pytest.raises(DataError, match="with 0 in 'x'"):
         packed({"x": np.array(1)})
+
+
+def tune(n, channels, top):
+    """Sound: two tones in a little noise."""
+    at = np.arange(n)[:, None] / 40
+    waves = np.sin(at * np.arange(1, channels + 1)) + 0.3 * np.sin(3.1 * at)
+    return np.rint(0.6 * top * waves + RANDOM.normal(0, 3, (n, channels)))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "top"), [("i2", 2**15), ("i4", 2**23), ("i8", 2**15), ("i4", 2**28), ("i2", 0)]
+)
+@pytest.mark.parametrize("channels", [1, 2, 8])
+def test_sound_comes_back(dtype, top, channels):
+    samples = tune(4100, channels, top).astype(dtype)
+    samples[:2, 0] = max(-(2**23), -top), max(0, min(2**23, top) - 1)
+    found = {"sound": samples, "turned": samples[::-1], "windows": samples.reshape(41, 100, channels)}
+    same(unpacked(packed(found)), found)
+
+
+def test_sound_is_as_small_as_flac_makes_it():
+    soundfile = pytest.importorskip("soundfile")
+    samples = tune(20_000, 1, 2**13).astype(np.int16)
+    with soundfile.SoundFile(held := io.BytesIO(), "w", 16000, 1, "PCM_16", format="FLAC") as file:
+        file.write(samples)
+    data = packed({"sound": samples})
+    assert len(data) <= len(held.getvalue())
+    for place in range(12, len(data), 97):
+        found = told(data[:place] + bytes([data[place] ^ 16]) + data[place + 1 :])
+        assert isinstance(found, dict) or len(found.splitlines()) == 1
+    for place in range(0, 60):
+        found = told(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        assert isinstance(found, dict) or len(found.splitlines()) == 1
 
 
 SMALL = packed({

@@ -3,11 +3,13 @@
 A column is an array of numbers, one entry a row, or a list of texts (bytes). Numbers become whole numbers first:
 floats by their bits, or where all but a few are decimals of few digits by these, ``x = q / 10**k``; then, whichever
 comes out smallest, as they are or as differences along the rows or the last axis; then planes of bytes, the lowest
-first, each packed by the best general coder. ``docs/archive-columns.md`` gives every byte.
+first, each packed by the best general coder. What may be sound is one FLAC stream where that is smaller.
+``docs/archive-columns.md`` gives every byte.
 """
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias, final
@@ -28,7 +30,7 @@ MOST = 1 << 32
 DTYPES = ("b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
 """Types of values by their number, all little-endian."""
 _TEXT = len(DTYPES)
-_PLAIN, _PLANES, _BITS, _DECIMAL = range(4)
+_PLAIN, _PLANES, _BITS, _DECIMAL, _SOUND = range(5)
 """How an array is stored."""
 _ALL, _WORDS = range(2)
 """How texts are: one after the other, or as words and which of them each is."""
@@ -39,6 +41,8 @@ _MOST_DIGITS = 9
 _LARGEST_WHOLE = 2**53
 _MOST_ODD = 8
 """Of decimals one in so many may be none."""
+_MOST_CHANNELS, _LEAST_FRAMES = 8, 4096
+"""Of whole numbers that may be sound."""
 _LOOKED_AT = 1 << 19
 """Values by which the way is chosen."""
 
@@ -149,6 +153,8 @@ def _values_packed(values: NDArray[Any]) -> bytes:
         found.append(_whole_packed(bits, plain))
         if values.dtype.kind == "f" and (decimal := _decimal_packed(values, bits)) is not None:
             found.append(decimal)
+        if values.dtype.kind == "i" and (sound := _sound_packed(values)) is not None:
+            found.append(sound)
     return min(found, key=len)
 
 
@@ -160,6 +166,8 @@ def _values_unpacked(taken: _Taken, dtype: np.dtype[Any], shape: tuple[int, ...]
     way = taken.byte()
     if way == _DECIMAL and dtype.kind == "f":
         return _decimal_unpacked(taken, dtype, shape)
+    if way == _SOUND and dtype.kind == "i":
+        return _sound_unpacked(taken, dtype, shape)
     whole = np.dtype(f"u{dtype.itemsize}") if dtype.kind in "fb" else dtype
     return _whole_unpacked(taken, way, whole, shape).view(dtype)
 
@@ -314,6 +322,47 @@ def _decimal_unpacked(taken: _Taken, dtype: np.dtype[Any], shape: tuple[int, ...
             raise _damaged("a value beyond the last")
         values.view(f"u{dtype.itemsize}")[places] = bits
     return values
+
+
+def _sound_packed(values: NDArray[Any]) -> bytes | None:
+    """Whole numbers of 16 or 24 bits as one FLAC stream, the last axis its channels; None of what cannot be sound."""
+    if values.ndim < 2 or values.shape[-1] > _MOST_CHANNELS or values.size < _LEAST_FRAMES * values.shape[-1]:
+        return None
+    least, most = int(values.min()), int(values.max())
+    n_bits = 16 if least >= -(1 << 15) and most < 1 << 15 else 24
+    if not (least >= -(1 << 23) and most < 1 << 23):
+        return None
+    import soundfile  # heavy, and for sound alone
+
+    frames = values.reshape(-1, values.shape[-1]).astype(np.int32) << (32 - n_bits)
+    file = io.BytesIO()
+    with soundfile.SoundFile(
+        file, "w", 44100, frames.shape[1], f"PCM_{n_bits}", format="FLAC", compression_level=1.0
+    ) as made:
+        made.write(frames)
+    stream = file.getvalue()
+    return bytes([_SOUND, n_bits]) + _number(len(stream)) + stream
+
+
+def _sound_unpacked(taken: _Taken, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    import soundfile
+
+    n_bits, stream = taken.byte(), taken.bytes(taken.number())
+    n_frames = math.prod(shape[:-1])
+    if n_bits not in (16, 24) or n_bits > 8 * dtype.itemsize or stream[:4] != b"fLaC":
+        raise _damaged(f"sound of {n_bits} bits")
+    try:
+        with soundfile.SoundFile(io.BytesIO(stream)) as file:
+            if (file.frames, file.channels) != (n_frames, shape[-1]):
+                raise _damaged(f"sound of {file.frames:,} frames")
+            frames = np.asarray(file.read(n_frames, dtype="int32", always_2d=True), np.int32)
+    except (soundfile.SoundFileError, RuntimeError, ValueError, OSError) as error:
+        if isinstance(error, ArtifactError):
+            raise
+        raise _damaged(f"sound that is none ({str(error)[:100]})") from None
+    if len(frames) != n_frames:
+        raise _damaged(f"sound of {len(frames):,} frames")
+    return (frames >> (32 - n_bits)).astype(dtype).reshape(-1)
 
 
 # ---------------------------------------------------------------- texts

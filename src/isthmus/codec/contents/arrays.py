@@ -43,7 +43,8 @@ class ArrayForm(Form):
     def __init__(self, facts: Mapping[str, Any]) -> None:
         super().__init__(facts)
         self.file = fact(facts, "file", str)
-        self._header, header = _parsed(self.file, fact(facts, "header", str))
+        self.header, header = _parsed(self.file, fact(facts, "header", str))
+        """The bytes before the values."""
         self.shape: Shape = header.shape
         """Of the whole array."""
         self.dtype, self._turned = header.dtype, header.turned
@@ -73,17 +74,17 @@ class ArrayForm(Form):
                     self._write(file, blocks)
 
     def _write(self, file: IO[bytes] | gzip.GzipFile, blocks: Iterable[Columns]) -> None:
-        file.write(self._header)
+        file.write(self.header)
         for rows in self._all(blocks):
             file.write(rows.tobytes())
 
     def _write_turned(self, path: Path, blocks: Iterable[Columns]) -> None:
-        path.write_bytes(self._header)
+        path.write_bytes(self.header)
         with path.open("rb+") as file:
-            file.truncate(len(self._header) + math.prod(self.shape) * self.dtype.itemsize)
+            file.truncate(len(self.header) + math.prod(self.shape) * self.dtype.itemsize)
         whole = flat = None
         if math.prod(self.shape) * self.dtype.itemsize:
-            whole = np.memmap(path, self.dtype, "r+", len(self._header), self.shape, "F")
+            whole = np.memmap(path, self.dtype, "r+", len(self.header), self.shape, "F")
             flat = _whole(whole)
         start = 0
         for rows in self._all(blocks):

@@ -16,6 +16,7 @@ from isthmus.codec.contents.arrow_tables import ArrowForm, open_arrow, table_con
 from isthmus.codec.contents.base import Content, Form, fact, unfit
 from isthmus.codec.contents.folders import FolderContent, FolderForm
 from isthmus.codec.contents.kept import KeptContent, KeptForm
+from isthmus.codec.contents.npz import NpzForm, open_arrays
 from isthmus.codec.contents.sounds import SoundContent, SoundForm, open_sound
 from isthmus.codec.contents.text_tables import TextForm, open_text
 from isthmus.errors import DataError, SourceError
@@ -23,7 +24,7 @@ from isthmus.sources.open import is_there
 from isthmus.sources.table import ARROW_SUFFIXES
 
 _FORMS: dict[str, type[Form]] = {
-    form.kind: form for form in (ArrayForm, ArrowForm, FolderForm, KeptForm, SoundForm, TextForm)
+    form.kind: form for form in (ArrayForm, ArrowForm, FolderForm, KeptForm, NpzForm, SoundForm, TextForm)
 }
 _TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
 
@@ -73,6 +74,8 @@ def content_of(source: str | os.PathLike[str] | NDArray[Any] | Any) -> Content:
     if path.stat().st_size:
         if name.endswith(_TEXT_SUFFIXES):
             content = open_text(path)
+        elif name.endswith(".npz"):
+            content = open_arrays(path)
         elif name.endswith((".wav", ".flac")):
             sound = open_sound(path)
             content = None if sound is None else SoundContent(sound)
