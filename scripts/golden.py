@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +254,35 @@ def _journal(folder: Path) -> None:
         journal.write("end", reason="finished")
 
 
+def _run(folder: Path) -> None:
+    """What a run leaves that was killed in its third epoch: its record, the model before it, two checkpoints."""
+    from isthmus import Config
+    from isthmus.sources import ArraySource
+    from isthmus.training.callbacks import Callback
+    from isthmus.workflows.run import run_fit
+
+    class Killing(Callback):
+        n_steps = 0
+
+        def step(self, n_rows: int) -> None:
+            self.n_steps += 1
+            if self.n_steps == 5:
+                raise SystemExit
+
+    model = {"code_size": 2, "network": {"hidden_sizes": [5]}, "code": "gaussian"}
+    training = {"epochs": 4, "batch_size": 18, "seed": 0, "threads": 1, "device": "cpu"}
+    config = Config.from_dict({"model": model, "training": training})
+    place = folder / "run"
+    with suppress(SystemExit):
+        run_fit(ArraySource(vectors()), config, name="rows", folder=place, callbacks=[Killing()], seconds=0)
+    (place / "run.json").rename(folder / "run.json")
+    (place / "checkpoints" / "prepared.safetensors").rename(folder / "prepared.safetensors")
+    (folder / "checkpoints").mkdir()
+    for number in ("000003", "000004"):
+        (place / "checkpoints" / number).rename(folder / "checkpoints" / number)
+    shutil.rmtree(place)
+
+
 MAKERS: tuple[Callable[[Path], None], ...] = (
     _plain,
     _convolutional,
@@ -271,6 +302,7 @@ MAKERS: tuple[Callable[[Path], None], ...] = (
     _picture,
     _sounds,
     _journal,
+    _run,
 )
 
 
@@ -371,7 +403,10 @@ def open_model_part(path: Path) -> str:
 def _read_config(path: Path) -> Arrays:
     from isthmus.cli.settings import read_config
 
-    config = read_config(path)
+    return _flat(read_config(path).to_dict())
+
+
+def _flat(document: dict[str, Any]) -> Arrays:
     flat: Arrays = {}
 
     def walk(name: str, value: Any) -> None:
@@ -381,7 +416,7 @@ def _read_config(path: Path) -> Arrays:
         else:
             flat[name] = np.array(json.dumps(value))
 
-    walk("", config.to_dict())
+    walk("", document)
     return flat
 
 
@@ -414,6 +449,32 @@ def _read_journal(path: Path) -> Arrays:
     return {f"event {at}": np.array(json.dumps(event, sort_keys=True)) for at, event in enumerate(events)}
 
 
+def _read_record(path: Path) -> Arrays:
+    from isthmus.workflows.run_record import read_record
+
+    record = read_record(path.parent)
+    told = {"config": record.config.to_dict(), "fingerprints": record.fingerprints}
+    return {"origin": np.array(str(record.origin)), **_flat(told)}
+
+
+def _read_checkpoints(path: Path) -> Arrays:
+    from isthmus.training.checkpoints import read_checkpoint
+
+    found = read_checkpoint(path)
+    assert found is not None
+    values = {"values": found.state.values, "added": found.added}
+    return {
+        "number": np.array(found.number),
+        "damaged": np.array(found.damaged, dtype=str),
+        **_flat(values),
+        **{
+            f"{group} {name}": tensor.numpy()
+            for group, tensors in found.state.groups.items()
+            for name, tensor in tensors.items()
+        },
+    }
+
+
 READERS: dict[str, Callable[[Path], Arrays]] = {
     "basic.safetensors": lambda path: _read_model(path, vectors()),
     "convolutional.safetensors": lambda path: _read_model(path, pictures()),
@@ -440,6 +501,9 @@ READERS: dict[str, Callable[[Path], Arrays]] = {
     "sound.wav": _read_sound,
     "sound.flac": _read_sound,
     "journal.jsonl": _read_journal,
+    "run.json": _read_record,
+    "prepared.safetensors": lambda path: _read_model(path, vectors()),
+    "checkpoints": _read_checkpoints,
 }
 
 

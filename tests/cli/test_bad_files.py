@@ -77,6 +77,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "book.csv").write_bytes(workbook(place / "book.xlsx"))
     (place / "old.xls").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99))
     (place / "data.pkl").write_bytes(b"\x80\x04N.")
+    (place / "rows.isth").write_bytes(b"\x89IST\r\n\x1a\n" + bytes(99))
     for name in ("sounds", "bad-sounds", "pictures", "bad-pictures", "mixed", "nothing", "readme"):
         (place / name).mkdir()
     (place / "readme/readme.md").write_text("hello", "utf-8")
@@ -141,6 +142,7 @@ REFUSED: dict[tuple[str, ...], str] = {
     ("fit", "book.xlsx", *FIT): r"book.xlsx: expected data that can be read, got an Excel workbook",
     ("fit", "old.xls", *FIT): r"old.xls: .* got an old Excel or Office file",
     ("fit", "data.json", *FIT): r"data.json: .* got JSON",
+    ("fit", "rows.isth", *FIT): r"rows.isth: .* got an archive of isthmus by its first bytes; give it to 'isthmus dec",
     ("fit", "data.pkl", *FIT): r"data.pkl: .* got a pickle by its first bytes; it could run anything and is never read",
     ("fit", "cut.csv.gz", *FIT): r"cut.csv.gz: expected a whole gzip-ed table, got a damaged or truncated one",
     ("fit", "nothing", *FIT): r"nothing: expected a folder with images .* got an empty one",

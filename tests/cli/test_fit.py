@@ -110,7 +110,8 @@ def test_a_run_can_be_repeated_from_its_config(place: Path, isthmus: Command, qu
 def test_what_a_run_notes(place: Path, isthmus: Command, quick: Quick) -> None:
     assert isthmus("fit", "pictures.npy", "--run", "first", *quick).status == 0
     events = read_journal(Path("first/journal.jsonl"))
-    assert [event["event"] for event in events] == ["begin", "epoch", "end", "measured"]
+    assert [event["event"] for event in events] == ["begin", "epoch", "end", "note", "measured"]
+    assert events[3]["text"].startswith("No better than the mean")  # after one epoch
     assert events[1]["training"]["loss"] > 0
     found = json.loads(Path("first/environment.json").read_text("utf-8"))
     assert {"isthmus", "python", "torch", "numpy", "platform", "threads", "device"} <= set(found)
@@ -121,7 +122,7 @@ def test_force_replaces(place: Path, isthmus: Command, quick: Quick) -> None:
     assert isthmus("fit", "pictures.npy", "--run", "first", *quick).status == 0
     assert isthmus("fit", "pictures.npy", "--run", "first", *quick).status == 2
     assert isthmus("fit", "pictures.npy", "--run", "first", "--force", *quick).status == 0
-    assert len(read_journal(Path("first/journal.jsonl"))) == 4
+    assert len(read_journal(Path("first/journal.jsonl"))) == 5
 
 
 def test_an_interrupted_fit_is_kept(

@@ -9,6 +9,7 @@ import random
 import signal
 import struct
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,14 @@ def test_sizes_say_what_the_bytes_are_spent_on(path: Path) -> None:
     assert sizes.sections == {"model": 52 + 70 + 4 + 70, "tables": 52}
     assert sizes.blocks == {"raw": 3 * 52 + 3 + 15 + 9, "zstd": 52}
     assert sizes.total == path.stat().st_size
+
+
+def test_blocks_of_any_rows(path: Path) -> None:
+    with Archive(path) as archive:
+        owner = [number for number, row in enumerate(ROWS) for _ in range(row[0])]
+        for start in range(11):
+            for stop in range(start, 11):
+                assert list(archive.blocks_of(start, stop)) == sorted(set(owner[start:stop]))
 
 
 def test_rows_that_are_not_there_are_refused(path: Path) -> None:
@@ -396,6 +405,11 @@ def test_a_guard_mends_no_more_than_one_part() -> None:
     assert frames.mended(bytes(damaged), frames.guard_of(content)) is None
 
 
+@pytest.mark.parametrize("n_guard", [0, 3, 4])
+def test_half_a_guard_mends_nothing(n_guard: int) -> None:
+    assert frames.mended(b"content", frames.guard_of(b"contents")[:n_guard]) is None
+
+
 def test_a_section_damaged_twice_is_lost_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.isth"
     with ArchiveWriter(path, HEADER, sections={"model": bytes(10_000), "tables": b"t"}) as out:
@@ -428,6 +442,20 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
         assert "got a file that begins otherwise" in refusal(path)
     path.write_bytes(b"\x89IST\r\n\x1a\n\1\0\0\0")
     assert "header is damaged" in refusal(path)
+
+
+def test_a_disk_that_fails_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    path.write_bytes(path.read_bytes()[:-1])
+    monkeypatch.setattr(frames.Scan, "_read", broken)
+    assert "cannot be read: Input/output error" in refusal(path)
+    monkeypatch.undo()
+    archive = Archive(path)
+    archive.close()
+    with pytest.raises(ArtifactError, match="cannot be read: seek of closed file"):
+        archive.read(0)
 
 
 def test_a_format_to_come_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -545,7 +573,34 @@ def test_a_header_without_end_is_refused(n_header: int, tmp_path: Path) -> None:
     made(path, b"", n_header=n_header)
     with path.open("r+b") as file:
         file.truncate(10**9)  # a hole: no such bytes are on the disk
+    tracemalloc.start()
+    try:
+        assert "header is damaged" in refusal(path)
+        assert tracemalloc.get_traced_memory()[1] < 10**6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_header_damaged_and_cut_is_refused(path: Path) -> None:
+    with Archive(path) as archive:
+        end = archive.sizes.header
+    data = bytearray(path.read_bytes()[: end - 1])
+    data[12 + HEAD.size] ^= 1
+    path.write_bytes(data)
     assert "header is damaged" in refusal(path)
+
+
+def test_rows_that_stand_twice_are_taken_once(path: Path) -> None:
+    with Archive(path) as archive:
+        id_, begin = archive._id, archive.blocks[0].offset
+    rows = [(0, 4, b"abcd"), (2, 2, b"xy"), (4, 1, b"e"), (0, 9, b"z")]
+    heads = [(Frame(frames.ROWS, "raw", len(payload), first, n), payload) for first, n, payload in rows]
+    path.write_bytes(path.read_bytes()[:begin] + b"".join(frames.frame_bytes(*one, id_)[0] for one in heads))
+    with Archive(path) as archive:
+        assert [(block.rows, archive.read(n)) for n, block in enumerate(archive.blocks)] == [
+            ("0:4", b"abcd"),
+            ("4:5", b"e"),
+        ]
 
 
 def test_heads_that_claim_much_cost_little_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,9 @@ from isthmus.config import Config, Model
 from isthmus.config.parts.codes import GaussianCode
 from isthmus.config.parts.likelihoods import Bernoulli, Gaussian
 from isthmus.config.parts.networks import Dense
+from isthmus.evaluation.advice import collapse_words
 from isthmus.evaluation.evidence import (
     aggregate_posterior,
-    collapse_words,
     evidence,
     importance_bound,
     ks_distance,
@@ -293,7 +293,7 @@ def test_a_collapsed_one_reaches_the_independent_pixels_and_no_more() -> None:
     measured = measure(inference, ArraySource(grey.numpy()))
     assert measured.elbo == pytest.approx(-entropy, abs=0.06)
     assert measured.to_dict()["loss"] == pytest.approx(entropy, abs=1e-4)
-    words = collapse_words(measured.rates.mean(axis=0), 1.0, 1.0)  # type: ignore[union-attr]
+    words = collapse_words(measured.rates.mean(axis=0), 1.0, 1.0, GaussianCode(), Bernoulli())  # type: ignore[union-attr]
     assert words is not None
     assert "2 of 2 code units carry nothing" in words
     assert "no better than the mean" in words
@@ -302,9 +302,9 @@ def test_a_collapsed_one_reaches_the_independent_pixels_and_no_more() -> None:
 
 def test_collapse_is_not_cried_where_units_carry_something() -> None:
     rates = np.array([1.0, 0.5, 0.001])
-    assert collapse_words(rates, 0.3, 1.0) is None
-    assert collapse_words(rates, 0.3, None) is None
-    found = collapse_words(np.array([1.0, 0.0, 0.001]), 0.3, 1.0)
+    assert collapse_words(rates, 0.3, 1.0, GaussianCode(), None) is None
+    assert collapse_words(rates, 0.3, None, GaussianCode(), None) is None
+    found = collapse_words(np.array([1.0, 0.0, 0.001]), 0.3, 1.0, GaussianCode(), None)
     assert found is not None
     assert "2 of 3" in found
     assert "mean" not in found.split(";")[0]

@@ -13,9 +13,10 @@ from typing import Any, Self
 from drill import REFUSED, Outcome, Scene, difference, emptied, events, forked, go_on, plain_reports, scene
 
 from isthmus.artifact import open_model
+from isthmus.run_folder import CHECKPOINTS
 from isthmus.training.checkpoints import read_checkpoint
 from isthmus.workflows.run import run_fit
-from isthmus.workflows.run_record import CHECKPOINTS, is_resumable, place_of
+from isthmus.workflows.run_record import is_resumable, place_of
 
 SCENE: Scene = scene((7,), {"network": {"hidden_sizes": [6]}}, {"epochs": 2, "batch_size": 60})
 OLDER: Scene = Scene(SCENE.config.with_training(seed=9), SCENE.shape)

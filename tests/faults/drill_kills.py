@@ -8,9 +8,9 @@ from pathlib import Path
 
 from drill import SCENES, Outcome, difference, emptied, forked, go_on, plain_reports
 
+from isthmus.run_folder import CHECKPOINTS
 from isthmus.training.loop import Trainer
 from isthmus.training.state import State
-from isthmus.workflows.run_record import CHECKPOINTS
 
 KILLED = -9
 AGAIN = 0.5

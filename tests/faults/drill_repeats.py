@@ -12,46 +12,62 @@ from drill import Outcome, environment
 from isthmus.artifact import open_model
 from isthmus.artifact.file import from_bytes, read
 
+NETWORKS = {
+    "dense": ("--set", "model.network.hidden_sizes=[512,64]"),
+    "convolutional": ("--kind", "convolutional"),
+}
+BATCH = 256
+"""Rows a step: in smaller ones a second thread finds nothing to do."""
+
 
 def repeats(place: Path, *, epochs: int = 20, spoilt: bool = False) -> Outcome:
     """Compare models and reports of two processes, and say what a second thread changes; ``spoilt``: another seed."""
     outcome = Outcome("same seed, two processes")
     place.mkdir(parents=True)
-    runs = {
-        "first": _fitted(place, "first", "1", 1, epochs),
-        "again": _fitted(place, "again", "2", 1, epochs, seed=int(spoilt)),
-        "two threads": _fitted(place, "threads", "3", 2, epochs),
-    }
-    for name in ("model.safetensors", "report.html", "config.toml"):
-        same = (runs["first"] / name).read_bytes() == (runs["again"] / name).read_bytes()
-        outcome.check(same, f"{name} differs")
-    one, two = (
-        from_bytes(read(runs[name] / "model.safetensors"), name)[1] for name in ("first", "two threads")
-    )
-    weights = max(_difference(one[name], two[name]) for name in one if one[name].dtype.kind == "f")
-    losses = [
-        np.array([epoch["training"]["loss"] for epoch in open_model(runs[name]).epochs])
-        for name in ("first", "two threads")
-    ]
-    loss = float(np.max(np.abs(losses[0] / losses[1] - 1)))
-    outcome.check(loss < 1e-3, f"a loss on two threads differs by {loss:.1e} of it")
-    outcome.figures = (
-        f"1 and 2 threads: weights by {weights:.1e} of the largest of their tensor, losses by {loss:.1e}"
-    )
+    told: list[str] = []
+    for network in NETWORKS:
+        n = epochs if network == "dense" else max(1, epochs // 5)
+        first = _fitted(place, network, "first", "1", 1, n)
+        again = _fitted(place, network, "again", "2", 1, n, seed=int(spoilt))
+        for name in ("model.safetensors", "report.html", "config.toml"):
+            same = (first / name).read_bytes() == (again / name).read_bytes()
+            outcome.check(same, f"{network}: {name} differs")
+        threads = _fitted(place, network, "threads", "3", 2, n)
+        weights, losses = _difference_of_weights(first, threads), _difference_of_losses(first, threads)
+        outcome.check(losses < 1e-3, f"{network}: a loss on two threads differs by {losses:.1e} of it")
+        told.append(
+            f"{network}, {n} epochs: weights by {weights:.1e} of the largest of their tensor, losses by {losses:.1e}"
+        )
+    outcome.figures = f"1 and 2 threads: {'; '.join(told)}"
     return outcome
 
 
-def _fitted(place: Path, name: str, hashes: str, threads: int, epochs: int, seed: int = 0) -> Path:
+def _fitted(
+    place: Path, network: str, name: str, hashes: str, threads: int, epochs: int, seed: int = 0
+) -> Path:
+    folder = place / f"{network}-{name}"
     subprocess.run(
         [
-            sys.executable, "-m", "isthmus", "fit", "mnist-test", "--run", str(place / name), "--seed", str(seed),
+            sys.executable, "-m", "isthmus", "fit", "mnist-test", "--run", str(folder), "--seed", str(seed),
             "--epochs", str(epochs), "--device", "cpu", "--set", f"training.threads={threads}",
-            "--set", "model.network.hidden_sizes=[256,64]",
+            "--set", f"training.batch_size={BATCH}", *NETWORKS[network],
         ],
         check=True, cwd=place, env=environment(PYTHONHASHSEED=hashes, OMP_NUM_THREADS=str(threads)),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    return place / name
+    return folder
+
+
+def _difference_of_weights(first: Path, second: Path) -> float:
+    one, two = (from_bytes(read(run / "model.safetensors"), str(run))[1] for run in (first, second))
+    return max(_difference(one[name], two[name]) for name in one if one[name].dtype.kind == "f")
+
+
+def _difference_of_losses(first: Path, second: Path) -> float:
+    losses = [
+        np.array([epoch["training"]["loss"] for epoch in open_model(run).epochs]) for run in (first, second)
+    ]
+    return float(np.max(np.abs(losses[0] / losses[1] - 1)))
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> float:

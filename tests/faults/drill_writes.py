@@ -1,4 +1,4 @@
-"""Writes of checkpoints and models that end in their middle: killed there, or the power gone.
+"""Writes of checkpoints, models and whole runs that end in their middle: killed there, or the power gone.
 
 The writer is killed before the n-th call of a function of C, or in a write whose first half is on the disk by then:
 between those nothing reaches the disk. Power that goes takes with it what was not synced.
@@ -20,8 +20,11 @@ from drill import Outcome, emptied, forked
 
 from isthmus.artifact import file as model_file
 from isthmus.errors import IsthmusError
+from isthmus.run_folder import CHECKPOINTS, FILES, JOURNAL, MODEL, UNFINISHED
 from isthmus.training.checkpoints import MANIFEST, VALUES, Checkpoints, read_checkpoint, write_checkpoint
 from isthmus.training.state import State
+from isthmus.workflows.run_record import place_of
+from isthmus.workflows.taking_over import take_over
 
 KILLED = -signal.SIGKILL
 
@@ -33,6 +36,8 @@ class Written(NamedTuple):
     """Its ``n``-th version into a folder."""
     read: Callable[[Path], int]
     """Which version lies there, every value of it right; raises where none does."""
+    n_renames: int = 1
+    """Of a write."""
 
 
 def state(n: int) -> State:
@@ -92,13 +97,54 @@ def _write_state_in_place(folder: Path, n: int) -> None:
         (place / name).write_bytes((beside / "000001" / name).read_bytes())
 
 
+def _write_run(folder: Path, n: int) -> Path:
+    """A run beside an older one, all of its files there."""
+    place = emptied(folder / UNFINISHED)
+    place.mkdir()
+    for name in FILES:
+        if name == JOURNAL:
+            (place / name).write_bytes(str(n).encode())
+        elif name == MODEL:
+            _write_model(place, n)
+        else:
+            model_file.write_atomically(str(n).encode(), place / name)
+    (place / CHECKPOINTS).mkdir()
+    _write_state(place / CHECKPOINTS, n)
+    return place
+
+
+def _write_over(folder: Path, n: int) -> None:
+    take_over(_write_run(folder, n), folder)
+
+
+def _write_over_one_by_one(folder: Path, n: int) -> None:
+    place = _write_run(folder, n)
+    for name in FILES:
+        (place / name).replace(folder / name)
+    emptied(folder / CHECKPOINTS)
+    (place / CHECKPOINTS).rename(folder / CHECKPOINTS)
+
+
+def _read_run(folder: Path) -> int:
+    """As whatever opens the folder next: what was begun is brought to its end."""
+    place_of(folder)
+    n = _read_model(folder)
+    others = {name: int((folder / name).read_text("utf-8")) for name in FILES if name != MODEL}
+    others[CHECKPOINTS] = _read_state(folder / CHECKPOINTS)
+    if set(others.values()) != {n}:
+        raise ValueError(f"model {n} beside {others}")
+    return n
+
+
 WRITTEN = {
     "checkpoint": Written(_write_state, _read_state),
     "model": Written(_write_model, _read_model),
+    "run over a run": Written(_write_over, _read_run, n_renames=2 * len(FILES) + 2),
 }
 IN_PLACE = {
     "checkpoint": Written(_write_state_in_place, _read_state),
     "model": Written(_write_model_in_place, _read_model),
+    "run over a run": Written(_write_over_one_by_one, _read_run),
 }
 
 
@@ -134,7 +180,7 @@ def _versions(written: Written, folder: Path) -> None:
 
 
 def kills_in_writes(n: int, place: Path, *, spoilt: bool = False, seed: int = 0) -> Outcome:
-    """Kill ``n`` writes of either kind at places spread over all; ``spoilt``: they write in place."""
+    """Kill ``n`` writes of all kinds at places spread over all; ``spoilt``: they write in place."""
     outcome, random_ = Outcome("SIGKILL in a write"), np.random.default_rng(seed)
     n_new, n_places = 0, 0
     for name, written in (IN_PLACE if spoilt else WRITTEN).items():
@@ -152,7 +198,7 @@ def kills_in_writes(n: int, place: Path, *, spoilt: bool = False, seed: int = 0)
         forked(lambda killed=killed: killed(Killer()))
         n_calls = int(counted.read_text("utf-8"))
         n_places += n_calls
-        mine = n // 2
+        mine = n // len(WRITTEN)
         calls = np.resize(random_.permutation(n_calls), mine)
         for number, call in enumerate(calls.tolist()):
             _versions(written, folder)
@@ -206,12 +252,16 @@ class Power:
     def rename(self, source: Any, target: Any, real: Callable[[Any, Any], None]) -> None:
         self.n_renames += 1
         place = Path(source)
-        for path in [place] if place.is_file() else sorted(place.iterdir()):
+        for path in (
+            [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
+        ):
             if self.sizes.get(str(path)) != path.stat().st_size:
                 self.lies.append(f"{path.name} was put in its place before it was synced")
         if place.is_dir() and str(place) not in self.sizes:
             self.lies.append("a folder was put in its place before it was synced")
         real(source, target)
+        for path in [path for path in self.sizes if Path(path).is_relative_to(place)]:
+            self.sizes[str(Path(target, Path(path).relative_to(place)))] = self.sizes.pop(path)
         self.unsynced_folders.add(str(Path(target).parent))
 
 
@@ -237,7 +287,7 @@ def power_cuts(place: Path, *, spoilt: bool = False) -> Outcome:
             os.fsync, os.rename, os.replace = fsync, rename, replace
         outcome.tried += power.n_renames
         outcome.wrong.extend(f"{name}: {lie}" for lie in power.lies)
-        if power.n_renames != 5:
+        if power.n_renames != 5 * written.n_renames:
             outcome.wrong.append(f"{name}: {power.n_renames} renames for 5 writes")
     outcome.figures = "every file and folder was synced before and after its rename"
     return outcome

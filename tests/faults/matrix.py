@@ -53,14 +53,18 @@ def tests_of(name: str, *files: str) -> Callable[[Path, bool], Outcome]:
             outcome.figures = "in the tests themselves" if paths else "left out: no such tests"
             return outcome
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, paths)],
+            [
+                sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={place}",
+                *map(str, paths),
+            ],
             cwd=HERE.parents[1], check=False, capture_output=True, text=True, encoding="utf-8",
         )  # fmt: skip
-        summary = (done.stdout.strip() or done.stderr.strip()).splitlines()[-1].strip("= ")
+        summary = (done.stdout.strip() or "nothing told").splitlines()[-1].strip("= ")
         counts = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|error)", summary)}
         outcome.tried = sum(counts.values())
-        outcome.wrong = ["tests failed: " + summary] * max(
-            outcome.tried - counts.get("passed", 0), done.returncode != 0
+        told = f"tests ended with status {done.returncode}: {summary} {done.stderr.strip()[-500:]}"
+        outcome.wrong = [told] * max(
+            outcome.tried - counts.get("passed", 0), done.returncode != 0, not counts
         )
         outcome.figures = "tests and their twins: " + summary
         return outcome
@@ -86,17 +90,33 @@ def damage(place: Path, short: bool) -> Outcome:
     return outcome
 
 
+def damage_undigested(place: Path) -> Outcome:
+    """The same with no digest compared: other values are read."""
+    from damage import CHECKS, damage_drill, undigested
+
+    outcome = Outcome("truncation, flipped bits, no digest")
+    for kind in CHECKS:
+        undigested(kind)
+        found = damage_drill(kind, 500)
+        outcome.tried += 1
+        if any("other values" in line for line in found.wrong):
+            outcome.wrong.append(f"{kind}: {found.wrong[0]}")
+    if len(outcome.wrong) < len(CHECKS):  # each of them has to be seen
+        outcome.wrong = []
+    return outcome
+
+
 DRILLS: dict[str, Drill] = {
     "kills": Drill(
         lambda place, short: kills(10 if short else 200, place),
         lambda place: kills(10, place, spoilt=True),
     ),
     "writes": Drill(
-        lambda place, short: kills_in_writes(20 if short else 400, place),
-        lambda place: kills_in_writes(10, place, spoilt=True),
+        lambda place, short: kills_in_writes(30 if short else 600, place),
+        lambda place: kills_in_writes(30, place, spoilt=True),
     ),
     "power": Drill(lambda place, short: power_cuts(place), lambda place: power_cuts(place, spoilt=True)),
-    "damage": Drill(damage),
+    "damage": Drill(damage, damage_undigested),
     "disk": Drill(
         lambda place, short: full_disk(6 if short else 10**9, place),
         lambda place: full_disk(6, place, spoilt=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import functools
 import io
 import struct
@@ -674,3 +675,34 @@ def code_bombs() -> Files:
                                800 * MEGABYTE + 90),
         "objects.npz": zipped({"codes.npy": npy_head("|O", "(2, 2)") + bytes(99)}),
     }  # fmt: skip
+
+
+# ---------------------------------------------------------------- archives
+
+
+def archive_bombs() -> Files:
+    """Archives whose header or index unpacks to more than one may have, or tells of more than the file has."""
+    from isthmus.codec import frames
+
+    def archive(header: bytes, index: bytes, rows: bytes = b"", n_header: int | None = None) -> bytes:
+        head = frames.Frame(frames.HEADER, "header", len(header) if n_header is None else n_header)
+        first, id_ = frames.frame_bytes(head, header, frames.NO_ID)
+        row, _ = frames.frame_bytes(frames.Frame(frames.ROWS, "raw", len(rows), 0, 2**32 - 1), rows, id_)
+        begin = frames.START.pack(frames.MAGIC, 1) + first + row
+        last, _ = frames.frame_bytes(frames.Frame(frames.INDEX, "index", len(index)), index, id_)
+        return begin + last + frames.foot_bytes(len(begin), len(begin + last) + frames.FOOT.size, id_)
+
+    zeros = b"\x03\xff\xff\xff\x07" + bz2.compress(bytes(2**24 - 1))
+    more = b"\x03\xff\xff\xff\xff\x0f" + bz2.compress(bytes(10**8))
+    deep = b"\0" + b'{"a":' * 10_000 + b"1" + b"}" * 10_000
+    return {
+        "header.isth": archive(zeros, b""),
+        "more-header.isth": archive(more, b""),
+        "deep.isth": archive(deep, b""),
+        "digits.isth": archive(b'\0{"a":' + b"9" * 10**6 + b"}", b""),
+        "index.isth": archive(b"\0{}", zeros),
+        "more-index.isth": archive(b"\0{}", more),
+        "long-header.isth": archive(b"\0{}", b"", n_header=2**64 - 1),
+        "heads.isth": archive(b"\0{}", b"", b"\xc5ROWraw".ljust(16, b"\0") * 20_000),
+        "marks.isth": archive(b"\0{}", b"", b"\xc5ROW" * 100_000)[:-1],
+    }

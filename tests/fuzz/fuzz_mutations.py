@@ -627,6 +627,49 @@ def model(random: Random, data: bytes) -> bytes:
     return struct.pack("<Q", said) + header + data[8 + length :]
 
 
+def archive(random: Random, data: bytes) -> bytes:
+    """Contents and heads of frames, under true digests, index and foot; or blind."""
+    from isthmus.codec import frames
+
+    if random.random() < 0.4:
+        return blind(random, data)
+    at, id_, made = frames.START.size, frames.NO_ID, data[: frames.START.size]
+    at_index = 0
+    while (frame := frames.head_of(data[at:])) is not None:
+        content = data[at + frames.HEAD.size : at + frames.HEAD.size + frame.n_bytes]
+        at += frame.size
+        chance = random.random()
+        if chance < 0.2:
+            content = blind(random, content)
+        elif chance < 0.3:
+            content = b"\0" + blind(random, _unpacked(content))
+        if random.random() < 0.8:
+            frame = frame._replace(n_bytes=len(content))
+        if random.random() < 0.1:
+            frame = frame._replace(first_row=abs(random.choice(EXTREMES)) % 2**64)
+        if random.random() < 0.1:
+            frame = frame._replace(n_rows=abs(random.choice(EXTREMES)) % 2**32)
+        if random.random() < 0.05:
+            frame = frame._replace(n_bytes=abs(random.choice(EXTREMES)) % 2**64)
+        at_index = len(made) if frame.mark == frames.INDEX else at_index
+        written, digest = frames.frame_bytes(frame, content, id_)
+        made += written * random.choice((1, 1, 1, 1, 1, 1, 0, 2))
+        id_ = digest if frame.mark == frames.HEADER else id_
+    if random.random() < 0.1:
+        at_index = abs(random.choice(EXTREMES)) % 2**64
+    return made + frames.foot_bytes(at_index, len(made) + frames.FOOT.size, id_)
+
+
+def _unpacked(content: bytes) -> bytes:
+    from isthmus.codec.general import unpacked
+    from isthmus.errors import ArtifactError
+
+    try:
+        return unpacked(content, 1 << 16)
+    except ArtifactError:
+        return content
+
+
 def whole(files: Files) -> list[bytes]:
     """All files, for splices."""
     return list(files.values())

@@ -116,6 +116,29 @@ def read_model(path: Path) -> None:
     open_model(path)
 
 
+def read_archive(path: Path) -> None:
+    """An archive: all that can be had of it, and what is told of its damage."""
+    from isthmus.codec.container import Archive
+    from isthmus.errors import ArtifactError
+
+    with Archive(path) as archive:
+        lost = 0
+        for number in archive.blocks_of(0, archive.n_rows):
+            try:
+                assert len(archive.read(number)) == archive.blocks[number].n_bytes
+            except ArtifactError:
+                lost += 1
+        for name in archive.sections:
+            try:
+                archive.section(name)
+            except ArtifactError:
+                lost += 1
+        told = archive.check()
+        assert lost <= len(told), f"{lost} parts are lost, and {len(told)} told"
+        assert all(isinstance(text, str) for text in told)
+        assert archive.sizes.total == path.stat().st_size
+
+
 def _first(files: Callable[[], Files], name: str, at: int = 0) -> Callable[[], Files]:
     """One of some files under a name of its own, to lie beside a changed one."""
     return lambda: {name: list(files().values())[at]}
@@ -161,6 +184,7 @@ READERS: dict[str, Reader] = {
     "config": Reader(read_config, seeds.config_files, change.toml, bombs.config_bombs),
     "journal": Reader(read_journal, seeds.journal_files, change.journal, bombs.journal_bombs),
     "codes": Reader(read_codes, seeds.code_files, change.codes, bombs.code_bombs),
+    "archive": Reader(read_archive, seeds.archive_files, change.archive, bombs.archive_bombs),
     "model": Reader(read_model, seeds.model_files, change.model),
 }  # fmt: skip
 """By name."""

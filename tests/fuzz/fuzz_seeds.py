@@ -467,3 +467,23 @@ def model_files() -> Files:
         path = Path(folder) / "model.safetensors"
         fitted.save(path)
         return {"model.safetensors": path.read_bytes()}
+
+
+def archive_files() -> Files:
+    """Archives of few blocks: one with sections, one without any rows, one that was not written to its end."""
+    from isthmus.codec.container import ArchiveWriter
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole, empty, begun = (Path(folder) / name for name in ("whole.isth", "empty.isth", "begun.isth"))
+        sections = {"model": _random().bytes(300), "tables": b""}
+        with ArchiveWriter(whole, {"kind": "array", "shape": [2]}, sections=sections) as out:
+            for n_rows in (5, 5, 2):
+                out.add("general", n_rows, _random().bytes(8 * n_rows))
+            out.close({"verified": True})
+        with ArchiveWriter(empty, {}) as out:
+            out.close()
+        with ArchiveWriter(begun, {"kind": "array"}) as torn:
+            torn.add("raw", 3, b"abc")
+        return {path.name: path.read_bytes() for path in (whole, empty)} | {
+            "begun.isth": torn.part.read_bytes()
+        }

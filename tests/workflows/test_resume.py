@@ -14,12 +14,13 @@ import pytest
 from isthmus.config import Config
 from isthmus.errors import ArtifactError, DataError, OutputError, SourceError
 from isthmus.journal import read_journal
+from isthmus.run_folder import CHECKPOINTS
 from isthmus.sources import ArraySource, Source
 from isthmus.training.callbacks import Callback
 from isthmus.training.checkpoints import read_checkpoint
 from isthmus.workflows.open_data import open_data
 from isthmus.workflows.run import resume_fit, run_fit
-from isthmus.workflows.run_record import CHECKPOINTS, Origin, progress_of, read_record
+from isthmus.workflows.run_record import Origin, progress_of, read_record
 
 X = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
 EPOCHS = 4
@@ -212,6 +213,11 @@ def test_what_cannot_go_on_is_told() -> None:
     record = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**record, "format": 2}))
     with pytest.raises(ArtifactError, match="is of run format 2, and this isthmus reads 1"):
+        resume_fit(folder, rows())
+    (folder / "run.json").write_text(json.dumps(record).replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(
+        ArtifactError, match=r"run\.json: .* but its digest does not match its contents\. Begin"
+    ):
         resume_fit(folder, rows())
     (folder / "run.json").write_text("{")
     with pytest.raises(ArtifactError, match="it is no JSON"):

@@ -29,6 +29,7 @@ from isthmus.errors import ArtifactError
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import Factory, build
 from isthmus.preprocessing import Preprocessing, from_state
+from isthmus.run_folder import MODEL, RECORD, TAKING_OVER
 from isthmus.shapes import n_values
 from isthmus.version import __version__
 
@@ -168,12 +169,14 @@ def open_model(path: str | Path, parts: Mapping[str, Factory] | None = None) -> 
     """
     path = Path(path)
     if _is_folder(path):
-        if not (path / "model.safetensors").is_file():
+        if (path / TAKING_OVER / RECORD).is_file() and (path / TAKING_OVER / MODEL).is_file():
+            path /= TAKING_OVER  # killed as it took an older one's place, a run is the folder's nevertheless
+        if not (path / MODEL).is_file():
             raise ArtifactError(
                 f"{path}: expected a model file or a run folder, got a folder without model.safetensors. "
                 "Give what 'isthmus fit' wrote."
             )
-        path = path / "model.safetensors"
+        path /= MODEL
     return FittedModel.from_bytes(read(path), str(path), parts)
 
 

@@ -257,8 +257,6 @@ def _code_lines(model: FittedModel) -> list[tuple[str, str]]:
 
     metrics = model.metrics
     lines: list[tuple[str, str]] = []
-    if metrics["code"]["dead"]:
-        lines.append(("code", f"{metrics['code']['dead']} of {metrics['code']['size']} units carry nothing"))
     denoised = denoising_words(metrics)
     if denoised is not None:
         lines.append(("denoising", denoised))

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from isthmus.cli.options import Json, told
 from isthmus.cli.output import cut, number, print_errors, print_json, print_lines, print_table
+from isthmus.run_folder import MODEL, RECORD, TAKING_OVER, UNFINISHED
 
 if TYPE_CHECKING:
     from isthmus.artifact import FittedModel
@@ -42,8 +43,12 @@ def info(
 
     path = Path(file)
     is_folder = is_there(path) and path.is_dir()
-    model_path = path / "model.safetensors" if is_folder else path
-    is_run = is_folder and any((path / name / "run.json").is_file() for name in (".", "unfinished"))
+    if is_folder and (path / TAKING_OVER / RECORD).is_file():
+        from isthmus.workflows.taking_over import settle
+
+        settle(path)
+    model_path = path / MODEL if is_folder else path
+    is_run = is_folder and any((path / name / RECORD).is_file() for name in (".", UNFINISHED))
     if is_run and not model_path.is_file():
         _print_run(path, json=json)
         return

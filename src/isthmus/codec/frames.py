@@ -137,6 +137,8 @@ def _parity(content: bytes) -> bytes:
 
 def mended(content: bytes, guard: bytes) -> bytes | None:
     """The content with its one damaged part as the guard has it, if one alone is damaged."""
+    if len(guard) != guard_size(len(content)):
+        return None
     starts = range(0, len(content), _CHUNK)
     sums = struct.unpack_from(f"<{len(starts)}I", guard)
     bad = [at for at, told in zip(starts, sums, strict=True) if zlib.crc32(content[at : at + _CHUNK]) != told]
@@ -180,7 +182,7 @@ class Scan:
             if frame is not None and at + frame.size <= self._size and self._is_whole(at, frame):
                 self.end = at = at + frame.size
                 yield at - frame.size, frame
-            elif beyond and self._left > 0:
+            elif beyond:
                 at = self._next_mark(at + 1)
             else:
                 return

@@ -107,12 +107,13 @@ class Archive:
         except ArtifactError:
             raise
         except (OSError, ValueError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            raise ArtifactError(f"{self.path}: cannot be read: {reason}. Give an archive.") from None
+            raise self._unreadable(error) from None
         try:
             self._open()
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, OSError) and not isinstance(error, ArtifactError):
+                raise self._unreadable(error) from None
             raise
 
     # ---------------------------------------------------------------- what it holds
@@ -240,10 +241,8 @@ class Archive:
         if foot is None or not self._open_with(foot):
             self._open_without()
         self._starts = [block.first_row for block in self.blocks]
-        offset, frame = self._parts[0]
-        content = self._content(offset, frame, NO_ID) if frame.n_bytes <= LARGEST_DOCUMENT + 1 else None
-        if content is None:
-            raise self._headless()
+        _, frame = self._parts[0]
+        content = self._header_content(frame)
         try:
             self.header = document_of(unpacked(content, LARGEST_DOCUMENT))
         except (ArtifactError, ValueError, RecursionError) as error:
@@ -304,6 +303,7 @@ class Archive:
         frame = frames.head_of(self._read(START.size, HEAD.size))
         if frame is None or frame.mark != HEADER or START.size + HEAD.size + frame.n_bytes > self.n_bytes:
             raise self._headless()
+        self._header_content(frame)
         self._parts, self._id, self.footer = [(START.size, frame)], frame.digest, dict[str, Any]()
         self._is_indexed = False
         blocks = list[Block]()
@@ -342,8 +342,6 @@ class Archive:
         if frame.digest_of(content, id_) == frame.digest:
             return content
         guard = self._read(offset + HEAD.size + frame.n_bytes, frames.guard_size(frame.n_bytes))
-        if len(content) < frame.n_bytes or len(guard) < frames.guard_size(frame.n_bytes):
-            return None
         found = frames.mended(content, guard)
         if found is None or frame.digest_of(found, id_) != frame.digest:
             return None
@@ -357,8 +355,7 @@ class Archive:
             self._file.seek(offset)
             data = self._file.read(n_bytes)
         except (OSError, ValueError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            raise ArtifactError(f"{self.path}: cannot be read: {reason}. Open it again.") from None
+            raise self._unreadable(error) from None
         self.n_bytes_read += len(data)
         return data
 
@@ -371,6 +368,18 @@ class Archive:
             f"{self.path}: block {number} with rows {block.rows} is damaged, and they are lost; "
             "other blocks can be read. Take these rows from another copy of the file."
         )
+
+    def _header_content(self, frame: Frame) -> bytes:
+        content = None
+        if frame.n_bytes <= LARGEST_DOCUMENT + 1:
+            content = self._content(START.size, frame, NO_ID)
+        if content is None:
+            raise self._headless()
+        return content
+
+    def _unreadable(self, error: OSError | ValueError) -> ArtifactError:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        return ArtifactError(f"{self.path}: cannot be read: {reason}. Give an archive, or open it again.")
 
     def _headless(self) -> ArtifactError:
         return ArtifactError(

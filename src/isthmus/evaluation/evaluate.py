@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from isthmus.artifact import FittedModel
 from isthmus.config.catalogue import part_name
 from isthmus.config.description import Description
+from isthmus.evaluation.advice import COLLAPSE
 from isthmus.evaluation.evidence import density_figures
 from isthmus.evaluation.metrics import Measured, measure
 from isthmus.evaluation.report_data import (
@@ -86,7 +87,7 @@ def report_data(
     measured = measured or measure(inference, source)
     figures = density_figures(inference, source, measured) if figures is None else figures
     robust = robust or robustness(inference, source)
-    collapse = figures.get("collapse")
+    collapse, told = figures.get("collapse"), any(note.startswith(COLLAPSE) for note in model.notes)
     schema = source.schema
     examples = _examples(inference, source, measured)
     return ReportData(
@@ -106,7 +107,7 @@ def report_data(
         history=[epoch for epoch in model.epochs if "level" not in epoch],
         best_epoch=model.best_epoch or None,
         config=model.config.to_toml(),
-        notes=(*model.notes, *([collapse] if collapse else [])),
+        notes=(*model.notes, *([collapse] if collapse and not told else [])),
         generated=_generated(inference, source),
         numbers={
             **_numbers(measured.to_dict(), model),

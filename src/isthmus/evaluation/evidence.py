@@ -19,6 +19,7 @@ from scipy.special import ndtr
 from torch import Tensor
 
 from isthmus.errors import ParameterError
+from isthmus.evaluation.advice import collapse_words
 from isthmus.evaluation.metrics import Measured
 from isthmus.exploration.priors import drawn_codes, has_density
 from isthmus.inference import Inference
@@ -31,10 +32,6 @@ N_SAMPLES, MOST_ROWS = 50, 256
 """Of a report's own estimate: draws a row, and rows, evenly spaced ones of more."""
 SAMPLES_AT_ONCE = 8
 """Draws of all rows of a batch that are decoded together, so that memory stays bounded."""
-IDLE_RATE = 0.01
-"""Nats; a unit whose mean rate is below carries nothing."""
-AS_GOOD_AS_THE_MEAN = 0.99
-"""Share of the mean's squared error from which on a reconstruction counts as the mean."""
 
 Array = NDArray[np.float32]
 
@@ -191,30 +188,6 @@ def ks_distance(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(steps[1:] - at, at - steps[:-1]).max(axis=0)
 
 
-def collapse_words(rates: NDArray[Any], sse: float, mean_sse: float | None) -> str | None:
-    """One sentence about units that the prior has taken, and what to do; None if few were.
-
-    Parameters
-    ----------
-    rates
-        Mean rate of each unit in nats, ``(code_size,)``.
-    sse, mean_sse
-        Mean squared error of the reconstructions, and of the training rows' mean if it is known.
-    """
-    n_idle, n = int((np.asarray(rates) < IDLE_RATE).sum()), len(rates)
-    is_mean = mean_sse is not None and sse >= AS_GOOD_AS_THE_MEAN * mean_sse
-    if 2 * n_idle <= n and not is_mean:
-        return None
-    found = f"{n_idle} of {n} code units carry nothing (a rate under {IDLE_RATE} nats)"
-    if is_mean:
-        found += " and the reconstructions are no better than the mean"
-    return (
-        f"Posterior collapse: {found}; if they should carry more, lower beta, let it rise "
-        "(GaussianCode(warm_up_share=0.25)), grant free bits (free_bits=0.05), or learn the output's scale "
-        "(likelihood Gaussian('learned'))."
-    )
-
-
 def density_figures(
     inference: Inference, source: Source, measured: Measured, n_samples: int | None = None
 ) -> dict[str, Any]:
@@ -234,11 +207,17 @@ def density_figures(
     rates = measured.rates.astype(np.float64)
     mean_rates = np.average(rates, axis=0, weights=measured.weights)
     found = measured.to_dict()
-    baseline = found["baselines"].get("mean")
+    baseline, described = found["baselines"].get("mean"), inference.model.config.model
     figures: dict[str, Any] = {
         "rates_nats": mean_rates.tolist(),
         "aggregate": together.to_dict(~measured.dead),
-        "collapse": collapse_words(mean_rates, found["error"]["sse"], baseline and baseline["sse"]),
+        "collapse": collapse_words(
+            mean_rates,
+            found["error"]["sse"],
+            baseline and baseline["sse"],
+            described.code,
+            described.likelihood,
+        ),
     }
     some = source
     if n_samples is None and len(source) > MOST_ROWS:

@@ -11,6 +11,7 @@ from isthmus.errors import SourceError
 GZIP = b"\x1f\x8b"
 _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"PAR1", "parquet"),
+    (b"\x89IST\r\n", "archive"),
     (b"ARROW1", "arrow"),
     (b"FEA1", "arrow"),
     (b"\x93NUMPY", "npy"),
@@ -33,6 +34,7 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\x80\x05", "pickle"),
 )
 _WORDS = {
+    "archive": ("an archive of isthmus", "give it to 'isthmus decompress', and what comes out here"),
     "parquet": ("a Parquet file", "name it .parquet"),
     "arrow": ("an Arrow file", "name it .arrow"),
     "npy": ("an array of NumPy's", "name it .npy"),

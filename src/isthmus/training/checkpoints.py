@@ -20,10 +20,10 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ SHARE_OF_TIME = 0.02
 """Of the training's time, what writing checkpoints may take."""
 SECONDS_BETWEEN = 10.0
 """Between two checkpoints, at least."""
+Found = TypeVar("Found")
 MANIFEST, VALUES, LOG, LOCK = "manifest.json", "values.json", "log.jsonl", "lock"
 
 
@@ -49,6 +50,16 @@ class Checkpoint(NamedTuple):
     state: State
     added: dict[str, Any]
     """What the run added to it."""
+    damaged: tuple[str, ...]
+    """Of each later one what is wrong with it, a sentence."""
+
+
+class Known(NamedTuple):
+    """What can be told of one without its tensors."""
+
+    number: int
+    values: dict[str, Any]
+    """The plain ones of its state."""
     damaged: tuple[str, ...]
     """Of each later one what is wrong with it, a sentence."""
 
@@ -130,16 +141,6 @@ class Checkpoints(Keeper):
         """Whether there is a checkpoint."""
         return bool(_numbers(self._folder))
 
-    def remove(self) -> None:
-        """Remove the folder: the training has ended, and its result is kept."""
-        self.__exit__()
-        # At once, for half of a checkpoint that is left would be a damaged one.
-        gone = self._folder.with_name(f".{self._folder.name}-{secrets.token_hex(8)}")
-        with suppress(OSError):
-            self._folder.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
-
     def _tell_failure(self, error: OSError) -> None:
         reason = error.strerror or str(error)
         self.log.write("failed", reason=reason)
@@ -184,14 +185,45 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     ArtifactError
         There are checkpoints, and every one is damaged, or of a newer isthmus.
     """
+    found = _latest(folder, _read)
+    if found is None:
+        return None
+    number, (state, added), damaged = found
+    return Checkpoint(number, state, added, damaged)
+
+
+def look_at_checkpoint(folder: Path) -> Known | None:
+    """What :func:`read_checkpoint` would find, without its tensors: their bytes are checked block by block.
+
+    Raises
+    ------
+    ArtifactError
+        As there.
+    """
+    found = _latest(folder, _look)
+    return None if found is None else Known(*found)
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove them all: the training has ended, and its result is kept."""
+    # At once, for half of a checkpoint that is left would be a damaged one.
+    gone = folder.with_name(f".{folder.name}-{secrets.token_hex(8)}")
+    with suppress(OSError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _latest(folder: Path, read: Callable[[Path], Found]) -> tuple[int, Found, tuple[str, ...]] | None:
+    """Number of the latest checkpoint that can be read, what was read, and what is wrong with later ones."""
     damaged: list[str] = []
     for number in _numbers(folder):
         try:
-            state, added = _read(folder / f"{number:06d}")
+            found = read(folder / f"{number:06d}")
         except ArtifactError as error:
             damaged.append(str(error))
             continue
-        return Checkpoint(number, state, added, tuple(damaged))
+        return number, found, tuple(damaged)
     if damaged:
         raise ArtifactError(
             f"{folder}: expected a checkpoint that is whole, got {len(damaged)} that are not; the last: {damaged[0]} "
@@ -201,16 +233,28 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def _read(place: Path) -> tuple[State, dict[str, Any]]:
-    try:
-        manifest = json.loads((place / MANIFEST).read_bytes())
-        if manifest["format"] != FORMAT:
-            raise ArtifactError(
-                f"{place}: is of checkpoint format {manifest['format']!r}, and this isthmus reads {FORMAT}. "
-                "Resume with the isthmus that began the run."
-            )
+    with _told_as_damage(place):
+        manifest = _manifest(place)
         found = json.loads(_checked(place / VALUES, manifest))
         groups = {name: _tensors(place / f"{name}.safetensors", manifest) for name in manifest["groups"]}
         return State(found["values"], groups), found["added"]
+
+
+def _look(place: Path) -> dict[str, Any]:
+    with _told_as_damage(place):
+        manifest = _manifest(place)
+        for name in manifest["groups"]:
+            path = place / f"{name}.safetensors"
+            _check_size(path, manifest)
+            with path.open("rb") as file:
+                _check(path, manifest, hashlib.file_digest(file, "sha256").hexdigest())
+        return json.loads(_checked(place / VALUES, manifest))["values"]
+
+
+@contextmanager
+def _told_as_damage(place: Path) -> Generator[None]:
+    try:
+        yield
     except ArtifactError:
         raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -218,18 +262,36 @@ def _read(place: Path) -> tuple[State, dict[str, Any]]:
         raise ArtifactError(f"{place}: expected a checkpoint, but it is damaged: {why}.") from None
 
 
+def _manifest(place: Path) -> dict[str, Any]:
+    manifest = json.loads((place / MANIFEST).read_bytes())
+    if manifest["format"] != FORMAT:
+        raise ArtifactError(
+            f"{place}: is of checkpoint format {manifest['format']!r}, and this isthmus reads {FORMAT}. "
+            "Resume with the isthmus that began the run."
+        )
+    return manifest
+
+
 def _checked(path: Path, manifest: dict[str, Any]) -> bytes:
     """A file's bytes, which are those that the manifest tells of."""
-    listed = manifest["files"][path.name]
-    size = path.stat().st_size
-    if size != listed["bytes"]:
-        raise ArtifactError(
-            f"{path}: expected {listed['bytes']:,} bytes as its manifest says, got {size:,}. It is damaged."
-        )
+    _check_size(path, manifest)
     data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != listed["sha256"]:
-        raise ArtifactError(f"{path}: its digest is not the one that its manifest tells. It is damaged.")
+    _check(path, manifest, hashlib.sha256(data).hexdigest())
     return data
+
+
+def _check_size(path: Path, manifest: dict[str, Any]) -> None:
+    """Before its bytes are taken into memory."""
+    listed, size = manifest["files"][path.name]["bytes"], path.stat().st_size
+    if size != listed:
+        raise ArtifactError(
+            f"{path}: expected {listed:,} bytes as its manifest says, got {size:,}. It is damaged."
+        )
+
+
+def _check(path: Path, manifest: dict[str, Any], digest: str) -> None:
+    if digest != manifest["files"][path.name]["sha256"]:
+        raise ArtifactError(f"{path}: its digest is not the one that its manifest tells. It is damaged.")
 
 
 def _tensors(path: Path, manifest: dict[str, Any]) -> Tensors:

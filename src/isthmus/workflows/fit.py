@@ -23,8 +23,9 @@ from isthmus.config.defaults import Facts, learning_rate, resolve
 from isthmus.config.overcomplete import overcomplete_note
 from isthmus.config.parts.likelihoods import Bernoulli
 from isthmus.errors import DataError, ParameterError
+from isthmus.evaluation.advice import advice, without_advice
 from isthmus.evaluation.baselines import fit_baseline
-from isthmus.evaluation.metrics import measure
+from isthmus.evaluation.metrics import Measured, measure
 from isthmus.exploration.anomaly import fit_usual
 from isthmus.inference import Inference
 from isthmus.likelihoods.base import Likelihood
@@ -53,6 +54,7 @@ from isthmus.workflows.streamed_rows import (
     SHARE_HELD_OUT,
     as_many_as_fit,
     budget_if_streamed,
+    evenly_spaced,
     held_out_at_most,
     held_out_of,
     row_bytes,
@@ -61,6 +63,8 @@ from isthmus.workflows.streamed_rows import (
 )
 
 BLOCK = 4096
+MOST_FOR_ADVICE = 4096
+"""Training rows among which units that validation rows do not use are looked for."""
 SETS_WEIGHTS = (
     ("start", "pca", "auto"),
     ("scheme", "layer_by_layer", "end_to_end"),
@@ -249,12 +253,15 @@ def _train(prepared: Prepared, callbacks: Sequence[Callback], keeper: Keeper, st
         state=state,
     )
     model.module.to("cpu")
-    model.notes = (*model.notes, *history.notes)
     before = len(model.epochs)
     records = [{**epoch.to_dict(), "epoch": before + epoch.epoch} for epoch in history.epochs]
     model.epochs = [*model.epochs, *records]
     model.best_epoch = before + history.best_epoch
-    model.metrics = _metrics(model, prepared.measured_on, "training" if validation is None else "validation")
+    measured = _measured(model, prepared.measured_on)
+    model.metrics = _metrics(measured, "training" if validation is None else "validation")
+    if history.reason != "interrupted":
+        history.notes += _advice(model, measured, None if validation is None else training)
+    model.notes = (*without_advice(model.notes), *history.notes)
     model.usual = _usual(model, training, validation)
     return history
 
@@ -271,11 +278,25 @@ def _rows(model: FittedModel, part: Part) -> Rows[Any]:
     return rows if numbers is None else LabelledRows(rows, torch.from_numpy(numbers))
 
 
-def _metrics(model: FittedModel, part: Part, rows_are: str) -> dict[str, Any]:
+def _measured(model: FittedModel, part: Part) -> Measured:
     threads = model.config.training.threads
     with training_threads(threads if isinstance(threads, int) else 1):
-        measured = measure(Inference(model), part.source, part.weights, n_given=part.n_given)
+        return measure(Inference(model), part.source, part.weights, n_given=part.n_given)
+
+
+def _metrics(measured: Measured, rows_are: str) -> dict[str, Any]:
     return {"rows_are": rows_are, **measured.to_dict()}
+
+
+def _advice(model: FittedModel, measured: Measured, training: Part | None) -> list[str]:
+    """What to try, if anything: units that validation rows have no use for are looked for among others."""
+    more = None
+    if training is not None:
+        some = as_many_as_fit(training, 16 * n_values(model.scaling.model_shape), MOST_FOR_ADVICE)
+        more = evenly_spaced(some, MOST_FOR_ADVICE).source
+    threads = model.config.training.threads
+    with training_threads(threads if isinstance(threads, int) else 1):
+        return advice(Inference(model), measured, more)
 
 
 def usual_rows(
@@ -364,7 +385,7 @@ def one_pass(
         model.module.to("cpu")
         model.epochs = [*model.epochs, {**epoch.to_dict(), "epoch": len(model.epochs) + 1}]
         model.best_epoch = len(model.epochs)
-        model.metrics = _metrics(model, Prepared(model, part, None).measured_on, "training")
+        model.metrics = _metrics(_measured(model, Prepared(model, part, None).measured_on), "training")
         model.usual = None  # of other rows and other weights; a pass over a stream is not to cost three
 
 

@@ -35,35 +35,30 @@ from isthmus.artifact import FittedModel, open_model, save_model
 from isthmus.artifact.file import write_atomically
 from isthmus.config import Config
 from isthmus.errors import OutputError, SourceError, TrainingError
+from isthmus.evaluation.advice import is_advice
 from isthmus.journal import Journal
+from isthmus.run_folder import CHECKPOINTS, FAILED, FILES, PREPARED, UNFINISHED
 from isthmus.sources import Source
 from isthmus.training.callbacks import Callback, Epoch
-from isthmus.training.checkpoints import SECONDS_BETWEEN, Checkpoint, Checkpoints, read_checkpoint
+from isthmus.training.checkpoints import (
+    SECONDS_BETWEEN,
+    Checkpoint,
+    Checkpoints,
+    read_checkpoint,
+    remove_checkpoints,
+)
 from isthmus.training.interruption import Interruption
 from isthmus.training.loop import History
 from isthmus.training.state import Keeper, State
 from isthmus.version import __version__
 from isthmus.workflows.fit import Prepared, prepare, prepare_again, train
 from isthmus.workflows.outputs import check_file, check_folder
-from isthmus.workflows.run_record import (
-    CHECKPOINTS,
-    PREPARED,
-    RECORD,
-    UNFINISHED,
-    Origin,
-    is_resumable,
-    place_of,
-    read_record,
-    write_record,
-)
+from isthmus.workflows.run_record import Origin, is_resumable, place_of, read_record, write_record
+from isthmus.workflows.taking_over import settle, take_over
 
 Told = Callable[[str], None]
 RUNS = Path("runs")
 STOPPING = "finishing the step, then saving; once more, and it stops at once."
-FILES = (RECORD, "config.toml", "environment.json", "journal.jsonl", "model.safetensors", "report.html")
-"""What a run folder holds, and the checkpoints of one that has not come to its end."""
-FAILED = "failed.jsonl"
-"""The journal of a run over an older one that failed."""
 
 
 def silent(text: str) -> None:
@@ -154,6 +149,8 @@ def run_fit(
         save_or_rescue(run.model, output)
         return run
     made = folder is None or _make(folder)
+    if folder is not None:
+        settle(folder)
     folder = make_run_folder(name, ready.model.config.model.kind) if folder is None else folder
     over = any((folder / file).exists() for file in FILES)
     place = _unfinished(folder) if over else folder
@@ -360,6 +357,8 @@ def _go(
                 journal.write("failed", reason=str(error) or type(error).__name__)
                 made = made and watcher.n_epochs == 0
                 raise
+            for note in filter(is_advice, run.history.notes):
+                journal.write("note", text=note)
             journal.write("measured", best_epoch=run.model.best_epoch, metrics=run.model.metrics)
     except BaseException as error:
         if isinstance(error, TrainingError) or kept is None or not kept.any:
@@ -367,10 +366,10 @@ def _go(
         raise
     # The checkpoints go last: a run that is killed before goes on, and writes what is not there yet.
     _write_report(run.model, ready, place / "report.html")
-    if not run.interrupted:
-        kept.remove()
     if over:
-        _take_over(place, folder)
+        take_over(place, folder)
+    if not run.interrupted:
+        remove_checkpoints(folder / CHECKPOINTS)
     if output is not None:
         save_or_rescue(run.model, output)
     return run
@@ -412,27 +411,6 @@ def _unfinished(folder: Path) -> Path:
     except OSError as error:
         raise _unwritable(place, error) from None
     return place
-
-
-def _take_over(place: Path, folder: Path) -> None:
-    """Put the new run's files in the older one's place; its report and failures would tell of another model."""
-    try:
-        for name in ("report.html", FAILED):
-            (folder / name).unlink(missing_ok=True)
-        for name in FILES:
-            if (place / name).exists():
-                (place / name).replace(folder / name)
-        if (folder / CHECKPOINTS).exists():
-            shutil.rmtree(folder / CHECKPOINTS)
-        if (place / CHECKPOINTS).exists():
-            (place / CHECKPOINTS).replace(folder / CHECKPOINTS)
-        for left in folder.glob(".isthmus-*.tmp"):  # of a run that was killed while it wrote
-            left.unlink()
-        place.rmdir()
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: the older run cannot be replaced: {error.strerror}. What is new is in {place}."
-        ) from None
 
 
 def _give_up(place: Path, folder: Path, *, over: bool, made: bool) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,17 +15,13 @@ from isthmus.artifact.file import write_atomically
 from isthmus.config import Config
 from isthmus.errors import ArtifactError, DataError, IsthmusError, SourceError
 from isthmus.journal import read_journal
+from isthmus.run_folder import CHECKPOINTS, JOURNAL, MODEL, PREPARED, RECORD, UNFINISHED
 from isthmus.sources import Source
-from isthmus.training.checkpoints import read_checkpoint
+from isthmus.training.checkpoints import look_at_checkpoint
 from isthmus.workflows.fit import Prepared
+from isthmus.workflows.taking_over import settle
 
 FORMAT = 1
-RECORD = "run.json"
-CHECKPOINTS = "checkpoints"
-PREPARED = "prepared.safetensors"
-"""In the checkpoints' folder: the model before its first step."""
-UNFINISHED = "unfinished"
-"""Where a run over an older one is written until its model is there."""
 ROWS_LOOKED_AT = 1024
 """Evenly spaced rows of data by which they are known again."""
 
@@ -97,12 +93,12 @@ def write_record(
     rooms = [part.room for part in (prepared.training, prepared.validation) if part is not None]
     memory = next((room for room in rooms if room is not None), 2**62)
     config = asked.with_training(seed=seed).with_data(memory=memory)
-    document = {
-        "format": FORMAT,
+    told = {
         "origin": None if origin is None else asdict(origin.absolute()),
         "config": config.to_dict(),
         "fingerprints": {name: fingerprint(source) for name, source in sources.items()},
     }
+    document = {"format": FORMAT, "digest": _digest(told), **told}
     write_atomically((json.dumps(document, indent=2) + "\n").encode(), place / RECORD)
     (place / CHECKPOINTS).mkdir(exist_ok=True)
     write_atomically(prepared.model.to_bytes(), place / CHECKPOINTS / PREPARED)
@@ -136,6 +132,8 @@ def read_record(place: Path) -> Record:
                 f"{path}: is of run format {found['format']!r}, and this isthmus reads {FORMAT}. "
                 "Resume with the isthmus that began the run."
             )
+        if not _matches(found):
+            raise _damaged(path, "its digest does not match its contents")
         origin = None if found["origin"] is None else Origin(**found["origin"])
         return Record(origin, Config.from_dict(found["config"]), dict(found["fingerprints"]))
     except ArtifactError:
@@ -145,7 +143,14 @@ def read_record(place: Path) -> Record:
 
 
 def place_of(folder: Path) -> Path:
-    """Where the files of a folder's run are that can go on: beside an older run they are in a folder of their own."""
+    """Where the files of a folder's run are that can go on: beside an older run they are in a folder of their own.
+
+    Raises
+    ------
+    OutputError
+        The run was killed as it took an older one's place, and the folder cannot be written to.
+    """
+    settle(folder)
     return folder / UNFINISHED if (folder / UNFINISHED / RECORD).is_file() else folder
 
 
@@ -158,20 +163,20 @@ def is_resumable(folder: Path) -> bool:
 def progress_of(folder: Path) -> Progress:
     """How far the run in a folder is."""
     place = place_of(folder)
-    events = read_journal(place / "journal.jsonl") if (place / "journal.jsonl").is_file() else []
+    events = read_journal(place / JOURNAL) if (place / JOURNAL).is_file() else []
     begun = next((event for event in events if event.get("event") == "begin"), {})
     epochs = [event["epoch"] for event in events if event.get("event") == "epoch" and "epoch" in event]
-    n_epochs, model = begun.get("n_epochs"), (place / "model.safetensors").is_file()
+    n_epochs, model = begun.get("n_epochs"), (place / MODEL).is_file()
     if not is_resumable(folder):
         return Progress("finished" if model else "unfinished", max(epochs, default=0), n_epochs, None, ())
     what = "interrupted" if model and place == folder else "unfinished"
     try:
-        found = read_checkpoint(place / CHECKPOINTS)
+        found = look_at_checkpoint(place / CHECKPOINTS)
     except ArtifactError as error:
         return Progress(what, 0, n_epochs, None, (str(error),))
     if found is None:
         return Progress(what, 0, n_epochs, None, ())
-    known = found.state.values.get("levels", found.state.values)
+    known = found.values.get("levels", found.values)
     return Progress(what, len(known["epochs"]), n_epochs, found.number, found.damaged)
 
 
@@ -189,6 +194,16 @@ def fingerprint(source: Source) -> str:
     if source.labels is not None:
         digest.update("\n".join(map(str, source.labels[places].tolist())).encode())
     return f"{n_rows} rows {digest.hexdigest()}"
+
+
+def _digest(told: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def _matches(document: dict[str, Any]) -> bool:
+    """Whether a record is as it was written: another seed would be a valid one too."""
+    told = {key: value for key, value in document.items() if key not in ("format", "digest")}
+    return document["digest"] == _digest(told)
 
 
 def _words(print_: str | None) -> str:
