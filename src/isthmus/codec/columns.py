@@ -4,7 +4,7 @@ A column is an array of numbers, one entry a row, or a list of texts (bytes). Nu
 floats by their bits, or where all but a few are decimals of few digits by these, ``x = q / 10**k``; then, whichever
 comes out smallest, as they are or as differences along the rows or the last axis; then planes of bytes, the lowest
 first, each packed by the best general coder. What may be sound is one FLAC stream where that is smaller.
-``docs/archive-columns.md`` gives every byte.
+``docs/archive.md`` gives every byte.
 """
 
 from __future__ import annotations

@@ -20,7 +20,17 @@ from numpy.typing import NDArray
 
 from isthmus.codec.columns import Columns
 from isthmus.codec.contents.base import Content, Facts, Form, beside, check_rows, fact, unfit
-from isthmus.codec.contents.cells import GAP_CELLS, Cells, Values, cells_from, facts_of, texts_of, typed
+from isthmus.codec.contents.cells import (
+    GAP_CELLS,
+    Cells,
+    Text,
+    Values,
+    Words,
+    cells_from,
+    facts_of,
+    texts_of,
+    typed,
+)
 from isthmus.sources.delimited import MOST_COLUMNS, separator_of, unpacked_bytes
 from isthmus.sources.magic import GZIP
 
@@ -34,6 +44,8 @@ _SAMPLED = 64
 """Places of a table from which rows are taken to tell types by."""
 _SAMPLE = 2048
 """Rows that are taken from each."""
+_MOST_WORDS = 1 << 21
+"""Bytes of the words of all columns."""
 _PIECE = 1 << 22
 _LOOKED_AT = 1 << 20
 """Bytes by which a dialect is told; the line of names must end within."""
@@ -227,7 +239,12 @@ class TextContent(Content):
             data, ends = self._stretch(start, min(n_rows, start + sample))
             for at, column in enumerate(_cells(data, ends, self._form.dialect, n_columns) or []):
                 found[at] += column
-        return [typed(column) for column in found]
+        kinds, left = [typed(column) for column in found], _MOST_WORDS
+        for at, kind in enumerate(kinds):  # facts are read before anything else, and have a bound
+            if isinstance(kind, Words):
+                left -= sum(map(len, kind.words))
+                kinds[at] = kind if left >= 0 else Text()
+        return kinds
 
     def _stretch(self, start: int, stop: int) -> tuple[bytes, list[int]]:
         """The bytes of some rows, and where in them each ends; a line end that lacks is there."""
