@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
     "dtype", [*DTYPES, "g", np.dtype([("a", "<i2"), ("b", ">f8", (2,))], align=True)], ids=str
 )
 @given(data=st.data())
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=6)
 def test_every_type_comes_back_bit_for_bit(folder, dtype, data):
     dtype = np.dtype(dtype)
     shape = data.draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=5))

@@ -44,7 +44,7 @@ def all_files(folder):
     ("mode", "channels"), [("L", 1), ("RGB", 3), ("LA", 2), ("RGBA", 4), ("P", 1), ("I;16", 1)]
 )
 @given(data=st.data())
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=5)
 def test_pixels_and_chunks_of_png_come_back(tmp_path_factory, mode, channels, data):
     folder = tmp_path_factory.getbasetemp()
     dtype = np.uint16 if mode == "I;16" else np.uint8

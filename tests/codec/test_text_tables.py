@@ -73,7 +73,7 @@ def tables(draw):
 @example(data=b"a\n\n\n")
 @example(data=b'a,b\n1,"x\n2,y\n3,z"\n')
 @example(data=b"a,b\r\n1,2\n3,4\r\n")
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 def test_any_text_comes_back_byte_for_byte(folder, data):
     assert brought_back(written(folder, data))[2] == data
 
