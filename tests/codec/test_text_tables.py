@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from isthmus.codec.columns import packed, unpacked
 from isthmus.codec.contents import content_from, content_of
 from isthmus.codec.contents import text_tables as room
-from isthmus.errors import ArtifactError
+from isthmus.errors import ArtifactError, SourceError
 
 RANDOM = np.random.default_rng(0)
 
@@ -173,6 +173,26 @@ def test_places_of_rows_are_found_over_pieces(tmp_path, monkeypatch):
     assert table["c1" if "c1" in table.column_names else "b"].to_pylist() == [
         row[1] or None for row in rows[13:31]
     ]
+
+
+def test_a_table_that_becomes_shorter_is_told(tmp_path):
+    path = written(tmp_path, b"a,b\n" + b"1,2\n" * 999)
+    content = content_of(path)
+    path.write_bytes(b"a,b\n" + b"1,2\n" * 9)
+    with pytest.raises(SourceError, match="leave it alone"):
+        content.block(slice(None))
+
+
+@pytest.mark.parametrize("value", [2**63 - 1, -(2**63), 2**62, 10**12])
+def test_times_without_end_make_some_text_or_one_sentence(content, value):
+    block = content.block(slice(0, 10))
+    for key in ("6", "7"):
+        changed = {**block, key: np.full(10, value)}
+        assert len(content.form.texts(changed)) == 10
+        try:
+            assert content.form.rows(changed).num_rows == 10
+        except ArtifactError as error:
+            assert len(str(error).splitlines()) == 1  # noqa: PT017
 
 
 def test_a_quote_that_never_closes_leaves_lines(tmp_path):

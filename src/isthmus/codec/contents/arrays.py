@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -160,22 +161,22 @@ def array_facts(array: NDArray[Any]) -> Facts:
 
 def open_array(path: Path) -> ArrayContent | None:
     """The content of an ``.npy`` or IDX file; None of one that is neither, is damaged, or holds more than its array."""
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start[:2] == GZIP_MAGIC:
-        with gzip.open(path) as file:
-            try:
-                start, kind = file.read(4), "idx.gz"
-            except (OSError, EOFError):
-                return None
-    else:
-        kind = "idx"
-    if is_idx(start):
-        array = read_idx(path)
-        header = start + np.array(array.shape, ">u4").tobytes()
-        return ArrayContent(array, _facts(kind, header, array.shape), str(path))
-    if start != npy.MAGIC_PREFIX[:4]:
+    try:
+        with path.open("rb") as file:
+            start, kind = file.read(4), "idx"
+        if start[:2] == GZIP_MAGIC:
+            with gzip.open(path) as packed:
+                start, kind = packed.read(4), "idx.gz"
+        if is_idx(start):
+            array = read_idx(path)
+            header = start + np.array(array.shape, ">u4").tobytes()
+            return ArrayContent(array, _facts(kind, header, array.shape), str(path))
+        return _open_npy(path) if start == npy.MAGIC_PREFIX[:4] else None
+    except (*NPY_BROKEN, zlib.error):
         return None
+
+
+def _open_npy(path: Path) -> ArrayContent | None:
     with path.open("rb") as file:
         header = read_npy_header(file)
         file.seek(0)

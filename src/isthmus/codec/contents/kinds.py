@@ -70,18 +70,27 @@ def content_of(source: str | os.PathLike[str] | NDArray[Any] | Any) -> Content:
         raise SourceError(
             f"{path}: expected a file or folder, got a pipe or a device; save what it gives as a file."
         )
-    content: Content | None = None
-    if path.stat().st_size:
-        if name.endswith(_TEXT_SUFFIXES):
-            content = open_text(path)
-        elif name.endswith(".npz"):
-            content = open_arrays(path)
-        elif name.endswith((".wav", ".flac")):
-            sound = open_sound(path)
-            content = None if sound is None else SoundContent(sound)
-        else:
-            content = open_arrow(path) if name.endswith(ARROW_SUFFIXES) else open_array(path)
-    return KeptContent(path) if content is None else content
+    try:
+        content = _known(path, name) if path.stat().st_size else None
+        return KeptContent(path) if content is None else content
+    except PermissionError:
+        raise SourceError(
+            f"{path}: expected a file that may be read, got no permission; change its mode."
+        ) from None
+
+
+def _known(path: Path, name: str) -> Content | None:
+    """The content of a file of a kind that is known by its name or its first bytes."""
+    with path.open("rb"):  # refused here, or it may be read
+        pass
+    if name.endswith(_TEXT_SUFFIXES):
+        return open_text(path)
+    if name.endswith(".npz"):
+        return open_arrays(path)
+    if name.endswith((".wav", ".flac")):
+        sound = open_sound(path)
+        return None if sound is None else SoundContent(sound)
+    return open_arrow(path) if name.endswith(ARROW_SUFFIXES) else open_array(path)
 
 
 def content_from(facts: Mapping[str, Any]) -> Form:

@@ -9,7 +9,6 @@ a row of other than the common number of cells, another line end - is kept as it
 from __future__ import annotations
 
 import gzip
-import mmap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple, final
@@ -31,6 +30,7 @@ from isthmus.codec.contents.cells import (
     texts_of,
     typed,
 )
+from isthmus.errors import SourceError
 from isthmus.sources.delimited import MOST_COLUMNS, separator_of, unpacked_bytes
 from isthmus.sources.magic import GZIP
 
@@ -198,7 +198,7 @@ def _texts(column: Any) -> list[bytes]:
 class TextContent(Content):
     """A table of text; see :func:`open_text`, which makes it."""
 
-    def __init__(self, data: bytes | mmap.mmap, facts: Facts, marks: NDArray[np.int64], name: str) -> None:
+    def __init__(self, data: bytes | _Stretches, facts: Facts, marks: NDArray[np.int64], name: str) -> None:
         self.name, self.facts = name, facts
         self._form = TextForm(facts)
         self.form = self._form
@@ -252,7 +252,7 @@ class TextContent(Content):
             return b"", []
         first, dialect = start // _STEP, self._form.dialect
         begin, end = int(self._marks[first]), int(self._marks[-(-stop // _STEP)])
-        data = bytes(self._data[begin:end])
+        data = self._data[begin:end]
         if end == len(self._data) and not data.endswith(b"\n"):
             data += dialect.line_end
         ends = _record_ends(np.frombuffer(data, np.uint8), dialect, 0)[0].tolist()
@@ -266,7 +266,7 @@ def open_text(path: Path) -> TextContent | None:
         data, packed = _opened(path)
     except (OSError, ValueError):  # damaged, or empty
         return None
-    start = bytes(data[:_LOOKED_AT])
+    start = data[:_LOOKED_AT]
     if not start or b"\0" in start or start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return None
     separator = separator_of(start.removeprefix(_MARK).decode("latin-1"))
@@ -292,7 +292,7 @@ def open_text(path: Path) -> TextContent | None:
         "line_end": line_end.decode(),
         "quoted": quoted,
         "head": start[:n_head].decode("latin-1"),
-        "ends_open": n_head < len(data) and data[len(data) - 1] != _LINE,
+        "ends_open": n_head < len(data) and data[len(data) - 1 :] != b"\n",
         "packed": packed,
         "columns": [{"name": name, "type": "text"} for name in said],
     }
@@ -302,12 +302,39 @@ def open_text(path: Path) -> TextContent | None:
     return TextContent(data, facts, marks[0], str(path))
 
 
-def _opened(path: Path) -> tuple[bytes | mmap.mmap, bool]:
+def _opened(path: Path) -> tuple[bytes | _Stretches, bool]:
     """The bytes of a file, of one that is gzip-ed those inside, and whether it is."""
     with path.open("rb") as file:
         if file.read(2) == GZIP:
             return unpacked_bytes(path), True
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), False
+    return _Stretches(path), False
+
+
+@final
+class _Stretches:
+    """The bytes of a file, read where they are asked for: a map of a file that becomes shorter ends the process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._size = path, path.stat().st_size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, place: slice) -> bytes:
+        start, stop, _ = place.indices(self._size)
+        try:
+            with self._path.open("rb") as file:
+                file.seek(start)
+                data = file.read(max(0, stop - start))
+        except OSError as error:
+            raise SourceError(
+                f"{self._path}: cannot be read: {error.strerror or error}; make it readable."
+            ) from None
+        if len(data) < stop - start:
+            raise SourceError(
+                f"{self._path}: expected {self._size:,} bytes, as at first, got fewer; leave it alone while it is read."
+            )
+        return data
 
 
 def _is_number(cell: bytes) -> bool:
@@ -330,7 +357,7 @@ def _record_ends(octets: NDArray[np.uint8], dialect: _Dialect, odd: int) -> tupl
     return ends + 1, (len(quotes) + odd) % 2
 
 
-def _marked(data: bytes | mmap.mmap, dialect: _Dialect, start: int) -> tuple[NDArray[np.int64], int] | None:
+def _marked(data: bytes | _Stretches, dialect: _Dialect, start: int) -> tuple[NDArray[np.int64], int] | None:
     """Where every so manieth row begins, and how many there are; None where one is too long, or quotes never close."""
     marks, n_rows, odd, last = list[NDArray[np.int64]](), 0, 0, start
     for at in range(start, len(data), _PIECE):
