@@ -134,6 +134,11 @@ def columns(data):
             n, way = data.count(), data.byte()
             if way == 0:
                 found[name] = texts(data, n)
+            elif way == 2:
+                last, n_bytes = data.take(1), data.count()
+                joined = data.part()
+                assert (len(joined), joined[-1:]) == (n_bytes, last)
+                found[name] = [line + last for line in joined[:-1].split(last)]
             else:
                 words = texts(data, data.count())
                 found[name] = [words[place] for place in values(data, "u4", (n,))]

@@ -60,6 +60,7 @@ def arrays(draw):
     )
 )
 @example(found={"x": np.array([], ">f8"), "y": np.zeros((0, 3), "i2"), "": []})
+@example(found={"lines": [b"one\n", b"\n", b"two\n"], "not": [b"a\nb\n", b"c"], "nor": [b"\n\n", b""]})
 @example(found={"x": np.array([[2**63 - 1, -(2**63)], [-1, 0]])})
 @example(found={"x": np.array([0, 2**64 - 1], np.uint64)})
 @settings(deadline=None, max_examples=80)
@@ -115,6 +116,7 @@ def test_no_column_is_larger_than_packed_whole():
         (RANDOM.integers(1000, 1016, 20_000), 11_500),  # half a byte each
         (np.round(RANDOM.uniform(0, 10, 20_000), 1), 18_500),  # 101 decimals, 6.7 bits each
         (np.where(RANDOM.uniform(size=20_000) < 0.01, np.nan, np.round(RANDOM.uniform(0, 10, 20_000), 1)), 19_000),
+        ([b"%d\n" % i for i in range(1000, 3000)], 1300),
         ([b"red", b"green", b"blue"] * 5000, 300),
     ],
 )  # fmt: skip
@@ -168,6 +170,7 @@ SMALL = packed({
     "bits": np.arange(64) % 2,
     "floats": np.array([*ODD, *np.arange(90) / 4]),
     "text": [b"one", b"two", b"two", b""] * 3,
+    "lines": [b"one\n", b"two\n", b"\n"],
 })  # fmt: skip
 
 

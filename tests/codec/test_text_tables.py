@@ -121,6 +121,15 @@ def test_columns_are_typed_and_rows_read_as_a_table(tmp_path):
                                                     for at in range(0, len(text.encode()), 90_000)))))  # fmt: skip
 
 
+def test_few_rows_may_be_smaller_as_they_stand(tmp_path):
+    lines = "".join(f"{i % 3},{i % 3},{i % 3},{i % 3}\n" for i in range(60))
+    content = content_of(written(tmp_path, b"a,b,c,d\n" + lines.encode()))
+    rows = slice(0, content.n_rows)
+    assert len(packed(content.plain(rows))) < len(packed(content.block(rows)))
+    assert content.form.texts(content.plain(rows)) == content.form.texts(content.block(rows))
+    assert content.form.rows(content.plain(rows)).num_rows == 60
+
+
 def test_one_odd_row_keeps_its_block_as_text(tmp_path):
     _, text = many(100)
     odd = text.replace("\n50,", "\n50,too many,", 1).encode()

@@ -32,8 +32,8 @@ DTYPES = ("b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"
 _TEXT = len(DTYPES)
 _PLAIN, _PLANES, _BITS, _DECIMAL, _SOUND = range(5)
 """How an array is stored."""
-_ALL, _WORDS = range(2)
-"""How texts are: one after the other, or as words and which of them each is."""
+_ALL, _WORDS, _LINES = range(3)
+"""How texts are: one after the other, as words and which of them each is, or as lines that all end with one byte."""
 _AXES = ((), (0,), (1,), (1,), (2,), (1, 2))
 """Along which axes differences are taken, one after the other: of rows of values up to the third, else of the array."""
 _MOST_AXES = 32
@@ -150,7 +150,7 @@ def _values_packed(values: NDArray[Any]) -> bytes:
     plain = bits.astype(bits.dtype.newbyteorder("<"), copy=False).tobytes()
     found = [bytes([_PLAIN]) + _part(plain)]
     if bits.size > 1:
-        found.append(_whole_packed(bits, plain))
+        found += _whole_packed(bits, plain)
         if values.dtype.kind == "f" and (decimal := _decimal_packed(values, bits)) is not None:
             found.append(decimal)
         if values.dtype.kind == "i" and (sound := _sound_packed(values)) is not None:
@@ -172,20 +172,18 @@ def _values_unpacked(taken: _Taken, dtype: np.dtype[Any], shape: tuple[int, ...]
     return _whole_unpacked(taken, way, whole, shape).view(dtype)
 
 
-def _whole_packed(whole: NDArray[Any], plain: bytes) -> bytes:
-    """Whole numbers in the way whose planes look smallest, without the plain one."""
+def _whole_packed(whole: NDArray[Any], plain: bytes) -> list[bytes]:
+    """Whole numbers in the way whose planes look smallest, and as bits where they have one each; not the plain one."""
     head = _head(whole)
     best = min(_ways(whole), key=lambda way: sum(map(_quick, _planes(head, *way)[1])))
     base, planes = _planes(whole, *best)
-    if len(planes) == 1 and planes[0] == plain:
-        found = bytes([_PLAIN]) + _part(plain)
-    else:
+    how, found = best[0] | best[1] << 1, list[bytes]()
+    if planes != [plain]:
         parts = b"".join(map(_part, planes))
-        found = bytes([_PLANES, best[0] | best[1] << 1, len(planes)]) + base.to_bytes(8, "little") + parts
-    if len(planes) == 1 and int(np.frombuffer(planes[0], np.uint8).max(initial=0)) <= 1:
-        bits = np.packbits(np.frombuffer(planes[0], np.uint8)).tobytes()
-        few = bytes([_BITS, best[0] | best[1] << 1]) + base.to_bytes(8, "little") + _part(bits)
-        found = min(found, few, key=len)
+        found.append(bytes([_PLANES, how, len(planes)]) + base.to_bytes(8, "little") + parts)
+    first = np.frombuffer(planes[0], np.uint8)
+    if len(planes) == 1 and int(first.max(initial=0)) <= 1:
+        found.append(bytes([_BITS, how]) + base.to_bytes(8, "little") + _part(np.packbits(first).tobytes()))
     return found
 
 
@@ -287,7 +285,7 @@ def _decimal_packed(table: NDArray[Any], bits: NDArray[Any]) -> bytes | None:
 
 def _whole_of(whole: NDArray[Any]) -> bytes:
     plain = whole.astype(whole.dtype.newbyteorder("<"), copy=False).tobytes()
-    return min(bytes([_PLAIN]) + _part(plain), _whole_packed(whole, plain), key=len)
+    return min(bytes([_PLAIN]) + _part(plain), *_whole_packed(whole, plain), key=len)
 
 
 def _is_decimal(table: NDArray[Any], digits: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -370,6 +368,9 @@ def _sound_unpacked(taken: _Taken, dtype: np.dtype[Any], shape: tuple[int, ...])
 
 def _texts_packed(texts: list[bytes]) -> bytes:
     head = bytes([_TEXT]) + _number(len(texts))
+    joined, last = b"".join(texts), texts[0][-1:] if texts else b""
+    if last and joined.count(last) == len(texts) and all(map(last.__eq__, (text[-1:] for text in texts))):
+        return head + bytes([_LINES]) + last + _number(len(joined)) + _part(joined)
     found = bytes([_ALL]) + _joined(texts)
     places = {word: place for place, word in enumerate(dict.fromkeys(texts))}
     if 0 < len(places) * 2 <= len(texts):
@@ -392,6 +393,13 @@ def _texts_unpacked(taken: _Taken) -> list[bytes]:
     way = taken.byte()
     if way == _ALL:
         return _parted(taken, n)
+    if way == _LINES:
+        last, n_bytes = taken.bytes(1), taken.number()
+        taken.take(n_bytes)
+        joined = taken.part(n_bytes)
+        if joined.count(last) != n or not joined.endswith(last):  # before they take memory
+            raise _damaged("other lines than were promised")
+        return [line + last for line in joined[:-1].split(last)]
     if way != _WORDS:
         raise _damaged(f"texts stored in way {way}")
     n_words = taken.number(n)

@@ -215,7 +215,7 @@ class TextContent(Content):
         """Columns ``"0"``, ``"1"``, ... of some rows; where cells are odd ``"0?"`` marks them and ``"0!"`` has them."""
         form, columns = self._form, Columns()
         data, ends = self._stretch(*rows.indices(self.n_rows)[:2])
-        texts = [data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        texts = _rows(data, ends)
         cells = _cells(data, ends, form.dialect, len(form.cells)) if ends else None
         if cells is None:
             return {TEXT: texts}
@@ -227,6 +227,10 @@ class TextContent(Content):
                 marks[odd] = 1
                 columns[f"{number}?"], columns[f"{number}!"] = marks, [column[place] for place in odd]
         return columns if form.texts(columns) == texts else {TEXT: texts}
+
+    def plain(self, rows: slice) -> Columns:
+        """The column ``"text"`` alone."""
+        return {TEXT: _rows(*self._stretch(*rows.indices(self.n_rows)[:2]))}
 
     def told_types(self) -> list[Cells]:
         """Types of the columns, told from rows all over the file."""
@@ -258,6 +262,10 @@ class TextContent(Content):
         ends = _record_ends(np.frombuffer(data, np.uint8), dialect, 0)[0].tolist()
         ends = [0, *ends][start - first * _STEP : stop - first * _STEP + 1]
         return data[ends[0] : ends[-1]], [place - ends[0] for place in ends[1:]]
+
+
+def _rows(data: bytes, ends: list[int]) -> list[bytes]:
+    return [data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def open_text(path: Path) -> TextContent | None:
