@@ -254,3 +254,5 @@ def test_columns_that_do_not_fit_are_refused(content):
     ):
         with pytest.raises(ArtifactError):
             form.texts({**block, **changed})
+        with pytest.raises(ArtifactError):
+            form.rows({**block, **changed})

@@ -124,6 +124,8 @@ class TextForm(Form):
                 found[key] = texts_of(said, own)
             else:
                 found[key] = cells.arrow(values, gaps)
+        if len({len(column) for column in found.values()}) != 1:
+            raise unfit("columns of different lengths")
         return pa.table(found)
 
     def write(self, blocks: Iterable[Columns], path: Path) -> None:
