@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
     "dtype", [*DTYPES, "g", np.dtype([("a", "<i2"), ("b", ">f8", (2,))], align=True)], ids=str
 )
 @given(data=st.data())
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=6)
 def test_every_type_comes_back_bit_for_bit(folder, dtype, data):
     dtype = np.dtype(dtype)
     shape = data.draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=5))
@@ -81,6 +81,29 @@ def test_truth_values_keep_odd_bytes():
     odd = np.array([0, 1, 2, 255], np.uint8).view(bool)
     content = content_of(odd)
     assert content.form.rows(content.block(slice(None))).tobytes() == odd.tobytes()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x93NUMPY", b"\x93NUMPY\1\0\x05\0{'a':", b"\x93NUMPY\1\0\xff\xff", bytes([0, 0, 8, 1, 0, 0, 0, 9]),
+     b"\x1f\x8b\x08", gzip.compress(b"any")[:-9], gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 9, 1])), b"{}"],
+)  # fmt: skip
+def test_what_is_damaged_is_kept_as_bytes(tmp_path, data):
+    path, back = tmp_path / "a.npy", tmp_path / "b.npy"
+    path.write_bytes(data)
+    content = content_of(path)
+    assert content.kind == "file"
+    brought_back(content, back)
+    assert back.read_bytes() == data
+
+
+def test_a_file_of_objects_or_with_more_behind_it_is_kept_as_bytes(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.array([None]), allow_pickle=True)
+    assert content_of(path).kind == "file"
+    np.save(path, np.arange(3))
+    path.write_bytes(path.read_bytes() + b"more")
+    assert content_of(path).kind == "file"
 
 
 def test_objects_are_refused():

@@ -50,7 +50,7 @@ def pieces(array):
 
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 @given(data=st.data())
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=8)
 def test_arrays_of_every_type_come_back(dtype, data):
     assert is_supported(dtype)
     values = data.draw(st.lists(st.none() | TYPES[dtype], max_size=12))

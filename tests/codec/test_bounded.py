@@ -48,7 +48,7 @@ def arrays(draw):
 @given(
     array=arrays(), error=st.floats(1e-9, 1e9) | st.sampled_from([0.1, 0.5, 1.0, 3.0]), relative=st.booleans()
 )
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=100)
 @pytest.mark.parametrize("most_odd", [1, 4])
 def test_the_bound_holds_for_any_numbers(most_odd, array, error, relative):
     room._MOST_ODD, kept = most_odd, room._MOST_ODD  # also where most values are odd

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from isthmus.codec.columns import packed, unpacked
 from isthmus.codec.contents import content_from, content_of
 from isthmus.codec.contents import text_tables as room
-from isthmus.errors import ArtifactError
+from isthmus.errors import ArtifactError, SourceError
 
 RANDOM = np.random.default_rng(0)
 
@@ -73,7 +73,7 @@ def tables(draw):
 @example(data=b"a\n\n\n")
 @example(data=b'a,b\n1,"x\n2,y\n3,z"\n')
 @example(data=b"a,b\r\n1,2\n3,4\r\n")
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 def test_any_text_comes_back_byte_for_byte(folder, data):
     assert brought_back(written(folder, data))[2] == data
 
@@ -119,6 +119,15 @@ def test_columns_are_typed_and_rows_read_as_a_table(tmp_path):
     small = sum(len(packed(content.block(slice(at, at + 1000)))) for at in range(0, 3000, 1000))
     assert small < 0.75 * len(b"".join(map(packed, ({"text": [text.encode()[at : at + 90_000]]}
                                                     for at in range(0, len(text.encode()), 90_000)))))  # fmt: skip
+
+
+def test_few_rows_may_be_smaller_as_they_stand(tmp_path):
+    lines = "".join(f"{i % 3},{i % 3},{i % 3},{i % 3}\n" for i in range(60))
+    content = content_of(written(tmp_path, b"a,b,c,d\n" + lines.encode()))
+    rows = slice(0, content.n_rows)
+    assert len(packed(content.plain(rows))) < len(packed(content.block(rows)))
+    assert content.form.texts(content.plain(rows)) == content.form.texts(content.block(rows))
+    assert content.form.rows(content.plain(rows)).num_rows == 60
 
 
 def test_one_odd_row_keeps_its_block_as_text(tmp_path):
@@ -175,6 +184,26 @@ def test_places_of_rows_are_found_over_pieces(tmp_path, monkeypatch):
     ]
 
 
+def test_a_table_that_becomes_shorter_is_told(tmp_path):
+    path = written(tmp_path, b"a,b\n" + b"1,2\n" * 999)
+    content = content_of(path)
+    path.write_bytes(b"a,b\n" + b"1,2\n" * 9)
+    with pytest.raises(SourceError, match="leave it alone"):
+        content.block(slice(None))
+
+
+@pytest.mark.parametrize("value", [2**63 - 1, -(2**63), 2**62, 10**12])
+def test_times_without_end_make_some_text_or_one_sentence(content, value):
+    block = content.block(slice(0, 10))
+    for key in ("6", "7"):
+        changed = {**block, key: np.full(10, value)}
+        assert len(content.form.texts(changed)) == 10
+        try:
+            assert content.form.rows(changed).num_rows == 10
+        except ArtifactError as error:
+            assert len(str(error).splitlines()) == 1  # noqa: PT017
+
+
 def test_a_quote_that_never_closes_leaves_lines(tmp_path):
     data = b"a,b\n" + b"1,x\n" * 9 + b'2,5" pipe\n' + b"3,y\n" * 9
     content, blocks, back = brought_back(written(tmp_path, data), 5)
@@ -225,3 +254,5 @@ def test_columns_that_do_not_fit_are_refused(content):
     ):
         with pytest.raises(ArtifactError):
             form.texts({**block, **changed})
+        with pytest.raises(ArtifactError):
+            form.rows({**block, **changed})

@@ -3,11 +3,13 @@
 A column is an array of numbers, one entry a row, or a list of texts (bytes). Numbers become whole numbers first:
 floats by their bits, or where all but a few are decimals of few digits by these, ``x = q / 10**k``; then, whichever
 comes out smallest, as they are or as differences along the rows or the last axis; then planes of bytes, the lowest
-first, each packed by the best general coder. ``docs/archive-columns.md`` gives every byte.
+first, each packed by the best general coder. What may be sound is one FLAC stream where that is smaller.
+``docs/archive.md`` gives every byte.
 """
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias, final
@@ -28,15 +30,19 @@ MOST = 1 << 32
 DTYPES = ("b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
 """Types of values by their number, all little-endian."""
 _TEXT = len(DTYPES)
-_PLAIN, _PLANES, _BITS, _DECIMAL = range(4)
+_PLAIN, _PLANES, _BITS, _DECIMAL, _SOUND = range(5)
 """How an array is stored."""
-_ALL, _WORDS = range(2)
-"""How texts are: one after the other, or as words and which of them each is."""
+_ALL, _WORDS, _LINES = range(3)
+"""How texts are: one after the other, as words and which of them each is, or as lines that all end with one byte."""
+_AXES = ((), (0,), (1,), (1,), (2,), (1, 2))
+"""Along which axes differences are taken, one after the other: of rows of values up to the third, else of the array."""
 _MOST_AXES = 32
 _MOST_DIGITS = 9
 _LARGEST_WHOLE = 2**53
 _MOST_ODD = 8
 """Of decimals one in so many may be none."""
+_MOST_CHANNELS, _LEAST_FRAMES = 8, 4096
+"""Of whole numbers that may be sound."""
 _LOOKED_AT = 1 << 19
 """Values by which the way is chosen."""
 
@@ -137,16 +143,18 @@ def _native(column: NDArray[Any]) -> NDArray[Any]:
 
 def _values_packed(values: NDArray[Any]) -> bytes:
     """The smallest of the ways; the plain one is always among them, so that no column is larger than packed whole."""
-    table = _table(np.ascontiguousarray(values))
-    if table.dtype == np.bool_:
-        table = table.view(np.uint8)
-    bits = table.view(f"u{table.itemsize}") if table.dtype.kind == "f" else table
+    values = np.ascontiguousarray(values)
+    if values.dtype == np.bool_:
+        values = values.view(np.uint8)
+    bits = values.view(f"u{values.itemsize}") if values.dtype.kind == "f" else values
     plain = bits.astype(bits.dtype.newbyteorder("<"), copy=False).tobytes()
     found = [bytes([_PLAIN]) + _part(plain)]
     if bits.size > 1:
-        found.append(_whole_packed(bits, plain))
-        if table.dtype.kind == "f" and (decimal := _decimal_packed(table, bits)) is not None:
+        found += _whole_packed(bits, plain)
+        if values.dtype.kind == "f" and (decimal := _decimal_packed(values, bits)) is not None:
             found.append(decimal)
+        if values.dtype.kind == "i" and (sound := _sound_packed(values)) is not None:
+            found.append(sound)
     return min(found, key=len)
 
 
@@ -155,58 +163,58 @@ def _values_unpacked(taken: _Taken, dtype: np.dtype[Any], shape: tuple[int, ...]
     if math.prod(max(1, side) for side in shape) * dtype.itemsize > taken.most:
         raise _damaged(f"a shape of {shape} where {taken.most:,} bytes are left")
     taken.take(n * dtype.itemsize)
-    rows, width = (shape[0], n // shape[0]) if n else (0, 1)
     way = taken.byte()
     if way == _DECIMAL and dtype.kind == "f":
-        return _decimal_unpacked(taken, dtype, rows, width)
+        return _decimal_unpacked(taken, dtype, shape)
+    if way == _SOUND and dtype.kind == "i":
+        return _sound_unpacked(taken, dtype, shape)
     whole = np.dtype(f"u{dtype.itemsize}") if dtype.kind in "fb" else dtype
-    return _whole_unpacked(taken, way, whole, rows, width).view(dtype)
+    return _whole_unpacked(taken, way, whole, shape).view(dtype)
 
 
-def _table(values: NDArray[Any]) -> NDArray[Any]:
-    """An array as rows of values."""
-    return values.reshape(len(values), -1) if values.size else values.reshape(0, 1)
-
-
-def _whole_packed(whole: NDArray[Any], plain: bytes) -> bytes:
-    """Whole numbers in the way whose planes look smallest, without the plain one."""
-    n_rows = max(1, _LOOKED_AT // whole.shape[1])
-    head = whole[:n_rows]
+def _whole_packed(whole: NDArray[Any], plain: bytes) -> list[bytes]:
+    """Whole numbers in the way whose planes look smallest, and as bits where they have one each; not the plain one."""
+    head = _head(whole)
     best = min(_ways(whole), key=lambda way: sum(map(_quick, _planes(head, *way)[1])))
     base, planes = _planes(whole, *best)
-    if len(planes) == 1 and planes[0] == plain:
-        found = bytes([_PLAIN]) + _part(plain)
-    else:
+    how, found = best[0] | best[1] << 1, list[bytes]()
+    if planes != [plain]:
         parts = b"".join(map(_part, planes))
-        found = bytes([_PLANES, best[0] | best[1] << 1, len(planes)]) + base.to_bytes(8, "little") + parts
-    if len(planes) == 1 and int(np.frombuffer(planes[0], np.uint8).max(initial=0)) <= 1:
-        bits = np.packbits(np.frombuffer(planes[0], np.uint8)).tobytes()
-        few = bytes([_BITS, best[0] | best[1] << 1]) + base.to_bytes(8, "little") + _part(bits)
-        found = min(found, few, key=len)
+        found.append(bytes([_PLANES, how, len(planes)]) + base.to_bytes(8, "little") + parts)
+    first = np.frombuffer(planes[0], np.uint8)
+    if len(planes) == 1 and int(first.max(initial=0)) <= 1:
+        found.append(bytes([_BITS, how]) + base.to_bytes(8, "little") + _part(np.packbits(first).tobytes()))
     return found
 
 
+def _head(values: NDArray[Any]) -> NDArray[Any]:
+    """The first rows, by which a way is chosen."""
+    return values[: max(1, _LOOKED_AT * len(values) // values.size)]
+
+
 def _ways(whole: NDArray[Any]) -> list[tuple[int, int]]:
-    """Whether an array is turned, and differences along which axis (1 rows, 2 the last, 0 none)."""
-    if whole.shape[1] == 1:
+    """Whether an array is turned, and along what differences are taken, see ``_AXES``."""
+    if whole.size == len(whole):
         return [(0, 0), (0, 1)]
+    steps = [0, 1, 2, 3, 4, 5] if whole.ndim > 2 else [0, 1, 2]
     if len(whole) == 1:
-        return [(0, 0), (0, 2)]
-    return [(turned, along) for turned in (0, 1) for along in (0, 1, 2)]
+        return [(0, along) for along in steps if along != 1]
+    return [(turned, along) for turned in (0, 1) for along in steps]
+
+
+def _viewed(values: NDArray[Any], along: int) -> NDArray[Any]:
+    """An array as differences see it: its own axes, or as rows of values."""
+    return values if along > 2 else values.reshape(len(values), -1)
 
 
 def _planes(whole: NDArray[Any], turned: int, along: int) -> tuple[int, list[bytes]]:
     """The lowest value (0 of differences) and planes of bytes of what lies above it, the lowest plane first."""
     unsigned = f"u{whole.itemsize}"
     if along:
-        steps = np.array(whole.view(unsigned))
-        axis = along - 1
-        later, earlier = (slice(1, None), slice(None, -1))
-        view = whole.view(unsigned)
-        if axis == 0:
-            steps[later] = view[later] - view[earlier]
-        else:
-            steps[:, later] = view[:, later] - view[:, earlier]
+        steps = np.array(_viewed(whole.view(unsigned), along))
+        for axis in _AXES[along]:
+            moved = np.moveaxis(steps, axis, 0)
+            moved[1:] -= moved[:-1].copy()
         signed = steps.view(f"i{whole.itemsize}")
         values = ((signed << 1) ^ (signed >> (8 * whole.itemsize - 1))).view(unsigned)
         base = 0
@@ -214,14 +222,15 @@ def _planes(whole: NDArray[Any], turned: int, along: int) -> tuple[int, list[byt
         lowest = whole.min()
         values = whole.view(unsigned) - lowest.view(unsigned)
         base = int(lowest) % 2**64
+    values = values.reshape(len(values), -1)
     n_planes = max(1, (int(values.max()).bit_length() + 7) // 8)
     values = np.ascontiguousarray(values.T if turned else values)
     octets = values.astype(f"<u{whole.itemsize}", copy=False).view(np.uint8).reshape(-1, whole.itemsize)
     return base, [octets[:, place].tobytes() for place in range(n_planes)]
 
 
-def _whole_unpacked(taken: _Taken, way: int, dtype: np.dtype[Any], rows: int, width: int) -> NDArray[Any]:
-    n = rows * width
+def _whole_unpacked(taken: _Taken, way: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    n = math.prod(shape)
     if way == _PLAIN:
         return np.frombuffer(taken.part(n * dtype.itemsize), dtype.newbyteorder("<")).astype(dtype)
     if way not in (_PLANES, _BITS) or not n:
@@ -229,7 +238,7 @@ def _whole_unpacked(taken: _Taken, way: int, dtype: np.dtype[Any], rows: int, wi
     how = taken.byte()
     turned, along = how & 1, how >> 1
     n_planes = taken.byte() if way == _PLANES else 1
-    if along > 2 or not 1 <= n_planes <= dtype.itemsize:
+    if along >= len(_AXES) or (along > 2 and len(shape) < 3) or not 1 <= n_planes <= dtype.itemsize:
         raise _damaged(f"values in way {how} of {n_planes} bytes")
     base = int.from_bytes(taken.bytes(8), "little")
     octets = np.zeros((n, dtype.itemsize), np.uint8)
@@ -241,19 +250,21 @@ def _whole_unpacked(taken: _Taken, way: int, dtype: np.dtype[Any], rows: int, wi
             octets[:, place] = np.frombuffer(taken.part(n), np.uint8)
     unsigned = np.dtype(f"u{dtype.itemsize}")
     values = octets.reshape(-1).view(unsigned.newbyteorder("<")).astype(unsigned)
-    values = values.reshape(width, rows).T if turned else values.reshape(rows, width)
+    values = values.reshape(-1, shape[0]).T if turned else values
     if along:
         half = values >> 1
         steps = np.where(values & 1, ~half, half)
-        values = np.cumsum(steps, axis=along - 1, dtype=unsigned)
+        values = _viewed(steps.reshape(shape), along)
+        for axis in _AXES[along]:
+            values = np.cumsum(values, axis=axis, dtype=unsigned)
     else:
         values = values + unsigned.type(base % 2 ** (8 * dtype.itemsize))
-    return np.ascontiguousarray(values).view(dtype)
+    return np.ascontiguousarray(values).reshape(-1).view(dtype)
 
 
 def _decimal_packed(table: NDArray[Any], bits: NDArray[Any]) -> bytes | None:
     """Floats as decimals of few digits, those that are none beside them; None where too many are none."""
-    head = table[: max(1, _LOOKED_AT // table.shape[1])]
+    head = _head(table)
     digits = next(
         (k for k in range(_MOST_DIGITS + 1) if _is_decimal(head, k)[1].mean() > 1 - 1 / _MOST_ODD), None
     )
@@ -267,14 +278,14 @@ def _decimal_packed(table: NDArray[Any], bits: NDArray[Any]) -> bytes | None:
     whole = whole.ravel()[last].reshape(whole.shape)  # an odd one is like the one before
     inner = _whole_of(whole) + _number(len(odd))
     if len(odd):
-        steps = np.diff(odd, prepend=0).astype(np.int64)[:, None]
-        inner += _whole_of(steps) + _whole_of(bits.ravel()[odd][:, None])
+        steps = np.diff(odd, prepend=0).astype(np.int64)
+        inner += _whole_of(steps) + _whole_of(bits.ravel()[odd])
     return bytes([_DECIMAL, digits]) + inner
 
 
 def _whole_of(whole: NDArray[Any]) -> bytes:
     plain = whole.astype(whole.dtype.newbyteorder("<"), copy=False).tobytes()
-    return min(bytes([_PLAIN]) + _part(plain), _whole_packed(whole, plain), key=len)
+    return min(bytes([_PLAIN]) + _part(plain), *_whole_packed(whole, plain), key=len)
 
 
 def _is_decimal(table: NDArray[Any], digits: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -293,17 +304,17 @@ def _from_decimal(whole: NDArray[np.int64], digits: int, dtype: np.dtype[Any]) -
         return (whole.astype(np.float64) / 10.0**digits).astype(dtype)
 
 
-def _decimal_unpacked(taken: _Taken, dtype: np.dtype[Any], rows: int, width: int) -> NDArray[Any]:
+def _decimal_unpacked(taken: _Taken, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     digits = taken.byte()
-    n = rows * width
+    n = math.prod(shape)
     if digits > _MOST_DIGITS or not n:
         raise _damaged(f"decimals of {digits} digits")
-    whole = _whole_unpacked(taken, taken.byte(), np.dtype(np.int64), rows, width)
+    whole = _whole_unpacked(taken, taken.byte(), np.dtype(np.int64), shape)
     values = _from_decimal(whole.reshape(-1), digits, dtype)
     n_odd = taken.number(n)
     if n_odd:
-        steps = _whole_unpacked(taken, taken.byte(), np.dtype(np.int64), n_odd, 1).reshape(-1)
-        bits = _whole_unpacked(taken, taken.byte(), np.dtype(f"u{dtype.itemsize}"), n_odd, 1).reshape(-1)
+        steps = _whole_unpacked(taken, taken.byte(), np.dtype(np.int64), (n_odd,)).reshape(-1)
+        bits = _whole_unpacked(taken, taken.byte(), np.dtype(f"u{dtype.itemsize}"), (n_odd,)).reshape(-1)
         places = np.cumsum(steps)
         if places.min() < 0 or places.max() >= n:
             raise _damaged("a value beyond the last")
@@ -311,16 +322,60 @@ def _decimal_unpacked(taken: _Taken, dtype: np.dtype[Any], rows: int, width: int
     return values
 
 
+def _sound_packed(values: NDArray[Any]) -> bytes | None:
+    """Whole numbers of 16 or 24 bits as one FLAC stream, the last axis its channels; None of what cannot be sound."""
+    if values.ndim < 2 or values.shape[-1] > _MOST_CHANNELS or values.size < _LEAST_FRAMES * values.shape[-1]:
+        return None
+    least, most = int(values.min()), int(values.max())
+    n_bits = 16 if least >= -(1 << 15) and most < 1 << 15 else 24
+    if not (least >= -(1 << 23) and most < 1 << 23):
+        return None
+    import soundfile  # heavy, and for sound alone
+
+    frames = values.reshape(-1, values.shape[-1]).astype(np.int32) << (32 - n_bits)
+    file = io.BytesIO()
+    with soundfile.SoundFile(
+        file, "w", 44100, frames.shape[1], f"PCM_{n_bits}", format="FLAC", compression_level=1.0
+    ) as made:
+        made.write(frames)
+    stream = file.getvalue()
+    return bytes([_SOUND, n_bits]) + _number(len(stream)) + stream
+
+
+def _sound_unpacked(taken: _Taken, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    import soundfile
+
+    n_bits, stream = taken.byte(), taken.bytes(taken.number())
+    n_frames = math.prod(shape[:-1])
+    if n_bits not in (16, 24) or n_bits > 8 * dtype.itemsize or stream[:4] != b"fLaC":
+        raise _damaged(f"sound of {n_bits} bits")
+    try:
+        with soundfile.SoundFile(io.BytesIO(stream)) as file:
+            if (file.frames, file.channels) != (n_frames, shape[-1]):
+                raise _damaged(f"sound of {file.frames:,} frames")
+            frames = np.asarray(file.read(n_frames, dtype="int32", always_2d=True), np.int32)
+    except (soundfile.SoundFileError, RuntimeError, ValueError, OSError) as error:
+        if isinstance(error, ArtifactError):
+            raise
+        raise _damaged(f"sound that is none ({str(error)[:100]})") from None
+    if len(frames) != n_frames:
+        raise _damaged(f"sound of {len(frames):,} frames")
+    return (frames >> (32 - n_bits)).astype(dtype).reshape(-1)
+
+
 # ---------------------------------------------------------------- texts
 
 
 def _texts_packed(texts: list[bytes]) -> bytes:
     head = bytes([_TEXT]) + _number(len(texts))
+    joined, last = b"".join(texts), texts[0][-1:] if texts else b""
+    if last and joined.count(last) == len(texts) and all(map(last.__eq__, (text[-1:] for text in texts))):
+        return head + bytes([_LINES]) + last + _number(len(joined)) + _part(joined)
     found = bytes([_ALL]) + _joined(texts)
     places = {word: place for place, word in enumerate(dict.fromkeys(texts))}
     if 0 < len(places) * 2 <= len(texts):
         which = np.array([places[text] for text in texts], np.uint32)
-        words = bytes([_WORDS]) + _number(len(places)) + _joined(list(places)) + _whole_of(which[:, None])
+        words = bytes([_WORDS]) + _number(len(places)) + _joined(list(places)) + _whole_of(which)
         found = min(found, words, key=len)
     return head + found
 
@@ -329,7 +384,7 @@ def _joined(texts: list[bytes]) -> bytes:
     if not texts:
         return b""
     lengths = np.array([len(text) for text in texts], np.uint64)
-    return _whole_of(lengths[:, None]) + _part(b"".join(texts))
+    return _whole_of(lengths) + _part(b"".join(texts))
 
 
 def _texts_unpacked(taken: _Taken) -> list[bytes]:
@@ -338,11 +393,18 @@ def _texts_unpacked(taken: _Taken) -> list[bytes]:
     way = taken.byte()
     if way == _ALL:
         return _parted(taken, n)
+    if way == _LINES:
+        last, n_bytes = taken.bytes(1), taken.number()
+        taken.take(n_bytes)
+        joined = taken.part(n_bytes)
+        if joined.count(last) != n or not joined.endswith(last):  # before they take memory
+            raise _damaged("other lines than were promised")
+        return [line + last for line in joined[:-1].split(last)]
     if way != _WORDS:
         raise _damaged(f"texts stored in way {way}")
     n_words = taken.number(n)
     words = _parted(taken, n_words)
-    which = _whole_unpacked(taken, taken.byte(), np.dtype(np.uint32), n, 1).reshape(-1)
+    which = _whole_unpacked(taken, taken.byte(), np.dtype(np.uint32), (n,)).reshape(-1)
     if not n or which.max() >= n_words:
         raise _damaged("a word that is not there")
     lengths = np.array([len(word) for word in words], np.uint64)
@@ -353,7 +415,7 @@ def _texts_unpacked(taken: _Taken) -> list[bytes]:
 def _parted(taken: _Taken, n: int) -> list[bytes]:
     if not n:
         return []
-    lengths = _whole_unpacked(taken, taken.byte(), np.dtype(np.uint64), n, 1).reshape(-1).tolist()
+    lengths = _whole_unpacked(taken, taken.byte(), np.dtype(np.uint64), (n,)).reshape(-1).tolist()
     total = sum(lengths)
     taken.take(total)
     data, texts, start = taken.part(total), list[bytes](), 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -43,7 +44,8 @@ class ArrayForm(Form):
     def __init__(self, facts: Mapping[str, Any]) -> None:
         super().__init__(facts)
         self.file = fact(facts, "file", str)
-        self._header, header = _parsed(self.file, fact(facts, "header", str))
+        self.header, header = _parsed(self.file, fact(facts, "header", str))
+        """The bytes before the values."""
         self.shape: Shape = header.shape
         """Of the whole array."""
         self.dtype, self._turned = header.dtype, header.turned
@@ -82,17 +84,17 @@ class ArrayForm(Form):
                     self._write(file, blocks)
 
     def _write(self, file: IO[bytes] | gzip.GzipFile, blocks: Iterable[Columns]) -> None:
-        file.write(self._header)
+        file.write(self.header)
         for rows in self._all(blocks):
             file.write(rows.tobytes())
 
     def _write_turned(self, path: Path, blocks: Iterable[Columns]) -> None:
-        path.write_bytes(self._header)
+        path.write_bytes(self.header)
         with path.open("rb+") as file:
-            file.truncate(len(self._header) + math.prod(self.shape) * self.dtype.itemsize)
+            file.truncate(len(self.header) + math.prod(self.shape) * self.dtype.itemsize)
         whole = flat = None
         if math.prod(self.shape) * self.dtype.itemsize:
-            whole = np.memmap(path, self.dtype, "r+", len(self._header), self.shape, "F")
+            whole = np.memmap(path, self.dtype, "r+", len(self.header), self.shape, "F")
             flat = _whole(whole)
         start = 0
         for rows in self._all(blocks):
@@ -168,22 +170,22 @@ def array_facts(array: NDArray[Any]) -> Facts:
 
 def open_array(path: Path) -> ArrayContent | None:
     """The content of an ``.npy`` or IDX file; None of one that is neither, is damaged, or holds more than its array."""
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start[:2] == GZIP_MAGIC:
-        with gzip.open(path) as file:
-            try:
-                start, kind = file.read(4), "idx.gz"
-            except (OSError, EOFError):
-                return None
-    else:
-        kind = "idx"
-    if is_idx(start):
-        array = read_idx(path)
-        header = start + np.array(array.shape, ">u4").tobytes()
-        return ArrayContent(array, _facts(kind, header, array.shape), str(path))
-    if start != npy.MAGIC_PREFIX[:4]:
+    try:
+        with path.open("rb") as file:
+            start, kind = file.read(4), "idx"
+        if start[:2] == GZIP_MAGIC:
+            with gzip.open(path) as packed:
+                start, kind = packed.read(4), "idx.gz"
+        if is_idx(start):
+            array = read_idx(path)
+            header = start + np.array(array.shape, ">u4").tobytes()
+            return ArrayContent(array, _facts(kind, header, array.shape), str(path))
+        return _open_npy(path) if start == npy.MAGIC_PREFIX[:4] else None
+    except (*NPY_BROKEN, zlib.error):
         return None
+
+
+def _open_npy(path: Path) -> ArrayContent | None:
     with path.open("rb") as file:
         header = read_npy_header(file)
         file.seek(0)

@@ -252,4 +252,5 @@ def _facts(schema: Any, sizes: Sequence[int], file: str, packing: str) -> Facts:
 
 
 def _is_supported(schema: Any) -> bool:
-    return len(schema.names) > 0 and all(is_supported(dtype) for dtype in schema.types)
+    is_short = len(schema.names) > 0 and schema.serialize().size <= _MOST_SCHEMA // 2
+    return is_short and all(is_supported(dtype) for dtype in schema.types)

@@ -130,6 +130,10 @@ class Content(ABC):
     def block(self, rows: slice) -> Columns:
         """The columns of some rows that follow each other."""
 
+    def plain(self, rows: slice) -> Columns | None:
+        """The same rows as they stand in the file, which may be smaller where they are few; None where they do not."""
+        return None
+
 
 def fact(facts: Mapping[str, Any], name: str, expected: type[_Some]) -> _Some:
     """One of the facts, of a type.

@@ -14,13 +14,18 @@ from numpy.typing import NDArray
 from isthmus.codec.contents.arrays import ArrayContent, ArrayForm, open_array
 from isthmus.codec.contents.arrow_tables import ArrowForm, open_arrow, table_content
 from isthmus.codec.contents.base import Content, Form, fact, unfit
+from isthmus.codec.contents.folders import FolderContent, FolderForm
 from isthmus.codec.contents.kept import KeptContent, KeptForm
+from isthmus.codec.contents.npz import NpzForm, open_arrays
+from isthmus.codec.contents.sounds import SoundContent, SoundForm, open_sound
 from isthmus.codec.contents.text_tables import TextForm, open_text
 from isthmus.errors import DataError, SourceError
 from isthmus.sources.open import is_there
 from isthmus.sources.table import ARROW_SUFFIXES
 
-_FORMS: dict[str, type[Form]] = {form.kind: form for form in (ArrayForm, ArrowForm, KeptForm, TextForm)}
+_FORMS: dict[str, type[Form]] = {
+    form.kind: form for form in (ArrayForm, ArrowForm, FolderForm, KeptForm, NpzForm, SoundForm, TextForm)
+}
 _TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
 
 
@@ -59,13 +64,33 @@ def content_of(source: str | os.PathLike[str] | NDArray[Any] | Any) -> Content:
     if not is_there(path):
         raise SourceError(f"{path}: expected a file or folder, got nothing there; check the path.")
     name = path.name.lower()
-    content: Content | None = None
-    if path.stat().st_size:
-        if name.endswith(_TEXT_SUFFIXES):
-            content = open_text(path)
-        else:
-            content = open_arrow(path) if name.endswith(ARROW_SUFFIXES) else open_array(path)
-    return KeptContent(path) if content is None else content
+    if path.is_dir():
+        return FolderContent(path)
+    if not path.is_file():
+        raise SourceError(
+            f"{path}: expected a file or folder, got a pipe or a device; save what it gives as a file."
+        )
+    try:
+        content = _known(path, name) if path.stat().st_size else None
+        return KeptContent(path) if content is None else content
+    except PermissionError:
+        raise SourceError(
+            f"{path}: expected a file that may be read, got no permission; change its mode."
+        ) from None
+
+
+def _known(path: Path, name: str) -> Content | None:
+    """The content of a file of a kind that is known by its name or its first bytes."""
+    with path.open("rb"):  # refused here, or it may be read
+        pass
+    if name.endswith(_TEXT_SUFFIXES):
+        return open_text(path)
+    if name.endswith(".npz"):
+        return open_arrays(path)
+    if name.endswith((".wav", ".flac")):
+        sound = open_sound(path)
+        return None if sound is None else SoundContent(sound)
+    return open_arrow(path) if name.endswith(ARROW_SUFFIXES) else open_array(path)
 
 
 def content_from(facts: Mapping[str, Any]) -> Form:

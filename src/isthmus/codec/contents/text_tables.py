@@ -9,7 +9,6 @@ a row of other than the common number of cells, another line end - is kept as it
 from __future__ import annotations
 
 import gzip
-import mmap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple, final
@@ -20,7 +19,18 @@ from numpy.typing import NDArray
 
 from isthmus.codec.columns import Columns
 from isthmus.codec.contents.base import Content, Facts, Form, beside, check_rows, fact, unfit
-from isthmus.codec.contents.cells import GAP_CELLS, Cells, Values, cells_from, facts_of, texts_of, typed
+from isthmus.codec.contents.cells import (
+    GAP_CELLS,
+    Cells,
+    Text,
+    Values,
+    Words,
+    cells_from,
+    facts_of,
+    texts_of,
+    typed,
+)
+from isthmus.errors import SourceError
 from isthmus.sources.delimited import MOST_COLUMNS, separator_of, unpacked_bytes
 from isthmus.sources.magic import GZIP
 
@@ -34,6 +44,8 @@ _SAMPLED = 64
 """Places of a table from which rows are taken to tell types by."""
 _SAMPLE = 2048
 """Rows that are taken from each."""
+_MOST_WORDS = 1 << 21
+"""Bytes of the words of all columns."""
 _PIECE = 1 << 22
 _LOOKED_AT = 1 << 20
 """Bytes by which a dialect is told; the line of names must end within."""
@@ -112,6 +124,8 @@ class TextForm(Form):
                 found[key] = texts_of(said, own)
             else:
                 found[key] = cells.arrow(values, gaps)
+        if len({len(column) for column in found.values()}) != 1:
+            raise unfit("columns of different lengths")
         return pa.table(found)
 
     def no_rows(self) -> Any:
@@ -198,7 +212,7 @@ def _texts(column: Any) -> list[bytes]:
 class TextContent(Content):
     """A table of text; see :func:`open_text`, which makes it."""
 
-    def __init__(self, data: bytes | mmap.mmap, facts: Facts, marks: NDArray[np.int64], name: str) -> None:
+    def __init__(self, data: bytes | _Stretches, facts: Facts, marks: NDArray[np.int64], name: str) -> None:
         self.name, self.facts = name, facts
         self._form = TextForm(facts)
         self.form = self._form
@@ -215,7 +229,7 @@ class TextContent(Content):
         """Columns ``"0"``, ``"1"``, ... of some rows; where cells are odd ``"0?"`` marks them and ``"0!"`` has them."""
         form, columns = self._form, Columns()
         data, ends = self._stretch(*rows.indices(self.n_rows)[:2])
-        texts = [data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        texts = _rows(data, ends)
         cells = _cells(data, ends, form.dialect, len(form.cells)) if ends else None
         if cells is None:
             return {TEXT: texts}
@@ -228,6 +242,10 @@ class TextContent(Content):
                 columns[f"{number}?"], columns[f"{number}!"] = marks, [column[place] for place in odd]
         return columns if form.texts(columns) == texts else {TEXT: texts}
 
+    def plain(self, rows: slice) -> Columns:
+        """The column ``"text"`` alone."""
+        return {TEXT: _rows(*self._stretch(*rows.indices(self.n_rows)[:2]))}
+
     def told_types(self) -> list[Cells]:
         """Types of the columns, told from rows all over the file."""
         n_columns, n_rows = len(self._form.cells), self.n_rows
@@ -239,7 +257,12 @@ class TextContent(Content):
             data, ends = self._stretch(start, min(n_rows, start + sample))
             for at, column in enumerate(_cells(data, ends, self._form.dialect, n_columns) or []):
                 found[at] += column
-        return [typed(column) for column in found]
+        kinds, left = [typed(column) for column in found], _MOST_WORDS
+        for at, kind in enumerate(kinds):  # facts are read before anything else, and have a bound
+            if isinstance(kind, Words):
+                left -= sum(map(len, kind.words))
+                kinds[at] = kind if left >= 0 else Text()
+        return kinds
 
     def _stretch(self, start: int, stop: int) -> tuple[bytes, list[int]]:
         """The bytes of some rows, and where in them each ends; a line end that lacks is there."""
@@ -247,12 +270,16 @@ class TextContent(Content):
             return b"", []
         first, dialect = start // _STEP, self._form.dialect
         begin, end = int(self._marks[first]), int(self._marks[-(-stop // _STEP)])
-        data = bytes(self._data[begin:end])
+        data = self._data[begin:end]
         if end == len(self._data) and not data.endswith(b"\n"):
             data += dialect.line_end
         ends = _record_ends(np.frombuffer(data, np.uint8), dialect, 0)[0].tolist()
         ends = [0, *ends][start - first * _STEP : stop - first * _STEP + 1]
         return data[ends[0] : ends[-1]], [place - ends[0] for place in ends[1:]]
+
+
+def _rows(data: bytes, ends: list[int]) -> list[bytes]:
+    return [data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def open_text(path: Path) -> TextContent | None:
@@ -261,7 +288,7 @@ def open_text(path: Path) -> TextContent | None:
         data, packed = _opened(path)
     except (OSError, ValueError):  # damaged, or empty
         return None
-    start = bytes(data[:_LOOKED_AT])
+    start = data[:_LOOKED_AT]
     if not start or b"\0" in start or start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return None
     separator = separator_of(start.removeprefix(_MARK).decode("latin-1"))
@@ -287,7 +314,7 @@ def open_text(path: Path) -> TextContent | None:
         "line_end": line_end.decode(),
         "quoted": quoted,
         "head": start[:n_head].decode("latin-1"),
-        "ends_open": n_head < len(data) and data[len(data) - 1] != _LINE,
+        "ends_open": n_head < len(data) and data[len(data) - 1 :] != b"\n",
         "packed": packed,
         "columns": [{"name": name, "type": "text"} for name in said],
     }
@@ -297,12 +324,39 @@ def open_text(path: Path) -> TextContent | None:
     return TextContent(data, facts, marks[0], str(path))
 
 
-def _opened(path: Path) -> tuple[bytes | mmap.mmap, bool]:
+def _opened(path: Path) -> tuple[bytes | _Stretches, bool]:
     """The bytes of a file, of one that is gzip-ed those inside, and whether it is."""
     with path.open("rb") as file:
         if file.read(2) == GZIP:
             return unpacked_bytes(path), True
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), False
+    return _Stretches(path), False
+
+
+@final
+class _Stretches:
+    """The bytes of a file, read where they are asked for: a map of a file that becomes shorter ends the process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._size = path, path.stat().st_size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, place: slice) -> bytes:
+        start, stop, _ = place.indices(self._size)
+        try:
+            with self._path.open("rb") as file:
+                file.seek(start)
+                data = file.read(max(0, stop - start))
+        except OSError as error:
+            raise SourceError(
+                f"{self._path}: cannot be read: {error.strerror or error}; make it readable."
+            ) from None
+        if len(data) < stop - start:
+            raise SourceError(
+                f"{self._path}: expected {self._size:,} bytes, as at first, got fewer; leave it alone while it is read."
+            )
+        return data
 
 
 def _is_number(cell: bytes) -> bool:
@@ -325,7 +379,7 @@ def _record_ends(octets: NDArray[np.uint8], dialect: _Dialect, odd: int) -> tupl
     return ends + 1, (len(quotes) + odd) % 2
 
 
-def _marked(data: bytes | mmap.mmap, dialect: _Dialect, start: int) -> tuple[NDArray[np.int64], int] | None:
+def _marked(data: bytes | _Stretches, dialect: _Dialect, start: int) -> tuple[NDArray[np.int64], int] | None:
     """Where every so manieth row begins, and how many there are; None where one is too long, or quotes never close."""
     marks, n_rows, odd, last = list[NDArray[np.int64]](), 0, 0, start
     for at in range(start, len(data), _PIECE):
