@@ -27,6 +27,8 @@ from isthmus.shapes import Shape, n_values
 
 BYTE = 255
 """Whole steps of a byte's levels between 0 and 1."""
+WEIGHT_BITS = 8
+"""Of a network's weights: more than its error shows, and the archive carries them."""
 FINE = 1 << 10
 """Steps to a unit of the model's where its inputs are no bytes."""
 
@@ -68,7 +70,7 @@ def latent_coder(model: FittedModel, sample: NDArray[np.generic]) -> LatentCoder
     scale = BYTE if np.allclose(seen * BYTE, np.rint(seen * BYTE), atol=1e-3) else FINE
     inputs = np.rint(seen.astype(np.float64) * scale)
     rows = model.scaling.to_model(np.ascontiguousarray(sample.reshape(-1, *shape)))
-    encoder = freeze(module.encoder, _as_networks_have(rows), scale, weight_bits=WEIGHT_BITS)
+    encoder = freeze(module.encoder, rows, scale, weight_bits=WEIGHT_BITS)
     decoder = freeze(module.decoder, _codes(module, rows), 2 << GRID_BITS, weight_bits=WEIGHT_BITS)
     return LatentCoder(
         _facts(likelihood, sample.shape[1:], shape, decoder.output_bits),

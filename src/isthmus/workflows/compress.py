@@ -178,7 +178,9 @@ def open_archive(path: str | Path) -> StoredRows:
     return StoredRows(path, coders=CODERS)
 
 
-def decompress(path: str | Path, output: str | Path, *, rows: tuple[int, int] | None = None, force: bool = False) -> int:
+def decompress(
+    path: str | Path, output: str | Path, *, rows: tuple[int, int] | None = None, force: bool = False
+) -> int:
     """Write what an archive holds, as it came in, or some of its rows; how many there are.
 
     Parameters
