@@ -160,6 +160,7 @@ if TYPE_CHECKING:
         SparseAutoencoder,
         VariationalAutoencoder,
     )
+    from isthmus.workflows.compress import compress, decompress, open_archive
 
 
 def __getattr__(name: str) -> Any:
