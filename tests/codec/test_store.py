@@ -141,11 +141,11 @@ def test_some_rows_cost_their_blocks_alone(tmp_path: Path) -> None:
 
 def test_a_coder_that_gives_back_something_else_is_not_taken() -> None:
     block: Columns = {"values": np.random.default_rng(0).normal(size=(5, 3))}
-    assert smallest([Plain(), Boastful()], block, 5)[0] == "plain"
+    assert smallest([Plain(), Boastful()], [block], 5)[0] == "plain"
     zeros: Columns = {"values": np.zeros((5, 3))}
-    assert smallest([Plain(), Boastful()], zeros, 5)[0] == "boastful"
+    assert smallest([Plain(), Boastful()], [zeros], 5)[0] == "boastful"
     with pytest.raises(ArtifactError, match="report"):
-        smallest([Boastful()], block, 5)
+        smallest([Boastful()], [block], 5)
 
 
 def test_a_coder_that_is_not_known_is_named(tmp_path: Path) -> None:

@@ -98,12 +98,24 @@ def is_same(first: Columns, second: Columns) -> bool:
     return True
 
 
-def smallest(coders: list[Coder], block: Columns, n_rows: int) -> tuple[str, bytes]:
-    """The codec and the fewest bytes that the columns come back from; each way is tried, there and back."""
-    found = [(coder, payload) for coder in coders if (payload := coder.packed(block)) is not None]
-    for coder, payload in sorted(found, key=lambda pair: len(pair[1])):
+def smallest(coders: list[Coder], forms: list[Columns], n_rows: int) -> tuple[str, bytes]:
+    """The codec and the fewest bytes that rows come back from; each way is tried, there and back.
+
+    Parameters
+    ----------
+    coders
+        What may code them.
+    forms
+        The same rows as columns of one kind and another; the first one only is for coders that know more than
+        :class:`Plain`.
+    n_rows
+        How many they are.
+    """
+    ways = [(coder, forms[0]) for coder in coders] + [(Plain(), form) for form in forms[1:]]
+    found = [(coder, form, payload) for coder, form in ways if (payload := coder.packed(form)) is not None]
+    for coder, form, payload in sorted(found, key=lambda way: len(way[2])):
         try:
-            if is_same(coder.unpacked(payload, n_rows), block):
+            if is_same(coder.unpacked(payload, n_rows), form):
                 return coder.id, payload
         except (ArtifactError, DataError):
             continue

@@ -68,12 +68,19 @@ def write_rows(
     with ArchiveWriter(path, known, sections=sections, overwrite=overwrite, resume=resume) as writer:
         for start in range(writer.n_rows, content.n_rows, block_rows):
             rows = slice(start, min(start + block_rows, content.n_rows))
-            block = content.block(rows)
-            kept = block if bounds is None else bounded(block, bounds)
-            codec, payload = smallest(coders, kept, rows.stop - rows.start)
+            codec, payload = smallest(coders, _forms(content, rows, bounds), rows.stop - rows.start)
             writer.add(codec, rows.stop - rows.start, payload)
             told(rows.stop)
         writer.close(footer={"verified": True})
+
+
+def _forms(content: Content, rows: slice, bounds: Bounds | None) -> list[Columns]:
+    """The columns of rows, and where these say more than the file does, the rows as they stand."""
+    block = content.block(rows)
+    if bounds is not None:
+        return [bounded(block, bounds)]
+    plain = content.plain(rows)
+    return [block] if plain is None else [block, plain]
 
 
 class StoredRows:
