@@ -120,6 +120,14 @@ def compress(
         A model of other data.
     OutputError
         A place that is taken or cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "ones.isth"
+    >>> done = compress(np.ones((10_000, 8)), path)
+    >>> done.n_rows, done.n_bytes_before, done.n_bytes < 1500
+    (10000, 640000, True)
     """
     output = Path(output)
     check_file(output, force=force or resume, suffixes=(SUFFIX,))
@@ -200,6 +208,16 @@ def decompress(
         No archive, or one of which blocks are damaged that hold the rows.
     OutputError
         A place that is taken or cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = compress(np.arange(100), folder / "numbers.isth")
+    >>> decompress(folder / "numbers.isth", folder / "some.npy", rows=(10, 13))
+    3
+    >>> np.load(folder / "some.npy").tolist()
+    [10, 11, 12]
     """
     output = Path(output)
     with open_archive(path) as stored:
