@@ -16,6 +16,7 @@ from isthmus.codec.columns import Columns
 from isthmus.codec.frozen_modules import freeze
 from isthmus.config.training import Training
 from isthmus.likelihoods.discretised_logistic import LARGEST_SCALE, SMALLEST_SCALE
+from isthmus.training.callbacks import Callback
 from isthmus.training.loop import Trainer
 from isthmus.training.rows import TensorRows
 
@@ -66,7 +67,12 @@ def work_of_a_row(fields: Sequence[Field]) -> int:
 
 
 def fit_chain(
-    fields: Sequence[Field], symbols: NDArray[np.int64], *, epochs: int, seed: int = 0
+    fields: Sequence[Field],
+    symbols: NDArray[np.int64],
+    *,
+    epochs: int,
+    seed: int = 0,
+    callbacks: Sequence[Callback] = (),
 ) -> ChainCoder:
     """Learn rows of symbols.
 
@@ -80,13 +86,15 @@ def fit_chain(
         Times through all rows.
     seed
         Of weights and orders.
+    callbacks
+        What watches.
     """
     model = _model(fields, seed)
     plan = Training(
         epochs=epochs, batch_size=512, learning_rate=3e-3, weight_decay=0.0, seed=seed, device="cpu",
         validation_share=0.0, threads=1, patience=None, micro_batch="auto",
     )  # fmt: skip
-    Trainer(model, plan).fit(TensorRows(torch.from_numpy(symbols)))
+    Trainer(model, plan).fit(TensorRows(torch.from_numpy(symbols)), callbacks=callbacks)
     model.eval()
     sample = torch.from_numpy(symbols[:: max(1, len(symbols) // N_SAMPLE)])
     places: list[NDArray[np.float64]] = []
