@@ -46,7 +46,7 @@ class Watching(Callback):
             self.leaked.append(bytearray(os.urandom(2**20)))
         if now - self.start > self.seconds:
             self.seconds = float("inf")
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)  # a shell has its background jobs ignore SIGINT
 
     def end(self, reason: str) -> None:
         np.save(self.path, np.array(self.seen))
