@@ -142,8 +142,10 @@ def source_of_lists(
             f"{name}[{at}]" for name, block in zip(names, blocks, strict=True) for at in range(block.shape[1])
         ]
     own, row_names, taken = _beside(table, who)
+    with np.errstate(invalid="ignore"):  # of a signalling NaN, which a wider type holds as a quiet one
+        beside = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
     source = ArraySource(
-        blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1),
+        beside,
         labels=own if labels is None else labels,
         columns=columns if row_kind in ("auto", "vectors") and sample_shape is None else None,
         sample_shape=sample_shape,
