@@ -79,6 +79,10 @@ def parquet_facts(path: Path) -> ParquetFacts:
         rows < 0 or chunk.n_values < 0 or chunk.n_bytes < 0 for rows, chunks in groups for chunk in chunks
     ):
         raise ValueError("sizes below 0")
+    for n_rows, chunks in groups:
+        for chunk, leaf in zip(chunks, leaves, strict=True):
+            if chunk.n_values < n_rows or (not leaf.levels[0] and chunk.n_values > n_rows):
+                raise ValueError(f"{chunk.n_values:,} values of {leaf.path!r} in {n_rows:,} rows")
     return ParquetFacts(leaves, n_columns, groups)
 
 
