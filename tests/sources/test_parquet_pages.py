@@ -46,7 +46,8 @@ def table() -> Any:
 def small(path: Path, **options: Any) -> Path:
     """Twelve rows of one column, one page."""
     words = pa.table({"word": pa.array(["north", None, *["south", "north"] * 5])})
-    arrow_parquet.write_table(words, path, **{"compression": "none", **options})
+    chosen: dict[str, Any] = {"compression": "none", **options}
+    arrow_parquet.write_table(words, path, **chosen)
     return path
 
 
@@ -63,16 +64,16 @@ def structure(fields: dict[int, Any]) -> bytes:
     """As the compact protocol has structures of numbers, truths, texts and structures."""
     found, before = bytearray(), 0
     for field, value in sorted(fields.items()):
-        kind = 12 if isinstance(value, dict) else 8 if isinstance(value, bytes) else 5
-        kind = 2 - value if isinstance(value, bool) else kind
-        found.append((field - before) << 4 | kind)
+        if isinstance(value, bool):
+            kind, content = 2 - value, b""
+        elif isinstance(value, bytes):
+            kind, content = 8, bytes([len(value)]) + value
+        elif isinstance(value, int):
+            kind, content = 5, number(value)
+        else:
+            kind, content = 12, structure(value)
+        found += bytes([(field - before) << 4 | kind]) + content
         before = field
-        if kind == 12:
-            found += structure(value)
-        elif kind == 8:
-            found += bytes([len(value)]) + value
-        elif kind == 5:
-            found += number(value)
     return bytes([*found, 0])
 
 
@@ -108,7 +109,8 @@ def told_otherwise(path: Path, which: int, **changed: int) -> None:
 @pytest.mark.parametrize("packing", ["none", "snappy", "gzip", "brotli", "zstd", "lz4"])
 @pytest.mark.parametrize("encoding", [None, "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
 def test_honest_pages_pass(tmp_path: Path, version: str, packing: str, encoding: str | None) -> None:
-    path, texts = tmp_path / "x.parquet", dict.fromkeys(("word", "name", "lists.list.element"), encoding)
+    path = tmp_path / "x.parquet"
+    texts: dict[str, Any] = {name: encoding for name in ("word", "name", "lists.list.element")}
     if encoding == "DELTA_BYTE_ARRAY":
         texts["eight"] = encoding
     chosen: dict[str, Any] = {} if encoding is None else {"use_dictionary": False, "column_encoding": texts}
