@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from array import array
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ from drill import Outcome, forked, scene
 from isthmus.training.callbacks import Callback
 from isthmus.workflows.run import run_fit
 
+# Epochs of seconds, as long runs have them: what is told of an epoch is kept, some kilobytes each.
 LONG = scene(
     (64,),
     {"network": {"hidden_sizes": [32]}, "code": "gaussian"},
     {"epochs": 100_000, "batch_size": 32, "patience": None},
-    n_rows=20_000,
+    n_rows=200_000,
 )
 WARM = 0.4
 """Share of the time after which memory is watched."""
@@ -33,7 +35,7 @@ class Watching(Callback):
     def __init__(self, seconds: float, path: Path, *, leaks: bool) -> None:
         self.seconds, self.path, self.leaks = seconds, path, leaks
         self.start = self.last = time.monotonic()
-        self.seen: list[tuple[float, float]] = []
+        self.seen = array("d")
         self.leaked: list[bytearray] = []
 
     def step(self, n_rows: int) -> None:
@@ -41,15 +43,15 @@ class Watching(Callback):
         if now - self.last < 0.1:
             return
         self.last = now
-        self.seen.append((now - self.start, _resident()))
+        self.seen.extend((now - self.start, _resident()))
         if self.leaks:
             self.leaked.append(bytearray(os.urandom(2**20)))
         if now - self.start > self.seconds:
             self.seconds = float("inf")
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)  # a shell has its background jobs ignore SIGINT
 
     def end(self, reason: str) -> None:
-        np.save(self.path, np.array(self.seen))
+        np.save(self.path, np.array(self.seen).reshape(-1, 2))
 
 
 def memory(seconds: float, place: Path, *, spoilt: bool = False) -> Outcome:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isthmus.cli.output import print_json, print_lines
+from isthmus.cli.output import number, print_json, print_lines
 from isthmus.cli.words import many
 from isthmus.memory import bytes_text
 
@@ -64,7 +64,7 @@ def _lines(archive: Archive, damage: tuple[str, ...]) -> list[tuple[str, str]]:
     )
     return [
         ("archive", f"{archive.path}: {many(archive.n_rows, 'row')} of a {content.get('kind', 'file')}"),
-        ("size", f"{bytes_text(sizes.total)}, {8 * sizes.total / max(1, archive.n_rows):.4g} bits a row"),
+        ("size", f"{bytes_text(sizes.total)}, {number(8 * sizes.total / max(1, archive.n_rows))} bits a row"),
         *([("model", bytes_text(model))] if model else []),
         ("blocks", coded or "none"),
         ("kept", kept),

@@ -49,6 +49,7 @@ def compress(
     from isthmus.cli.words import many
     from isthmus.errors import ParameterError
     from isthmus.memory import bytes_text
+    from isthmus.training.progress import ProgressBar
     from isthmus.workflows.compress import compress as write
 
     if model is not None and no_model:
@@ -61,7 +62,7 @@ def compress(
 
     done = write(
         source, output, max_error=error, relative=relative, model=model, fits=not no_model, seconds=seconds,
-        force=force, resume=resume, told=tell,
+        force=force, resume=resume, told=tell, watch=ProgressBar,
     )  # fmt: skip
     ratio = done.n_bytes_before / max(1, done.n_bytes)
     alone = done.n_bytes_before / max(1, done.n_bytes - done.n_bytes_of_model)

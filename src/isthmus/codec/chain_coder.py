@@ -16,9 +16,11 @@ from isthmus.codec.coders import Coder
 from isthmus.codec.columns import Columns
 from isthmus.codec.distributions import Tables
 from isthmus.codec.frozen import FrozenNetwork
+from isthmus.codec.observed import Levels, Observed, Symbols
 from isthmus.codec.stack import Ints
 from isthmus.errors import ArtifactError
 
+MOST_MIXTURES = 64
 MOST_SYMBOLS = 256
 """Of a column, the one for all others included."""
 CODED = "\0"
@@ -41,6 +43,10 @@ class Field:
         The values that have a symbol each, in order; empty of a column that is cut into ranges.
     first, n_bits, n_ranges
         Of such a column: where ranges begin, how many bits of a value lie within one, and how many there are.
+    n_mixtures
+        Components of the distribution of ranges; 0 where each symbol has a logit.
+    log_scale_ends, log_levels
+        Of such a distribution, as :class:`~isthmus.codec.observed.Levels` takes them.
     """
 
     name: str
@@ -49,6 +55,9 @@ class Field:
     first: int = 0
     n_bits: int = 0
     n_ranges: int = 0
+    n_mixtures: int = 0
+    log_scale_ends: tuple[int, int] = (0, 0)
+    log_levels: int = 0
 
     @property
     def n_symbols(self) -> int:
@@ -66,6 +75,19 @@ class Field:
         while spread >> n_bits >= MOST_SYMBOLS - 1:
             n_bits += 1
         return cls(name, dtype, (), first, n_bits, (spread >> n_bits) + 1)
+
+    @property
+    def n_outputs(self) -> int:
+        """Of its network."""
+        return 3 * self.n_mixtures or self.n_symbols
+
+    def observed(self, point: int) -> Observed:
+        """How its symbols are coded, given outputs with ``point`` bits after the point."""
+        if not self.n_mixtures:
+            return Symbols(Tables.made(), point)
+        return Levels(
+            Tables.made(), point, self.n_symbols, self.n_mixtures, 1, self.log_scale_ends, self.log_levels
+        )
 
     def symbols(self, values: Ints) -> tuple[Ints, Ints]:
         """The symbol of each value, and its lower bits."""
@@ -110,7 +132,10 @@ class ChainCoder(Coder):
         networks: Sequence[FrozenNetwork],
     ) -> None:
         self.fields, self.places, self.networks = tuple(fields), tuple(places), tuple(networks)
-        self._chain = Chain(self.places, self.networks, Tables.made())
+        observed = [
+            field.observed(network.output_bits) for field, network in zip(fields, networks, strict=True)
+        ]
+        self._chain = Chain(self.places, self.networks, observed)
 
     def section(self) -> bytes:
         """Fields, places and networks."""
@@ -137,7 +162,7 @@ class ChainCoder(Coder):
                 raise ValueError("networks that are not its fields'")
             for at, (field, place, network) in enumerate(zip(fields, places, networks, strict=True)):
                 n_in = sum(widths[: at + 1]) or 1
-                fits = network.input_shape == (n_in,) and network.output_shape == (field.n_symbols,)
+                fits = network.input_shape == (n_in,) and network.output_shape == (field.n_outputs,)
                 if not fits or place.shape != (field.n_symbols, widths[at + 1]):
                     raise ValueError("parts that do not fit each other")
         except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
@@ -214,9 +239,26 @@ def _whole(column: Any) -> Ints:
 
 def _field(told: Any) -> Field:
     field = Field(
-        told["name"], told["dtype"], tuple(told["words"]), told["first"], told["n_bits"], told["n_ranges"]
+        told["name"],
+        told["dtype"],
+        tuple(told["words"]),
+        told["first"],
+        told["n_bits"],
+        told["n_ranges"],
+        told["n_mixtures"],
+        tuple(told["log_scale_ends"]),
+        told["log_levels"],
     )
-    whole = (*field.words, field.first, field.n_bits, field.n_ranges)
+    ends = field.log_scale_ends
+    whole = (
+        *field.words,
+        field.first,
+        field.n_bits,
+        field.n_ranges,
+        field.n_mixtures,
+        *ends,
+        field.log_levels,
+    )
     if not all(type(value) is int and abs(value) < 1 << 62 for value in whole) or not isinstance(
         field.name, str
     ):
@@ -227,6 +269,8 @@ def _field(told: Any) -> Field:
         or not 0 <= field.n_ranges <= MOST_SYMBOLS
     ):
         raise ValueError("fields of something else")
+    if not (field.n_mixtures == 0 or 2 <= field.n_mixtures <= MOST_MIXTURES) or len(ends) != 2:
+        raise ValueError("fields of another mixture")
     if len(field.words) > MOST_SYMBOLS or not (field.words or field.n_ranges):
         raise ValueError("fields without symbols")
     return field

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,12 +15,18 @@ from isthmus.codec.chain_model import ChainModel
 from isthmus.codec.columns import Columns
 from isthmus.codec.frozen_modules import freeze
 from isthmus.config.training import Training
+from isthmus.likelihoods.discretised_logistic import LARGEST_SCALE, SMALLEST_SCALE
+from isthmus.training.callbacks import Callback
 from isthmus.training.loop import Trainer
 from isthmus.training.rows import TensorRows
 
 PLACE_SCALE = 1 << 8
 """Whole steps to a unit of a symbol's place."""
 N_SAMPLE = 4000
+OUTPUT_BITS = 12
+N_MIXTURES = 6
+MOST_LOGITS = 48
+"""Symbols of a column of numbers that have a logit each; of more their distribution is a mixture."""
 WEIGHT_BITS = 8
 """Of a network's weights: more than its error shows, and the archive carries them."""
 
@@ -28,23 +36,43 @@ def fields_of(columns: Columns) -> list[Field]:
     found: list[Field] = []
     for name, column in columns.items():
         if (
-            is_whole(column)
-            and isinstance(column, np.ndarray)
-            and len(column)
-            and column.min() < column.max()
+            not is_whole(column)
+            or not isinstance(column, np.ndarray)
+            or column.max(initial=0) == column.min(initial=0)
         ):
-            found.append(Field.of(name, column.astype(np.int64), column.dtype.str.lstrip("<>|=")))
-    return found
+            continue
+        field = Field.of(name, column.astype(np.int64), column.dtype.str.lstrip("<>|="))
+        is_line = column.dtype.kind == "i" and field.n_symbols > MOST_LOGITS
+        found.append(_as_mixture(field) if found and (is_line or field.n_ranges) else field)
+    return [field for field in found if field.n_symbols > 2]
+
+
+def _as_mixture(field: Field) -> Field:
+    """The field with a distribution of its symbols in order, whose size does not grow with their number."""
+    one, steps = 1 << OUTPUT_BITS, field.n_symbols - 1
+    ends = round(math.log(SMALLEST_SCALE / steps) * one), round(math.log(LARGEST_SCALE) * one)
+    return replace(field, n_mixtures=N_MIXTURES, log_scale_ends=ends, log_levels=round(math.log(steps) * one))
+
+
+def _model(fields: Sequence[Field], seed: int) -> ChainModel:
+    return ChainModel(
+        [field.n_symbols for field in fields], [field.n_mixtures for field in fields], seed=seed
+    )
 
 
 def work_of_a_row(fields: Sequence[Field]) -> int:
     """Multiplications that learning from a row once takes, about."""
-    model = ChainModel([field.n_symbols for field in fields])
+    model = _model(fields, 0)
     return 6 * sum(parameter.numel() for network in model.columns for parameter in network.parameters())
 
 
 def fit_chain(
-    fields: Sequence[Field], symbols: NDArray[np.int64], *, epochs: int, seed: int = 0
+    fields: Sequence[Field],
+    symbols: NDArray[np.int64],
+    *,
+    epochs: int,
+    seed: int = 0,
+    callbacks: Sequence[Callback] = (),
 ) -> ChainCoder:
     """Learn rows of symbols.
 
@@ -58,13 +86,15 @@ def fit_chain(
         Times through all rows.
     seed
         Of weights and orders.
+    callbacks
+        What watches.
     """
-    model = ChainModel([field.n_symbols for field in fields], seed=seed)
+    model = _model(fields, seed)
     plan = Training(
         epochs=epochs, batch_size=512, learning_rate=3e-3, weight_decay=0.0, seed=seed, device="cpu",
         validation_share=0.0, threads=1, patience=None, micro_batch="auto",
     )  # fmt: skip
-    Trainer(model, plan).fit(TensorRows(torch.from_numpy(symbols)))
+    Trainer(model, plan).fit(TensorRows(torch.from_numpy(symbols)), callbacks=callbacks)
     model.eval()
     sample = torch.from_numpy(symbols[:: max(1, len(symbols) // N_SAMPLE)])
     places: list[NDArray[np.float64]] = []
@@ -74,7 +104,13 @@ def fit_chain(
             parameter.copy_(torch.from_numpy(whole / PLACE_SCALE))
             places.append(whole)
         networks = [
-            freeze(network, model.seen(sample, at).double().numpy(), PLACE_SCALE, weight_bits=WEIGHT_BITS)
+            freeze(
+                network,
+                model.seen(sample, at).double().numpy(),
+                PLACE_SCALE,
+                weight_bits=WEIGHT_BITS,
+                output_bits=OUTPUT_BITS,
+            )
             for at, network in enumerate(model.columns)
         ]
     return ChainCoder(fields, places, networks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,6 +49,41 @@ class Binary:
 
 
 @dataclass(frozen=True)
+class Symbols:
+    """One symbol a row, of which outputs are the logits.
+
+    Parameters
+    ----------
+    tables, point
+        As of :class:`Binary`.
+    """
+
+    tables: Tables
+    point: int
+
+    def push(self, stack: Stack, numbers: Ints, outputs: Ints) -> None:
+        """Push them, which half first."""
+        push_numbers(stack, numbers, self._mass(outputs), (outputs.shape[1] - 1).bit_length())
+
+    def pop(self, stack: Stack, outputs: Ints) -> Ints:
+        """Pop them, ``(n, 1)``."""
+        shape, n_symbols = (len(outputs), 1), outputs.shape[1]
+        found = pop_numbers(stack, shape, self._mass(outputs), (n_symbols - 1).bit_length())
+        return np.minimum(found, n_symbols - 1)
+
+    def _mass(self, outputs: Ints) -> Cumulative:
+        n_rows, n_symbols = outputs.shape
+        sums = np.zeros((n_rows, n_symbols + 1), np.int64)
+        np.cumsum(self.tables.powers(outputs, self.point, axis=1), axis=1, out=sums[:, 1:])
+        rows = np.arange(n_rows)[:, None]
+
+        def cumulative(numbers: Ints) -> Ints:
+            return sums[rows, np.minimum(numbers, n_symbols)] + numbers
+
+        return cumulative
+
+
+@dataclass(frozen=True)
 class Levels:
     """Levels of a discretised logistic distribution, or a mixture of such.
 
@@ -87,12 +123,14 @@ class Levels:
     def pop(self, stack: Stack, outputs: Ints) -> Ints:
         """Pop them."""
         n_parameters = 2 if self.n_mixtures == 1 else 3 * self.n_mixtures
-        shape = len(outputs), outputs[0].size // n_parameters
-        return pop_numbers(stack, shape, self._mass(outputs, shape), self.n_halvings)
+        shape = len(outputs), math.prod(outputs.shape[1:]) // n_parameters
+        found = pop_numbers(stack, shape, self._mass(outputs, shape), self.n_halvings)
+        return np.minimum(found, self.n_levels - 1)
 
     def _mass(self, outputs: Ints, shape: tuple[int, ...]) -> Cumulative:
         n, m = shape[0], self.n_mixtures
-        split = outputs.reshape(n, self.n_channels, -1, m, shape[1] // self.n_channels)
+        n_parameters = 2 if m == 1 else 3
+        split = outputs.reshape(n, self.n_channels, n_parameters, m, shape[1] // self.n_channels)
         *logits, means, log_scales = (split[:, :, part] for part in range(split.shape[2]))
         top = self.n_levels - 1
         scales = scale_numbers(np.clip(log_scales, *self.log_scale_ends) + self.log_levels, self.point)
@@ -101,7 +139,7 @@ class Levels:
         total = 1 if weights is None else weights.sum(axis=2)
 
         def below(numbers: Ints) -> Ints:
-            edges = (numbers << self.point).reshape(n, self.n_channels, 1, -1)
+            edges = (numbers << self.point).reshape(n, self.n_channels, 1, shape[1] // self.n_channels)
             found = self.tables.logistic[self.tables.places(edges, means, scales, self.point)]
             if weights is None:
                 return found.reshape(shape)

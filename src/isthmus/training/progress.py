@@ -97,7 +97,7 @@ class ProgressBar(Callback):
     def _tell(self) -> None:
         self._told = time.monotonic()
         seconds = self._told - self._start
-        words = [f"epoch {self._epoch}/{self._n_epochs}"]
+        words = [f"epoch {self._epoch}/{self._n_epochs}"] if self._n_epochs > 1 else []
         if self._loss:
             words.append(self._loss)
         if self._done > self._before and seconds > 0.5:

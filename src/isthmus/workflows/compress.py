@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from isthmus.codec.store import StoredRows, write_rows
 from isthmus.config import Config
 from isthmus.errors import OutputError, ParameterError
 from isthmus.sources.arrays import ArraySource
+from isthmus.training.callbacks import Callback
 from isthmus.workflows.outputs import check_file
 
 SUFFIX = ".isth"
@@ -40,6 +42,7 @@ MOST_LEARNED = 400_000
 """Rows of a table that a chain learns from."""
 
 Told = Callable[[str], None]
+Watch = Callable[[str], AbstractContextManager[Callback]]
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,10 @@ class Compressed:
     notes: tuple[str, ...]
 
 
+def _unwatched(name: str) -> AbstractContextManager[Callback]:
+    return nullcontext(Callback())
+
+
 def compress(
     source: str | Path | NDArray[Any],
     output: str | Path,
@@ -83,7 +90,7 @@ def compress(
     force: bool = False,
     resume: bool = False,
     told: Told = lambda text: None,
-    progress: Callable[[int, int], None] = lambda n_done, n: None,
+    watch: Watch = _unwatched,
 ) -> Compressed:
     """Write data into an archive, from which they come back to the last bit.
 
@@ -109,8 +116,8 @@ def compress(
         Go on with one that was not written to its end.
     told
         Called with sentences about what is done.
-    progress
-        Called with rows written, and all of them.
+    watch
+        Given the name of a part of the work, makes what watches it.
 
     Raises
     ------
@@ -120,6 +127,14 @@ def compress(
         A model of other data.
     OutputError
         A place that is taken or cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "ones.isth"
+    >>> done = compress(np.ones((10_000, 8)), path)
+    >>> done.n_rows, done.n_bytes_before, done.n_bytes < 1500
+    (10000, 640000, True)
     """
     output = Path(output)
     check_file(output, force=force or resume, suffixes=(SUFFIX,))
@@ -129,11 +144,20 @@ def compress(
     block_rows = _block_rows(content)
     bounds = None if max_error is None else bounds_of(content, max_error, relative=relative)
     read = _Read(content, bounds)
-    coder = _coder(read, block_rows, model, fits=fits, seconds=seconds, told=told)
-    write_rows(
-        content, output, coder=coder, bounds=bounds, block_rows=block_rows, overwrite=force, resume=resume,
-        told=lambda n_done: progress(n_done, content.n_rows),
-    )  # fmt: skip
+    coder = _coder(read, block_rows, model, fits=fits, seconds=seconds, told=told, watch=watch)
+    with watch("rows") as bar:
+        bar.begin(1, content.n_rows)
+        n_before = 0
+
+        def written(n_rows: int) -> None:
+            nonlocal n_before
+            bar.step(n_rows - n_before)
+            n_before = n_rows
+
+        write_rows(
+            content, output, coder=coder, bounds=bounds, block_rows=block_rows, overwrite=force, resume=resume,
+            told=written,
+        )  # fmt: skip
     with open_archive(output) as stored:
         blocks = [block.codec for block in stored.archive.blocks]
         sizes = stored.archive.sizes
@@ -200,6 +224,16 @@ def decompress(
         No archive, or one of which blocks are damaged that hold the rows.
     OutputError
         A place that is taken or cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = compress(np.arange(100), folder / "numbers.isth")
+    >>> decompress(folder / "numbers.isth", folder / "some.npy", rows=(10, 13))
+    3
+    >>> np.load(folder / "some.npy").tolist()
+    [10, 11, 12]
     """
     output = Path(output)
     with open_archive(path) as stored:
@@ -253,7 +287,7 @@ class _Read:
 
 
 def _coder(
-    read: _Read, block_rows: int, model: Path | None, *, fits: bool, seconds: float, told: Told
+    read: _Read, block_rows: int, model: Path | None, *, fits: bool, seconds: float, told: Told, watch: Watch
 ) -> Coder | None:
     """What codes the read with a model, if that is smaller with the model's own bytes."""
     values = _sample(read)
@@ -270,8 +304,8 @@ def _coder(
     if not fits or read.n_bytes < SMALLEST_WITH_MODEL:
         return None
     if values is not None and values.dtype == np.uint8:
-        coder = _fitted_latent(read, values, seconds, told)
-    elif (coder := _fitted_chain(read, seconds, told)) is None:
+        coder = _fitted_latent(read, values, seconds, told, watch)
+    elif (coder := _fitted_chain(read, seconds, told, watch)) is None:
         return None
     tried = [_rows(read, start, block_rows) for start in _tried(read, block_rows)]
     blocks = [read.block(rows) for rows in tried]
@@ -285,7 +319,7 @@ def _coder(
     return coder
 
 
-def _fitted_latent(read: _Read, values: NDArray[Any], seconds: float, told: Told) -> Coder:
+def _fitted_latent(read: _Read, values: NDArray[Any], seconds: float, told: Told, watch: Watch) -> Coder:
     """A variational autoencoder of the rows, as a coder."""
     from isthmus.codec.latent_fit import latent_coder
     from isthmus.workflows.fit import fit
@@ -317,11 +351,12 @@ def _fitted_latent(read: _Read, values: NDArray[Any], seconds: float, told: Told
         }
     )
     source = ArraySource(rows, sample_shape=shape if len(shape) != 2 else (*shape, 1))
-    fitted, _ = fit(source, config)
+    with watch("model") as bar:
+        fitted, _ = fit(source, config, callbacks=[bar])
     return latent_coder(fitted, values)
 
 
-def _fitted_chain(read: _Read, seconds: float, told: Told) -> Coder | None:
+def _fitted_chain(read: _Read, seconds: float, told: Told, watch: Watch) -> Coder | None:
     """A chain of networks for the columns of whole numbers; None where there are too few."""
     from isthmus.codec.chain_fit import fields_of, fit_chain, work_of_a_row
 
@@ -334,7 +369,8 @@ def _fitted_chain(read: _Read, seconds: float, told: Told) -> Coder | None:
     cost = work_of_a_row(fields) * len(rows)
     epochs = int(max(1, min(100, seconds * RATE / cost)))
     told(_plan(epochs, epochs * cost / RATE))
-    return fit_chain(fields, rows, epochs=epochs)
+    with watch("model") as bar:
+        return fit_chain(fields, rows, epochs=epochs, callbacks=[bar])
 
 
 def _plan(epochs: int, seconds: float) -> str:

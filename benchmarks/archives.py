@@ -1,0 +1,215 @@
+"""Bytes of archives beside general coders and the specialist of each kind of data, at equal blocks.
+
+    python benchmarks/archives.py --data FOLDER                  all tasks
+    python benchmarks/archives.py --only table --seconds 600     one, with a longer fit
+
+``binary`` and ``grey``: the MNIST test pictures, coded with a model of the 60,000 training pictures, in blocks of
+1,000; bits a pixel gross, nothing taken off for the bits that a block begins with, with and without the model's
+bytes. ``table``: 200,000 made rows of 13 columns - numbers, counts, words, of which each hangs on others in lines and
+curves - within 0.5 % of each number's range, shuffled and self-contained. ``notes``: all recordings of the folder,
+exactly. Beside each what xz, bz2 and zstd make of the same numbers (pixels, places on the grid, samples) in blocks
+as large.
+"""
+
+from __future__ import annotations
+
+import argparse
+import bz2
+import lzma
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from isthmus import DiscretisedLogistic, VariationalAutoencoder
+from isthmus.codec.bounded import bounded, bounds_of
+from isthmus.codec.contents import content_of
+from isthmus.sources import open_source
+from isthmus.workflows.compress import compress, decompress, open_archive
+
+Pixels = NDArray[np.uint8]
+BLOCK = 1000
+
+
+def general(blocks: list[bytes]) -> dict[str, int]:
+    """Bytes of blocks by general coders at their best."""
+    zstd = pa.Codec("zstd", compression_level=19)
+    coders: dict[str, Callable[[bytes], bytes]] = {
+        "xz": lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME),
+        "bz2": bz2.compress,
+        "zstd": lambda data: zstd.compress(data, asbytes=True),
+    }
+    return {name: sum(len(coder(block)) for block in blocks) for name, coder in coders.items()}
+
+
+def pictures(folder: Path, part: str) -> Pixels:
+    source = open_source(str(folder / f"{part}-images-idx3-ubyte.gz"))
+    return source.read(slice(0, len(source))).astype(np.uint8)
+
+
+def mnist(folder: Path, *, is_binary: bool, epochs: int) -> None:
+    """Held-out pictures with a model of the others."""
+    training, test = pictures(folder, "train"), pictures(folder, "t10k")
+    likelihood: Any = DiscretisedLogistic()
+    if is_binary:
+        chance, likelihood = np.random.default_rng(0), "bernoulli"
+        training, test = (
+            (chance.random(each.shape) * 255 < each).astype(np.uint8) for each in (training, test)
+        )
+    begin = time.perf_counter()
+    model = VariationalAutoencoder(
+        n_components=50, hidden_sizes=(256,), activation="relu", likelihood=likelihood, max_epochs=epochs,
+        batch_size=256, learning_rate=2e-3, random_state=0,
+    ).fit(training)  # fmt: skip
+    fitted = time.perf_counter() - begin
+    with tempfile.TemporaryDirectory() as name:
+        path, archive = Path(name) / "model.safetensors", Path(name) / "test.isth"
+        model.save(path)
+        begin = time.perf_counter()
+        done = compress(test, archive, model=path)
+        written = time.perf_counter() - begin
+        begin = time.perf_counter()
+        with open_archive(archive) as rows:
+            back = rows[:]
+        read = time.perf_counter() - begin
+    assert (back == test).all()
+    n = test.size
+    blocks = [test[start : start + BLOCK] for start in range(0, len(test), BLOCK)]
+    if is_binary:
+        blocks = [np.packbits(block) for block in blocks]
+    report(
+        "binary" if is_binary else "grey",
+        "bits a pixel",
+        {
+            "isthmus": 8 * (done.n_bytes - done.n_bytes_of_model) / n,
+            "with model": 8 * done.n_bytes / n,
+            **{name: 8 * size / n for name, size in general([block.tobytes() for block in blocks]).items()},
+        },
+        f"fit {fitted:.0f} s; {len(test) / written:,.0f} pictures a second in (all ways tried, and back), "
+        f"{len(test) / read:,.0f} out; {done.codecs}",
+    )
+
+
+def made_table(n_rows: int, seed: int = 0) -> pa.Table:
+    """Columns that hang on each other: through three hidden numbers, on a line or a curve, by words and counts."""
+    chance = np.random.default_rng(seed)
+    z = chance.normal(size=(n_rows, 3))
+    region = np.argmax(z @ chance.normal(size=(3, 6)) + 0.5 * chance.gumbel(size=(n_rows, 6)), axis=1)
+    size = np.exp(3 + 0.6 * z[:, 0] + 0.15 * chance.normal(size=n_rows) + 0.1 * region)
+    columns: dict[str, Any] = {
+        "region": pa.array(np.array(["north", "south", "east", "west", "coast", "isle"])[region]),
+        "size": np.round(size, 1),
+        "price": np.round(1000 * size**0.9 * np.exp(0.2 * z[:, 1] + 0.1 * chance.normal(size=n_rows)), 0),
+        "rooms": chance.poisson(size / 8) + 1,
+        "is_new": z[:, 1] + 0.3 * chance.normal(size=n_rows) > 0.8,
+        "age": np.round(np.abs(20 * (1.5 - z[:, 1]) + 3 * chance.normal(size=n_rows))),
+    }
+    for place in range(7):
+        line = (
+            z @ chance.normal(size=3) + 0.3 * np.sin(2 * z[:, place % 3]) + 0.1 * chance.normal(size=n_rows)
+        )
+        columns[f"sensor_{place}"] = np.round(line, 3)
+    table = pa.table(columns)
+    return table.take(pa.array(chance.permutation(n_rows)))
+
+
+def table(n_rows: int, seconds: float) -> None:
+    """A table within half a percent of each number's range."""
+    with tempfile.TemporaryDirectory() as name:
+        path, archive = Path(name) / "table.parquet", Path(name) / "table.isth"
+        parquet.write_table(made_table(n_rows), path)
+        begin = time.perf_counter()
+        done = compress(path, archive, max_error=0.005, relative=True, seconds=seconds)
+        written = time.perf_counter() - begin
+        begin = time.perf_counter()
+        decompress(archive, Path(name) / "back.parquet")
+        read = time.perf_counter() - begin
+        content = content_of(path)
+        columns = bounded(content.block(slice(0, n_rows)), bounds_of(content, 0.005, relative=True))
+        wide = [np.asarray(column) for column in columns.values() if isinstance(column, np.ndarray)]
+        least = [
+            column.astype(np.min_scalar_type(int(column.max(initial=0))))
+            for column in wide
+            if column.ndim == 1
+        ]
+        by_column = general([column.tobytes() for column in least])
+    report(
+        "table",
+        "bytes a row",
+        {
+            "isthmus": done.n_bytes / n_rows,
+            "less model": (done.n_bytes - done.n_bytes_of_model) / n_rows,
+            **{f"grid + {name}": size / n_rows for name, size in by_column.items()},
+        },
+        f"{n_rows:,} rows; written in {written:.0f} s, {n_rows / read:,.0f} rows a second out; {done.codecs}",
+    )
+
+
+def notes(folder: Path) -> None:
+    """All recordings, exactly."""
+    import soundfile
+
+    with tempfile.TemporaryDirectory() as name:
+        begin = time.perf_counter()
+        done = compress(folder, Path(name) / "notes.isth")
+        written = time.perf_counter() - begin
+        flac, samples = 0, list[bytes]()
+        for path in sorted(folder.rglob("*")):
+            if path.suffix.lower() in (".wav", ".flac"):
+                values, rate = soundfile.read(path, dtype="int16")
+                soundfile.write(
+                    Path(name) / "one.flac", values, rate, subtype="PCM_16", compression_level=1.0
+                )
+                flac += (Path(name) / "one.flac").stat().st_size
+                samples.append(values.tobytes())
+    total = sum(map(len, samples))
+    report(
+        "notes",
+        "share of the samples",
+        {
+            "isthmus": done.n_bytes / total,
+            "FLAC": flac / total,
+            **{name: size / total for name, size in general([b"".join(samples)]).items()},
+        },
+        f"{done.n_rows:,} pieces, written in {written:.0f} s",
+    )
+
+
+def report(task: str, unit: str, figures: dict[str, float], more: str) -> None:
+    print(
+        f"{task:8} {unit}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()), flush=True
+    )
+    print(f"         {more}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    tasks = ("binary", "grey", "table", "notes")
+    parser.add_argument("--only", nargs="*", choices=tasks, default=list(tasks))
+    parser.add_argument("--data", type=Path, help="folder of the MNIST files")
+    parser.add_argument("--audio", type=Path, help="folder of recordings")
+    parser.add_argument("--epochs", type=int, default=40, help="of the models of pictures")
+    parser.add_argument("--rows", type=int, default=200_000, help="of the table")
+    parser.add_argument("--seconds", type=float, default=300.0, help="that fitting to the table should take")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    for task in ("binary", "grey"):
+        if task in asked.only and asked.data is not None:
+            mnist(asked.data, is_binary=task == "binary", epochs=asked.epochs)
+    if "table" in asked.only:
+        table(asked.rows, asked.seconds)
+    if "notes" in asked.only and asked.audio is not None:
+        notes(asked.audio)
+
+
+if __name__ == "__main__":
+    main()
