@@ -143,6 +143,22 @@ def test_groups_that_are_too_large_are_refused(path: Path) -> None:
         open_source(path, memory="1MB")
 
 
+@pytest.mark.parametrize(("told", "n"), [(b"\xe6\x07", 499), (b"\xea\x07", 501)])
+def test_groups_of_other_rows_than_their_facts_tell(
+    path: Path, monkeypatch: pytest.MonkeyPatch, told: bytes, n: int
+) -> None:
+    first, *rest = path.read_bytes().split(b"\x16\xe8\x07\x26")  # rows of a group, before where it begins
+    assert len(rest) == N // GROUP
+    path.write_bytes(first + b"\x16" + told + b"\x26" + b"\x16\xe8\x07\x26".join(rest))
+    with pytest.raises(SourceError, match=f"500 values of 'id' in {n} rows"):
+        grouped(path)
+    if n < GROUP:  # Arrow leaves out what is too many
+        return
+    monkeypatch.setattr(row_groups, "check_parquet", lambda *args, **options: None)
+    with pytest.raises(SourceError, match=r"expected 501 rows in row group 0, .* got 500; take another copy"):
+        grouped(path).read(np.array([n - 1, 0]))
+
+
 def test_new_data_are_read_by_the_columns_of_the_model(path: Path) -> None:
     schema = grouped(path).schema
     other = (

@@ -91,6 +91,18 @@ def damaged(**parts: Any) -> dict[str, Any]:
         ({"indices": [0, 3]}, "parts that do not fit each other"),
         ({"indices": [0, -1]}, "parts that do not fit each other"),
         ({"indptr": [0, 5, 2]}, "parts that do not fit each other"),
+        ({"indptr": [0, 2, 0]}, "lines that do not follow each other from 0 to 2 at most"),
+        ({"indptr": [0, 1, 1], "indices": [3, 0]}, "places that are not below 3"),
+        ({"format": b"csc", "indptr": [0, 2, 1, 0]}, "lines that do not follow each other"),
+        ({"indices": np.array([0, 2**63], np.uint64)}, "places that are not below 3"),
+        ({"indptr": np.array([0, 2**63, 2], np.uint64)}, "lines that do not follow each other"),
+        ({"format": b"bsr", "data": np.ones((2, 1, 3)), "indptr": [0, 2, 0]}, "lines that do not follow"),
+        ({"format": b"bsr", "data": np.ones((2, 1, 3))}, "places that are not below 1"),
+        ({"format": b"bsr", "data": np.ones((2, 0, 3))}, "blocks of 0 x 3 in a matrix of 2 x 3"),
+        ({"format": b"bsr", "data": np.ones((2, 2, 2))}, "blocks of 2 x 2 in a matrix of 2 x 3"),
+        ({"format": b"bsr"}, "parts of 1, 1 and 1 dimensions"),
+        ({"data": [1.0]}, "2 places of 1 values"),
+        ({"indptr": [0, 2]}, "1 lines of 2"),
         ({"indptr": [0, 1, 9]}, "parts that do not fit each other"),
         ({"shape": [2]}, "parts that do not fit each other"),
         ({"shape": [2, -3]}, "parts that do not fit each other"),
@@ -103,6 +115,17 @@ def test_damaged_files_are_refused_before_anything_is_read(tmp_path: Path, parts
     np.savez(tmp_path / "x.npz", **damaged(**parts))
     with pytest.raises(SourceError, match=match):
         open_source(tmp_path / "x.npz")
+
+
+def test_room_after_the_values_is_left_alone(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", **damaged(data=[1.0, 2.0, 9.0], indices=[0, 2, 99]))
+    assert open_source(tmp_path / "x.npz").read(slice(None)).tolist() == [[1, 0, 0], [0, 0, 2]]
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "bsr", "coo", "dia"])
+def test_every_format_is_read_back(tmp_path: Path, kind: str) -> None:
+    sparse.save_npz(tmp_path / "x.npz", MATRIX.asformat(kind))
+    np.testing.assert_array_equal(open_source(tmp_path / "x.npz").read(slice(None)), MATRIX.toarray())
 
 
 def test_sparse_rows_are_vectors(tmp_path: Path) -> None:

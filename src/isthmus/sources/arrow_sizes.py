@@ -29,6 +29,7 @@ from isthmus.sources.parquet_facts import (
     ParquetFacts,
     parquet_facts,
 )
+from isthmus.sources.parquet_pages import check_lengths, look_into_pages
 
 _A_VALUE = 8
 """Bytes that a value counts, whatever its type: most become float64."""
@@ -55,11 +56,18 @@ def check_parquet(path: Path, *, by_group: bool = False) -> None:
     """
     most = most_unpacked(path) // (2 if by_group else 1)  # a group is held beside what was told from others
     facts = parquet_facts(path)
+    _check_facts(path, facts, most, by_group=by_group)
+    facts = look_into_pages(path, facts)
+    _check_facts(path, facts, most, by_group=by_group)
+    check_lengths(path, facts)
+    _check_texts(path, facts, most, by_group=by_group)
+
+
+def _check_facts(path: Path, facts: ParquetFacts, most: int, *, by_group: bool) -> None:
     groups = [_group_bytes(n_rows, chunks, facts) for n_rows, chunks in facts.groups]
     needed = max(groups, default=0) if by_group else sum(groups)
     if needed > most:
         raise _refused(path, needed, most)
-    _check_texts(path, facts, most, by_group=by_group)
 
 
 def _group_bytes(n_rows: int, chunks: Sequence[Chunk], facts: ParquetFacts) -> int:

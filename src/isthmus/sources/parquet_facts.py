@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ FIXED, BYTES = 7, 6
 """Numbers of the types that have a length of their own, and of those whose values each have one."""
 PLAIN_DICTIONARY, DELTA_BYTE_ARRAY, RLE_DICTIONARY = 2, 7, 8
 """Numbers of encodings that repeat what stands once."""
+DELTA_LENGTHS = 6
+"""Number of the encoding of texts whose lengths stand before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,12 @@ class Chunk:
     n_bytes: int
     """Of its pages once unpacked."""
     encodings: frozenset[int]
+    codec: int
+    """Number of how its pages are packed."""
+    start: int
+    """Where its first page is."""
+    n_packed: int
+    """Bytes of its pages in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +78,22 @@ def parquet_facts(path: Path) -> ParquetFacts:
         if length > size - 12:
             raise ValueError(f"facts of {length:,} bytes in a file of {size:,}")
         file.seek(size - 8 - length)
-        footer = _Reader(file.read(length)).structure()
+        footer = Compact(file.read(length)).structure()
     try:
         leaves, n_columns = _leaves(footer[2])
         groups = tuple((int(group[3]), _chunks(group[1], leaves)) for group in footer.get(4, []))
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"facts that lack something ({error})") from None
     if any(
-        rows < 0 or chunk.n_values < 0 or chunk.n_bytes < 0 for rows, chunks in groups for chunk in chunks
+        min(rows, chunk.n_values, chunk.n_bytes, chunk.start, chunk.n_packed) < 0
+        for rows, chunks in groups
+        for chunk in chunks
     ):
         raise ValueError("sizes below 0")
+    for n_rows, chunks in groups:
+        for chunk, leaf in zip(chunks, leaves, strict=True):
+            if chunk.n_values < n_rows or (not leaf.levels[0] and chunk.n_values > n_rows):
+                raise ValueError(f"{chunk.n_values:,} values of {leaf.path!r} in {n_rows:,} rows")
     return ParquetFacts(leaves, n_columns, groups)
 
 
@@ -94,7 +109,10 @@ def _chunks(listed: list[dict[int, Any]], leaves: tuple[Leaf, ...]) -> tuple[Chu
                 raise ValueError(f"a histogram of {len(histogram)} levels for {level + 1}")
         if facts[1] != leaf.type:
             raise ValueError(f"a column of the type {facts[1]} for one of {leaf.type}")
-        found.append(Chunk(int(facts[5]), int(facts[6]), frozenset(facts.get(2, []))))
+        first, words = int(facts[9]), int(facts.get(11, 0))
+        start = words if 0 < words < first else first
+        encodings = frozenset(facts.get(2, []))
+        found.append(Chunk(int(facts[5]), int(facts[6]), encodings, int(facts[4]), start, int(facts[7])))
     return tuple(found)
 
 
@@ -123,11 +141,20 @@ def _leaves(elements: list[dict[int, Any]]) -> tuple[tuple[Leaf, ...], int]:
     return tuple(found), int(root.get(5, 0))
 
 
-class _Reader:
-    """Reads Thrift's compact protocol; structures are dictionaries by the numbers of their fields."""
+class Compact:
+    """Reads Thrift's compact protocol; structures are dictionaries by the numbers of their fields.
 
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
+    Parameters
+    ----------
+    data
+        What it is read from.
+    at
+        Where it begins.
+    """
+
+    def __init__(self, data: bytes | mmap, at: int = 0) -> None:
+        self._data, self.at = data, at
+        """Where it goes on."""
 
     def structure(self, depth: int = 0) -> dict[int, Any]:
         """Fields to a zero byte."""
@@ -137,6 +164,8 @@ class _Reader:
         while head := self._byte():
             step, kind = head >> 4, head & 15
             number = number + step if step else self._signed()
+            if number in found:
+                raise ValueError(f"a field {number} that stands twice")
             found[number] = self._value(kind, depth)
         return found
 
@@ -146,7 +175,7 @@ class _Reader:
         if kind in (3, 4, 5, 6):
             return self._byte() if kind == 3 else self._signed()
         if kind in (7, 8):
-            return self._some(8 if kind == 7 else self._unsigned())
+            return self._some(8 if kind == 7 else self.unsigned())
         if kind in (9, 10):
             return self._list(depth)
         if kind == 12:
@@ -158,26 +187,27 @@ class _Reader:
             raise ValueError("facts that go too deep")
         head = self._byte()
         n, kind = head >> 4, head & 15
-        n = self._unsigned() if n == 15 else n
-        if n > len(self._data) - self._at:
+        n = self.unsigned() if n == 15 else n
+        if n > len(self._data) - self.at:
             raise ValueError(f"a list of {n} members")
         if kind in (1, 2):
             return [self._byte() == 1 for _ in range(n)]
         return [self._value(kind, depth + 1) for _ in range(n)]
 
     def _byte(self) -> int:
-        if self._at >= len(self._data):
+        if self.at >= len(self._data):
             raise ValueError("facts that are cut short")
-        self._at += 1
-        return self._data[self._at - 1]
+        self.at += 1
+        return self._data[self.at - 1]
 
     def _some(self, n: int) -> bytes:
-        if n > len(self._data) - self._at:
+        if n > len(self._data) - self.at:
             raise ValueError("facts that are cut short")
-        self._at += n
-        return self._data[self._at - n : self._at]
+        self.at += n
+        return self._data[self.at - n : self.at]
 
-    def _unsigned(self) -> int:
+    def unsigned(self) -> int:
+        """A number of seven bits a byte."""
         value = shift = 0
         while (byte := self._byte()) & 128:
             value |= (byte & 127) << shift
@@ -187,5 +217,5 @@ class _Reader:
         return value | byte << shift
 
     def _signed(self) -> int:
-        value = self._unsigned()
+        value = self.unsigned()
         return value >> 1 ^ -(value & 1)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as arrow_parquet
 from numpy.typing import ArrayLike, NDArray
 
-from isthmus.errors import DataError
+from isthmus.errors import DataError, SourceError
 from isthmus.memory import bytes_text
 from isthmus.schema import Schema
 from isthmus.sources.arrow import is_text, pc, plain
@@ -61,6 +61,8 @@ class RowGroups(Source):
     ------
     DataError
         Row groups that are too large for the budget, or what :class:`TableSource` refuses.
+    SourceError
+        A damaged file, or one whose row groups hold other rows than its facts tell.
     """
 
     def __init__(
@@ -185,7 +187,17 @@ class RowGroups(Source):
         with whole_file(self._path):
             table = self._file.read_row_group(group, columns=columns)
             table.validate(full=True)
+            n_rows = int(self._ends[group] - (self._ends[group - 1] if group else 0))
+            self._check_rows(len(table), n_rows, f"row group {group}")
             return table
+
+    def _check_rows(self, found: int, n_rows: int, where: str) -> None:
+        """Raise if pages hold other rows than those that numbers were given to."""
+        if found != n_rows:
+            raise SourceError(
+                f"{self.name}: expected {n_rows:,} rows in {where}, as the facts of the file tell, got {found:,}; "
+                f"take another copy of the file."
+            )
 
     def _looked_at(self) -> Any:
         """The first rows; words, and ends of columns of few values, that stand beyond them take some rows' places."""
@@ -198,10 +210,8 @@ class RowGroups(Source):
                 n_bytes += batch.nbytes
                 if n_rows >= MOST_LOOKED_AT or n_bytes > self._budget // 2:
                     break
-        if not batches:
-            raise DataError(
-                f"{self.name}: expected {len(self):,} rows, got none; take another copy of the file."
-            )
+            else:
+                self._check_rows(n_rows, len(self), "all row groups")
         first = pa.Table.from_batches(batches).slice(0, MOST_LOOKED_AT)
         if len(first) == len(self):
             return first

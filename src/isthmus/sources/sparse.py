@@ -165,6 +165,7 @@ def read_sparse_npz(path: Path, file: Npz) -> Any:
             f"{shape[1]:,} with {n_values:,}; leave out rows and columns that are empty."
         )
     try:
+        _check_places(kind, parts, shape)
         matrix = _matrix(kind, parts, shape)
         if hasattr(matrix, "check_format"):
             matrix.check_format(full_check=True)
@@ -175,6 +176,33 @@ def read_sparse_npz(path: Path, file: Npz) -> Any:
             f"{path}: expected a whole sparse matrix, got parts that do not fit each other ({reason}); "
             f"save it again with scipy.sparse.save_npz."
         ) from None
+
+
+def _check_places(kind: str, parts: list[NDArray[Any]], shape: tuple[int, ...]) -> None:
+    """Raise if a place leads out of the matrix: SciPy's compiled code follows all of them without a look.
+
+    Its own check passes over what ends in a 0, and comes after numbers without a sign have lost their highest bit.
+    """
+    if kind not in ("csr", "csc", "bsr") or len(shape) != 2:
+        return  # the places of "coo" are all looked at by SciPy, and those of "dia" by code that is not compiled
+    data, indices, starts = parts
+    if indices.ndim != 1 or starts.ndim != 1 or data.ndim != (3 if kind == "bsr" else 1):
+        raise ValueError(f"parts of {data.ndim}, {indices.ndim} and {starts.ndim} dimensions")
+    sides = data.shape[1:] if kind == "bsr" else (1, 1)
+    if 0 in sides or any(side % each for side, each in zip(shape, sides, strict=True)):
+        raise ValueError(f"blocks of {sides[0]} x {sides[1]} in a matrix of {shape[0]} x {shape[1]}")
+    n_lines, n_places = (side // each for side, each in zip(shape, sides, strict=True))
+    if kind == "csc":
+        n_lines, n_places = n_places, n_lines
+    if len(starts) != n_lines + 1 or len(indices) != len(data):
+        raise ValueError(
+            f"{len(starts) - 1} lines of {n_lines}, and {len(indices)} places of {len(data)} values"
+        )
+    if starts[0] != 0 or starts[-1] > len(indices) or (starts[1:] < starts[:-1]).any():
+        raise ValueError(f"lines that do not follow each other from 0 to {len(indices)} at most")
+    used = indices[: int(starts[-1])]  # SciPy may leave room after them
+    if len(used) and not (used.min() >= 0 and used.max() < n_places):
+        raise ValueError(f"places that are not below {n_places}")
 
 
 def _matrix(kind: str, parts: list[NDArray[Any]], shape: tuple[int, ...]) -> Any:
