@@ -54,8 +54,9 @@ def info(
     is_run = is_folder and any((path / name / RECORD).is_file() for name in (".", UNFINISHED))
     is_model = path.suffix == ".safetensors" or (is_folder and model_path.is_file())
     if settings and (is_run or is_model or path.suffix == ".isth"):
+        what = "an archive" if path.suffix == ".isth" else "a model"
         raise ParameterError(
-            f"--set: settings are for data, got {file}, whose own are fixed. Leave --set out."
+            f"--set: settings are for data, got {file}, {what}, whose own are fixed. Leave --set out."
         )
     if is_run and not model_path.is_file():
         _print_run(path, json=json)
