@@ -11,6 +11,7 @@ import torch
 from isthmus.codec import columns as plain
 from isthmus.codec.chain_coder import MOST_SYMBOLS, ChainCoder, Field, symbols_of
 from isthmus.codec.chain_fit import fields_of, fit_chain
+from isthmus.codec.coders import Plain, smallest
 from isthmus.codec.columns import Columns
 from isthmus.errors import ArtifactError
 
@@ -42,7 +43,7 @@ def test_a_table_comes_back_and_costs_its_information(coder: ChainCoder) -> None
     payload = coder.packed(rows)
     assert payload is not None
     found = coder.unpacked(payload, N)
-    assert set(found) == set(rows)
+    assert list(found) == list(rows)
     for name, column in rows.items():
         other = found[name]
         if isinstance(column, np.ndarray):
@@ -59,6 +60,10 @@ def test_a_table_comes_back_and_costs_its_information(coder: ChainCoder) -> None
     )
     assert information < len(payload) < 1.05 * information + 200
     assert len(payload) < 0.93 * len(plain.packed(rows))
+
+
+def test_a_table_with_text_among_its_columns_is_kept_by_the_chain(coder: ChainCoder) -> None:
+    assert smallest([Plain(), coder], [table(1)], N)[0] == "chain"
 
 
 def test_values_never_seen_come_back(coder: ChainCoder) -> None:

@@ -136,6 +136,7 @@ class ChainCoder(Coder):
             field.observed(network.output_bits) for field, network in zip(fields, networks, strict=True)
         ]
         self._chain = Chain(self.places, self.networks, observed)
+        self._numbers = {field.name: number for number, field in enumerate(self.fields)}
 
     def section(self) -> bytes:
         """Fields, places and networks."""
@@ -178,36 +179,51 @@ class ChainCoder(Coder):
 
     def packed(self, columns: Columns) -> bytes | None:
         """The columns that it knows by the chain, others beside; None where one of its own is missing."""
-        symbols, rest = symbols_of(self.fields, columns), dict(columns)
+        symbols = symbols_of(self.fields, columns)
         if symbols is None:
             return None
-        for at, field in enumerate(self.fields):
-            values = _whole(rest.pop(field.name))
-            low = field.symbols(values)[1]
+        held: Columns = {CODED: [self._chain.packed(symbols)]}
+        for name, column in columns.items():
+            if name not in self._numbers:
+                held[name] = column
+                continue
+            number = self._numbers[name]
+            field, values = self.fields[number], _whole(column)
+            held[name] = []  # where it stands among the others
             if field.n_bits:
-                rest[LOW + field.name] = low.astype(np.min_scalar_type((1 << field.n_bits) - 1))
-            others = values[symbols[:, at] == field.n_symbols - 1]
+                low = field.symbols(values)[1]
+                held[LOW + name] = low.astype(np.min_scalar_type((1 << field.n_bits) - 1))
+            others = values[symbols[:, number] == field.n_symbols - 1]
             if len(others):
-                rest[OTHER + field.name] = others
-        return plain.packed({CODED: [self._chain.packed(symbols)], **rest})
+                held[OTHER + name] = others
+        return plain.packed(held)
 
     def unpacked(self, payload: bytes, n_rows: int) -> Columns:
-        """The columns again, in the order that fields and the rest had."""
+        """The columns again, in their order."""
         held = plain.unpacked(payload)
         coded = held.pop(CODED, None)
         if not isinstance(coded, list) or len(coded) != 1 or len(coded[0]) % 4:
             raise ArtifactError("archive: expected a block of a chain, got none; take another copy of it.")
         symbols = self._chain.unpacked(coded[0], n_rows)
-        for at, field in enumerate(self.fields):
-            low = held.pop(LOW + field.name, np.zeros(n_rows, np.int64))
-            values = field.values(symbols[:, at], _whole(low))
-            is_other = symbols[:, at] == field.n_symbols - 1
-            others = held.pop(OTHER + field.name, np.zeros(0, np.int64))
-            if len(others) != is_other.sum():
-                raise ArtifactError("archive: expected each value without a symbol; take another copy of it.")
-            values[is_other] = _whole(others)
-            held[field.name] = values.astype(field.dtype)
-        return held
+        found = Columns()
+        for name, column in held.items():
+            if name in self._numbers:
+                number = self._numbers[name]
+                found[name] = self._values(self.fields[number], symbols[:, number], held)
+            elif not name.startswith(CODED):
+                found[name] = column
+        return found
+
+    def _values(self, field: Field, symbols: Ints, held: Columns) -> NDArray[Any]:
+        """The values of a field, of its symbols and of what is held beside them."""
+        low = held.get(LOW + field.name, np.zeros(len(symbols), np.int64))
+        values = field.values(symbols, _whole(low))
+        is_other = symbols == field.n_symbols - 1
+        others = held.get(OTHER + field.name, np.zeros(0, np.int64))
+        if len(others) != is_other.sum():
+            raise ArtifactError("archive: expected each value without a symbol; take another copy of it.")
+        values[is_other] = _whole(others)
+        return values.astype(field.dtype)
 
 
 def symbols_of(fields: Sequence[Field], columns: Columns) -> Ints | None:
