@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from isthmus.codec.bounded import Bounds, bounded, bounds_of
 from isthmus.codec.chain_coder import ChainCoder, is_whole, symbols_of
 from isthmus.codec.coders import Coder, Plain
 from isthmus.codec.columns import Columns
+from isthmus.codec.container import Archive
 from isthmus.codec.contents.base import Content
 from isthmus.codec.contents.kinds import content_of
 from isthmus.codec.latent import COLUMN, LatentCoder
@@ -28,8 +30,8 @@ from isthmus.workflows.outputs import check_file
 SUFFIX = ".isth"
 CODERS: dict[str, type[Coder]] = {LatentCoder.id: LatentCoder, ChainCoder.id: ChainCoder}
 """What blocks may be coded with, beside general coders."""
-BLOCK_BYTES, BLOCK_ROWS = 1 << 22, (16, 1000, 1 << 16)
-"""Bytes of a block before it is coded; rows that it has at least, with a model, and at most."""
+BLOCK_BYTES, BLOCK_ROWS = 1 << 22, (16, 1 << 16)
+"""Bytes of a block before it is coded; rows that it has at least, and at most."""
 N_TRIED = 3
 """Blocks by which it is decided whether a model is worth its own bytes."""
 SMALLEST_WITH_MODEL = 1 << 20
@@ -158,16 +160,16 @@ def compress(
             content, output, coder=coder, bounds=bounds, block_rows=block_rows, overwrite=force, resume=resume,
             told=written,
         )  # fmt: skip
-    with open_archive(output) as stored:
-        blocks = [block.codec for block in stored.archive.blocks]
-        sizes = stored.archive.sizes
+    with Archive(output) as archive:
+        codecs = Counter(block.codec for block in archive.blocks)
+        sizes = archive.sizes
     return Compressed(
         output,
         content.n_rows,
         sizes.total,
         _bytes_before(source),
         sum(sizes.sections.values()),
-        {codec: blocks.count(codec) for codec in dict.fromkeys(blocks)},
+        dict(codecs),
         tuple(content.notes),
     )
 
@@ -408,9 +410,8 @@ def _sample(read: _Read) -> NDArray[Any] | None:
 
 
 def _block_rows(content: Content) -> int:
-    fewest, usual, most = BLOCK_ROWS
-    fitting = int(BLOCK_BYTES / max(content.row_bytes, 1e-9))
-    return max(fewest, min(most, max(fitting, min(usual, fitting))))
+    fewest, most = BLOCK_ROWS
+    return max(fewest, min(most, int(BLOCK_BYTES / max(content.row_bytes, 1e-9))))
 
 
 def _rows(read: _Read, start: int, block_rows: int) -> slice:
