@@ -8,10 +8,10 @@ import torch
 
 from isthmus import VariationalAutoencoder
 from isthmus.artifact import FittedModel
-from isthmus.codec.bits_back import STEPS
+from isthmus.codec.coding.bits_back import STEPS
+from isthmus.codec.coding.latent import LatentCoder
+from isthmus.codec.coding.latent_fit import latent_coder
 from isthmus.codec.columns import Columns
-from isthmus.codec.latent import LatentCoder
-from isthmus.codec.latent_fit import latent_coder
 from isthmus.config.parts.likelihoods import DiscretisedLogistic
 from isthmus.errors import ArtifactError, IsthmusError, ParameterError
 from isthmus.numerics.randomness import Randomness

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from isthmus.codec import columns as plain
-from isthmus.codec.chain_coder import MOST_SYMBOLS, ChainCoder, Field, symbols_of
-from isthmus.codec.chain_fit import fields_of, fit_chain
-from isthmus.codec.coders import Plain, smallest
+from isthmus.codec.coding.chain_coder import MOST_SYMBOLS, ChainCoder, Field, symbols_of
+from isthmus.codec.coding.chain_fit import fields_of, fit_chain
+from isthmus.codec.coding.coders import Plain, smallest
 from isthmus.codec.columns import Columns
 from isthmus.errors import ArtifactError
 

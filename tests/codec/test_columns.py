@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from isthmus.codec import columns as room
-from isthmus.codec import general
 from isthmus.codec.columns import DTYPES, packed, unpacked
+from isthmus.codec.container import general
 from isthmus.errors import ArtifactError, DataError
 
 ODD = [np.nan, -np.nan, np.inf, -np.inf, -0.0, 0.0, 5e-324, 1.5, -2.25, 0.1, 1e300]

@@ -20,10 +20,9 @@ import slow_reader
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from isthmus.codec import frames, writer
-from isthmus.codec.container import Archive, ArchiveWriter
-from isthmus.codec.frames import FOOT, HEAD, Frame
-from isthmus.codec.index import index_bytes
+from isthmus.codec.container import Archive, ArchiveWriter, frames, writer
+from isthmus.codec.container.frames import FOOT, HEAD, Frame
+from isthmus.codec.container.index import index_bytes
 from isthmus.errors import ArtifactError, OutputError, ParameterError
 
 

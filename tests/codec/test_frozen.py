@@ -16,12 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from isthmus.codec import frozen, frozen_file, frozen_layers
-from isthmus.codec.frozen import FrozenNetwork
-from isthmus.codec.frozen_bytes import Reader, packed
-from isthmus.codec.frozen_file import HEAD, N_DIGEST, digest
-from isthmus.codec.frozen_layers import Affine, Table
-from isthmus.codec.frozen_modules import freeze
+from isthmus.codec.frozen import file as frozen_file
+from isthmus.codec.frozen import layers as frozen_layers
+from isthmus.codec.frozen import network as frozen
+from isthmus.codec.frozen.bytes import Reader, packed
+from isthmus.codec.frozen.file import HEAD, N_DIGEST, digest
+from isthmus.codec.frozen.layers import Affine, Table
+from isthmus.codec.frozen.modules import freeze
+from isthmus.codec.frozen.network import FrozenNetwork
 from isthmus.config.parts.activations import Activation
 from isthmus.errors import ArtifactError, DataError, ParameterError
 from isthmus.networks.base import Ends, Network
@@ -117,7 +119,7 @@ def test_making_errors_good_beats_rounding_each_weight_alone(monkeypatch: pytest
         return relative(decoder(h[500:]) / decoder.output_scale, expected)
 
     good = error()
-    monkeypatch.setattr("isthmus.codec.frozen_rounding.MOST_INPUTS", 0)
+    monkeypatch.setattr("isthmus.codec.frozen.rounding.MOST_INPUTS", 0)
     assert good < 0.7 * error()
 
 
@@ -208,7 +210,7 @@ def test_what_is_no_whole_number_has_a_stated_result() -> None:
 PROGRAM = """
 import hashlib, sys
 import numpy as np
-from isthmus.codec.frozen import FrozenNetwork
+from isthmus.codec.frozen.network import FrozenNetwork
 network = FrozenNetwork.from_bytes(sys.stdin.buffer.read())
 network.check()
 rows = np.random.default_rng(0).integers(0, 256, size=(700, 784))
@@ -261,7 +263,7 @@ def test_the_drill_of_machines_can_fail(monkeypatch: pytest.MonkeyPatch, environ
     data = FrozenNetwork(frozen_file.Ends((784,), (100,), 1.0, 0, 0, 255, 255), [layer]).to_bytes()
     program = PROGRAM.replace(
         "network = ",
-        "from isthmus.codec import frozen_layers; frozen_layers.check_sums = lambda *_: None\nnetwork = ",
+        "from isthmus.codec.frozen import layers; layers.check_sums = lambda *_: None\nnetwork = ",
     ).replace("network.check()", "")
     monkeypatch.setattr(sys.modules[__name__], "PROGRAM", program)
     assert len(outcomes(data, environment)) > 1

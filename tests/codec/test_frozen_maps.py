@@ -13,10 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from isthmus.codec import frozen_maps
-from isthmus.codec.frozen import FrozenNetwork
-from isthmus.codec.frozen_maps import Convolution, Pool, Spread, Swap, Windows
-from isthmus.codec.frozen_modules import freeze
+from isthmus.codec.frozen import maps as frozen_maps
+from isthmus.codec.frozen.maps import Convolution, Pool, Spread, Swap, Windows
+from isthmus.codec.frozen.modules import freeze
+from isthmus.codec.frozen.network import FrozenNetwork
 from isthmus.config.parts.activations import Activation
 from isthmus.config.parts.networks import Down, Up
 from isthmus.errors import ParameterError
@@ -165,7 +165,7 @@ def test_maps_of_any_layout_in_memory() -> None:
 
 def test_wide_kernels_are_rounded_one_weight_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     network = convolutional((8, 8), 2)
-    monkeypatch.setattr("isthmus.codec.frozen_rounding.MOST_INPUTS", 10)
+    monkeypatch.setattr("isthmus.codec.frozen.rounding.MOST_INPUTS", 10)
     check_near(network, (2, 8, 8), 2e-3)
 
 

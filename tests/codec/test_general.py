@@ -14,8 +14,8 @@ import slow_reader
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from isthmus.codec import general
-from isthmus.codec.general import BZIP2, LZMA, RAW, ZSTD, packed, unpacked
+from isthmus.codec.container import general
+from isthmus.codec.container.general import BZIP2, LZMA, RAW, ZSTD, packed, unpacked
 from isthmus.errors import ArtifactError
 
 random_ = random.Random(0)

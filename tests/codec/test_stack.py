@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, ndtr
 
-from isthmus.codec.distributions import (
+from isthmus.codec.coding.distributions import (
     ENDS,
     MASS,
     N_SCALES,
@@ -18,7 +18,7 @@ from isthmus.codec.distributions import (
     scale_numbers,
     with_open_ends,
 )
-from isthmus.codec.stack import WHOLE, Stack, pop_numbers, push_numbers
+from isthmus.codec.coding.stack import WHOLE, Stack, pop_numbers, push_numbers
 
 TABLES = Tables.made()
 

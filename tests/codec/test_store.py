@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from isthmus.codec.coders import Coder, Plain, smallest
+from isthmus.codec.coding.coders import Coder, Plain, smallest
 from isthmus.codec.columns import Columns
 from isthmus.codec.contents import content_of
 from isthmus.codec.store import StoredRows, write_rows

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -157,6 +158,8 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="a few of each, in seconds")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each instead of the table")
     asked = parser.parse_args()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell has its background jobs ignore Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     names = asked.drills or list(DRILLS)
     unknown = set(names) - set(DRILLS)
     if unknown:

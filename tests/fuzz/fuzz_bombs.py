@@ -682,7 +682,7 @@ def code_bombs() -> Files:
 
 def archive_bombs() -> Files:
     """Archives whose header or index unpacks to more than one may have, or tells of more than the file has."""
-    from isthmus.codec import frames
+    from isthmus.codec.container import frames
 
     def archive(header: bytes, index: bytes, rows: bytes = b"", n_header: int | None = None) -> bytes:
         head = frames.Frame(frames.HEADER, "header", len(header) if n_header is None else n_header)

@@ -629,7 +629,7 @@ def model(random: Random, data: bytes) -> bytes:
 
 def archive(random: Random, data: bytes) -> bytes:
     """Contents and heads of frames, under true digests, index and foot; or blind."""
-    from isthmus.codec import frames
+    from isthmus.codec.container import frames
 
     if random.random() < 0.4:
         return blind(random, data)
@@ -661,7 +661,7 @@ def archive(random: Random, data: bytes) -> bytes:
 
 
 def _unpacked(content: bytes) -> bytes:
-    from isthmus.codec.general import unpacked
+    from isthmus.codec.container.general import unpacked
     from isthmus.errors import ArtifactError
 
     try:

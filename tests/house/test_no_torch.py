@@ -57,5 +57,5 @@ def test_help_lists_every_verb(process: Process) -> None:
 
 def test_an_archive_needs_no_torch(process: Process) -> None:
     loaded = "print('constriction' in sys.modules or 'pyarrow' in sys.modules)"
-    code = f"import sys, isthmus.codec.container, isthmus.codec.general\n{loaded}\n{SHOW}"
+    code = f"import sys, isthmus.codec.container, isthmus.codec.container.general\n{loaded}\n{SHOW}"
     assert output(process, code) == ("False\n", "")

@@ -134,6 +134,14 @@ def atomically(path: Path) -> Generator[IO[bytes]]:
         ) from None
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, if it is not there."""
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be made: {_reason(error)}. Choose another place.") from None
+
+
 def sync_folder(folder: Path) -> None:
     """Have the disk know what a folder holds now: a new name is not safe before."""
     with suppress(OSError):  # where folders cannot be opened or synced, nothing more can be done

@@ -71,6 +71,7 @@ def compare(
     described = configs_of(chosen or ["basic"])
     check_folder(output, force=force)
     from isthmus.artifact import save_model
+    from isthmus.artifact.file import make_folder
     from isthmus.evaluation.comparison import draw_comparison, write_comparison
     from isthmus.training.progress import ProgressBar, duration
     from isthmus.workflows.compare import KINDS, candidates
@@ -90,7 +91,7 @@ def compare(
             [("data", about), *note_lines(rows.notes), *lines, ("together", f"about {total} at most")]
         )
         print()
-    output.mkdir(exist_ok=True)
+    make_folder(output)
 
     def tell(one: Compared) -> None:
         if one.model is not None:

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from isthmus.codec import general
+from isthmus.codec.container import general
 from isthmus.errors import ArtifactError, DataError
 
 Column: TypeAlias = NDArray[Any] | list[bytes]

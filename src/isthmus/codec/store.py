@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import Bounds, bounded, unbounded
-from isthmus.codec.coders import Coder, Plain, smallest
+from isthmus.codec.coding.coders import Coder, Plain, smallest
 from isthmus.codec.columns import Columns
 from isthmus.codec.container import Archive, ArchiveWriter
 from isthmus.codec.contents.base import Content

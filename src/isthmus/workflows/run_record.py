@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from isthmus.artifact import FittedModel, open_model
-from isthmus.artifact.file import write_atomically
+from isthmus.artifact.file import make_folder, write_atomically
 from isthmus.config import Config
 from isthmus.errors import ArtifactError, DataError, IsthmusError, SourceError
 from isthmus.journal import read_journal
@@ -100,7 +100,7 @@ def write_record(
     }
     document = {"format": FORMAT, "digest": _digest(told), **told}
     write_atomically((json.dumps(document, indent=2) + "\n").encode(), place / RECORD)
-    (place / CHECKPOINTS).mkdir(exist_ok=True)
+    make_folder(place / CHECKPOINTS)
     write_atomically(prepared.model.to_bytes(), place / CHECKPOINTS / PREPARED)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isthmus.codec.chain_coder import ChainCoder, Field, is_whole
-from isthmus.codec.chain_model import ChainModel
+from isthmus.codec.coding.chain_coder import ChainCoder, Field, is_whole
+from isthmus.codec.coding.chain_model import ChainModel
 from isthmus.codec.columns import Columns
-from isthmus.codec.frozen_modules import freeze
+from isthmus.codec.frozen.modules import freeze
 from isthmus.config.training import Training
 from isthmus.likelihoods.discretised_logistic import LARGEST_SCALE, SMALLEST_SCALE
 from isthmus.training.callbacks import Callback

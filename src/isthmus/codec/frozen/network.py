@@ -8,8 +8,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from isthmus.codec.frozen_file import Ends, check_chain, digest, read, written
-from isthmus.codec.frozen_layers import Layer, Numbers
+from isthmus.codec.frozen.file import Ends, check_chain, digest, read, written
+from isthmus.codec.frozen.layers import Layer, Numbers
 from isthmus.errors import ArtifactError, DataError
 from isthmus.shapes import Shape, n_values, shape_text
 
@@ -40,7 +40,7 @@ class FrozenNetwork:
 
     Examples
     --------
-    >>> from isthmus.codec.frozen_layers import Affine
+    >>> from isthmus.codec.frozen.layers import Affine
     >>> double = Affine(np.array([[2, 0], [0, 2]]), np.array([1, 1]), np.array([0, 0]), 1000, 100)
     >>> network = FrozenNetwork(Ends((2,), (2,), 1.0, 0, 0, 9, 100), [double])
     >>> network(np.array([[1, 2], [30, -4]]))

@@ -9,9 +9,9 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, final
 
-from isthmus.codec.frozen_bytes import Reader, packed
-from isthmus.codec.frozen_layers import Affine, Layer, Rectifier, Table, Whole
-from isthmus.codec.frozen_maps import Convolution, Pool, Residual, Spread, Swap, Windows
+from isthmus.codec.frozen.bytes import Reader, packed
+from isthmus.codec.frozen.layers import Affine, Layer, Rectifier, Table, Whole
+from isthmus.codec.frozen.maps import Convolution, Pool, Residual, Spread, Swap, Windows
 from isthmus.errors import ArtifactError, ParameterError
 from isthmus.shapes import Shape, n_values, shape_text
 

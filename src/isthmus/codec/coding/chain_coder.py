@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.codec import columns as plain
-from isthmus.codec.chain import Chain
-from isthmus.codec.coders import Coder
+from isthmus.codec.coding.chain import Chain
+from isthmus.codec.coding.coders import Coder
+from isthmus.codec.coding.distributions import Tables
+from isthmus.codec.coding.observed import Levels, Observed, Symbols
+from isthmus.codec.coding.stack import Ints
 from isthmus.codec.columns import Columns
-from isthmus.codec.distributions import Tables
-from isthmus.codec.frozen import FrozenNetwork
-from isthmus.codec.observed import Levels, Observed, Symbols
-from isthmus.codec.stack import Ints
+from isthmus.codec.frozen.network import FrozenNetwork
 from isthmus.errors import ArtifactError
 
 MOST_MIXTURES = 64
@@ -46,7 +46,7 @@ class Field:
     n_mixtures
         Components of the distribution of ranges; 0 where each symbol has a logit.
     log_scale_ends, log_levels
-        Of such a distribution, as :class:`~isthmus.codec.observed.Levels` takes them.
+        Of such a distribution, as :class:`~isthmus.codec.coding.observed.Levels` takes them.
     """
 
     name: str

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from isthmus.codec.frames import HEAD, HEADER, N_DIGEST, SECTION, Frame, is_name
-from isthmus.codec.general import packed, unpacked
+from isthmus.codec.container.frames import HEAD, HEADER, N_DIGEST, SECTION, Frame, is_name
+from isthmus.codec.container.general import packed, unpacked
 from isthmus.errors import ArtifactError
 
 LARGEST_DOCUMENT = 16 * 2**20

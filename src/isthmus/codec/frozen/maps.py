@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 
-from isthmus.codec.frozen_layers import (
+from isthmus.codec.frozen.layers import (
     EXACT,
     Layer,
     Numbers,

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from isthmus.codec.frozen_layers import EXACT, N_SEGMENTS, Affine, Layer, Numbers, Rectifier, Table
-from isthmus.codec.frozen_maps import Convolution, Pool, Residual, Windows
+from isthmus.codec.frozen.layers import EXACT, N_SEGMENTS, Affine, Layer, Numbers, Rectifier, Table
+from isthmus.codec.frozen.maps import Convolution, Pool, Residual, Windows
 from isthmus.errors import ParameterError
 
 Real = NDArray[np.float64]

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import nn
 
-from isthmus.codec.frozen import FrozenNetwork
-from isthmus.codec.frozen_convolutions import bent, decoder_steps, encoder_steps, linear
-from isthmus.codec.frozen_file import LARGEST, Ends
-from isthmus.codec.frozen_rounding import HEADROOM, Linear, Real, Step, Values, rounded
+from isthmus.codec.frozen.convolutions import bent, decoder_steps, encoder_steps, linear
+from isthmus.codec.frozen.file import LARGEST, Ends
+from isthmus.codec.frozen.network import FrozenNetwork
+from isthmus.codec.frozen.rounding import HEADROOM, Linear, Real, Step, Values, rounded
 from isthmus.errors import DataError, ParameterError
 from isthmus.networks.base import Activated
 from isthmus.networks.convolution import ConvolutionalDecoder, ConvolutionalEncoder

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from isthmus.codec.frozen_layers import Layer
-from isthmus.codec.frozen_maps import Pair, Pool, Spread, Swap, Windows
-from isthmus.codec.frozen_rounding import Added, Bent, Linear, Moved, Real, Step
+from isthmus.codec.frozen.layers import Layer
+from isthmus.codec.frozen.maps import Pair, Pool, Spread, Swap, Windows
+from isthmus.codec.frozen.rounding import Added, Bent, Linear, Moved, Real, Step
 from isthmus.errors import ParameterError
 from isthmus.networks.base import Activated
 from isthmus.networks.convolution import ConvolutionalDecoder, ConvolutionalEncoder, Residual

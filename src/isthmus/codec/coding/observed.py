@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from isthmus.codec.distributions import Tables, scale_numbers, with_open_ends
-from isthmus.codec.stack import Cumulative, Ints, Stack, pop_numbers, push_numbers
+from isthmus.codec.coding.distributions import Tables, scale_numbers, with_open_ends
+from isthmus.codec.coding.stack import Cumulative, Ints, Stack, pop_numbers, push_numbers
 
 
 class Observed(Protocol):

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from isthmus.codec import frames
-from isthmus.codec.frames import (
+from isthmus.codec.container import frames
+from isthmus.codec.container.frames import (
     FOOT,
     FORMAT,
     HEAD,
@@ -25,8 +25,8 @@ from isthmus.codec.frames import (
     Frame,
     Scan,
 )
-from isthmus.codec.general import unpacked
-from isthmus.codec.index import LARGEST_DOCUMENT, Block, Index, document_of, index_of, largest_index
+from isthmus.codec.container.general import unpacked
+from isthmus.codec.container.index import LARGEST_DOCUMENT, Block, Index, document_of, index_of, largest_index
 from isthmus.errors import ArtifactError, ParameterError
 from isthmus.version import __version__
 

@@ -9,10 +9,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from isthmus.codec import frames
-from isthmus.codec.frames import FOOT, FORMAT, HEADER, INDEX, MAGIC, NO_ID, ROWS, SECTION, START, Frame, Scan
-from isthmus.codec.general import packed
-from isthmus.codec.index import LARGEST_DOCUMENT, MOST_BLOCKS, MOST_CODECS, Block, document_bytes, index_bytes
+from isthmus.codec.container import frames
+from isthmus.codec.container.frames import (
+    FOOT,
+    FORMAT,
+    HEADER,
+    INDEX,
+    MAGIC,
+    NO_ID,
+    ROWS,
+    SECTION,
+    START,
+    Frame,
+    Scan,
+)
+from isthmus.codec.container.general import packed
+from isthmus.codec.container.index import (
+    LARGEST_DOCUMENT,
+    MOST_BLOCKS,
+    MOST_CODECS,
+    Block,
+    document_bytes,
+    index_bytes,
+)
 from isthmus.errors import OutputError, ParameterError
 
 _MOST_ROWS = 2**32 - 1

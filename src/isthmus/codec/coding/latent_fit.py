@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.artifact import FittedModel
-from isthmus.codec.bits_back import GRID_BITS
-from isthmus.codec.frozen_modules import freeze
-from isthmus.codec.latent import LatentCoder, LatentFacts
+from isthmus.codec.coding.bits_back import GRID_BITS
+from isthmus.codec.coding.latent import LatentCoder, LatentFacts
+from isthmus.codec.frozen.modules import freeze
 from isthmus.codes.gaussian import Gaussian
 from isthmus.errors import ParameterError
 from isthmus.likelihoods.bernoulli import Bernoulli

@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from isthmus.codec.stack import WHOLE, Cumulative, Ints
+from isthmus.codec.coding.stack import WHOLE, Cumulative, Ints
 
 PLACE_BITS = 8
 """Bits after the point of a place in a table: 256 entries a scale."""
@@ -47,7 +47,7 @@ class Tables:
     normal, logistic
         Cumulative distributions in shares of :data:`MASS`, at ``entry / 2^8 - 12``.
     shares
-        ``sigmoid`` at the same places, in shares of :data:`~isthmus.codec.stack.WHOLE`.
+        ``sigmoid`` at the same places, in shares of :data:`~isthmus.codec.coding.stack.WHOLE`.
     exponents
         ``exp(entry / 2^8 - 12)`` in shares of :data:`MASS`, at the places to 0.
     steps

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.codec.bits_back import WholeNetwork
-from isthmus.codec.observed import Observed
-from isthmus.codec.stack import Ints, Stack
+from isthmus.codec.coding.bits_back import WholeNetwork
+from isthmus.codec.coding.observed import Observed
+from isthmus.codec.coding.stack import Ints, Stack
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.codec.distributions import SCALES_AN_OCTAVE, UNIT_SCALE, Tables, scale_numbers, with_open_ends
-from isthmus.codec.observed import Observed
-from isthmus.codec.stack import Cumulative, Ints, Stack, pop_numbers, push_numbers
+from isthmus.codec.coding.distributions import (
+    SCALES_AN_OCTAVE,
+    UNIT_SCALE,
+    Tables,
+    scale_numbers,
+    with_open_ends,
+)
+from isthmus.codec.coding.observed import Observed
+from isthmus.codec.coding.stack import Cumulative, Ints, Stack, pop_numbers, push_numbers
 from isthmus.errors import DataError
 
 GRID_BITS = 4

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.codec import columns as plain
-from isthmus.codec.bits_back import GRID_BITS, BitsBack
-from isthmus.codec.coders import Coder
+from isthmus.codec.coding.bits_back import GRID_BITS, BitsBack
+from isthmus.codec.coding.coders import Coder
+from isthmus.codec.coding.distributions import Tables
+from isthmus.codec.coding.observed import Binary, Levels, Observed
+from isthmus.codec.coding.stack import Ints
 from isthmus.codec.columns import Columns
-from isthmus.codec.distributions import Tables
-from isthmus.codec.frozen import FrozenNetwork
-from isthmus.codec.observed import Binary, Levels, Observed
-from isthmus.codec.stack import Ints
+from isthmus.codec.frozen.network import FrozenNetwork
 from isthmus.errors import ArtifactError, DataError
 from isthmus.shapes import n_values
 
@@ -40,7 +40,7 @@ class LatentFacts:
     n_mixtures
         Components of a level's distribution; 1 of binary values.
     log_scale_ends, log_levels
-        As :class:`~isthmus.codec.observed.Levels` takes them; zeros of binary values.
+        As :class:`~isthmus.codec.coding.observed.Levels` takes them; zeros of binary values.
     """
 
     likelihood: Literal["binary", "levels"]
