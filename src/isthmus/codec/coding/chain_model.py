@@ -58,10 +58,10 @@ class ChainModel(Trainable):
             )
             self.places.append(nn.Parameter(places))
             sizes = [n_seen, *hidden_sizes, 3 * m or n] if n_seen else [1, 3 * m or n]
-            network = _network(sizes, chance.at("network", at))
+            network = dense_network(sizes, chance.at("network", at))
             likelihood = DiscretisedLogistic(n, m) if m else _Logits()
             if isinstance(likelihood, DiscretisedLogistic):
-                network.start_at(_spread(likelihood))
+                network.start_at(side_by_side(likelihood))
             self.columns.append(network)
             self.likelihoods.append(likelihood)
             n_seen += places.shape[1]
@@ -110,7 +110,7 @@ def _line(n: int) -> Tensor:
     return torch.stack([line, torch.zeros(n), torch.zeros(n)], dim=1)
 
 
-def _spread(likelihood: DiscretisedLogistic) -> Tensor:
+def side_by_side(likelihood: DiscretisedLogistic) -> Tensor:
     """Components side by side, of equal weight."""
     m = likelihood.n_mixtures
     means = (torch.arange(m) + 0.5) / m
@@ -118,7 +118,7 @@ def _spread(likelihood: DiscretisedLogistic) -> Tensor:
     return torch.cat(parts if m > 1 else parts[1:])
 
 
-def _network(sizes: Sequence[int], chance: Randomness) -> DenseDecoder:
+def dense_network(sizes: Sequence[int], chance: Randomness) -> DenseDecoder:
     layers = nn.ModuleList()
     for at, (n_in, n_out) in enumerate(pairwise(sizes)):
         layer = nn.Linear(n_in, n_out)
