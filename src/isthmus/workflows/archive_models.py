@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import Bounds, bounded
-from isthmus.codec.coding.chain_coder import is_whole, symbols_of
 from isthmus.codec.coding.coders import Coder, Plain
+from isthmus.codec.coding.fields import symbols_of
 from isthmus.codec.coding.latent import COLUMN
 from isthmus.codec.columns import Columns
 from isthmus.codec.contents.base import Content
@@ -180,9 +180,16 @@ def _plan(epochs: int, seconds: float) -> str:
 
 
 def _column_wise(parts: list[Columns]) -> Columns:
-    """Columns of whole numbers of several blocks, joined."""
-    names = [name for name in parts[0] if all(is_whole(part.get(name)) for part in parts)]
-    joined = {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in names}
+    """Columns of several blocks, joined, of those that have one value a row."""
+    joined = Columns()
+    for name, first in parts[0].items():
+        own = [part[name] for part in parts if name in part and type(part[name]) is type(first)]
+        if len(own) < len(parts):
+            continue
+        if isinstance(first, list):
+            joined[name] = [text for part in own for text in part]
+        elif all(part.ndim == 1 and part.dtype == first.dtype for part in own if not isinstance(part, list)):
+            joined[name] = np.concatenate(own)
     n_rows = max((len(column) for column in joined.values()), default=0)
     return {name: column for name, column in joined.items() if len(column) == n_rows}
 
