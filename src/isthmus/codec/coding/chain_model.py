@@ -119,6 +119,7 @@ def side_by_side(likelihood: DiscretisedLogistic) -> Tensor:
 
 
 def dense_network(sizes: Sequence[int], chance: Randomness) -> DenseDecoder:
+    """Rectifier between layers of these sizes."""
     layers = nn.ModuleList()
     for at, (n_in, n_out) in enumerate(pairwise(sizes)):
         layer = nn.Linear(n_in, n_out)

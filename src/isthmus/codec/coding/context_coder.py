@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from isthmus.codec import columns as plain
 from isthmus.codec.coding.coders import Coder
 from isthmus.codec.coding.context import Context, Neighbourhood
-from isthmus.codec.coding.distributions import Tables
+from isthmus.codec.coding.distributions import PLACE_BITS, Tables
 from isthmus.codec.coding.observed import Levels, Marked
+from isthmus.codec.coding.stack import Ints
 from isthmus.codec.columns import Columns
 from isthmus.codec.frozen.network import FrozenNetwork
 from isthmus.errors import ArtifactError
@@ -31,6 +32,8 @@ FARTHEST = 64
 """Lines or columns that a place sees."""
 MOST_MIXTURES = 64
 MOST_STEP = 1 << 16
+MOST_STEPS = 1 << 29
+"""Steps of a network's outputs over all levels: so that five times as many, and a scale, stay below 2^63."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,10 @@ class ContextFacts:
     def observed(self, n_levels: int, point: int) -> Marked:
         """How levels are coded, given outputs with ``point`` bits after the point."""
         tables, others = Tables.made(), np.setdiff1d(np.arange(n_levels), self.marked)
-        levels = Levels(
-            tables, point, len(others), self.n_mixtures, 1, self.log_scale_ends, self.log_levels
+        levels = Levels(tables, point, len(others), self.n_mixtures, 1, self.log_scale_ends, self.log_levels)
+        return Marked(
+            tables, point, np.array(self.marked, np.int64), others, levels if len(others) > 1 else None
         )
-        return Marked(tables, point, np.array(self.marked, np.int64), others, levels if len(others) > 1 else None)
 
 
 @final
@@ -95,6 +98,7 @@ class ContextCoder(Coder):
     """
 
     id: ClassVar[str] = "context"
+    block_rows: ClassVar[int | None] = 1000  # of small pictures: any row is read in less than a second
 
     def __init__(
         self,
@@ -135,7 +139,9 @@ class ContextCoder(Coder):
             (told,) = held["facts"]
             facts, levels = _facts(json.loads(told)), held["levels"]
             _check(facts, levels)
-            tables = [_table(held[name], n) for name, n in zip(("lines", "columns"), facts.picture, strict=False)]
+            tables = [
+                _table(held[name], n) for name, n in zip(("lines", "columns"), facts.picture, strict=False)
+            ]
             networks = [FrozenNetwork.from_bytes(bytes(each)) for each in held["networks"]]
             coder = cls(facts, np.asarray(levels), tables[0], tables[1], networks)
             coder.check_networks()
@@ -157,9 +163,8 @@ class ContextCoder(Coder):
         wanted = [((around.n_seen(channel) + n_places,), (n_outputs,)) for channel in range(n_channels)]
         if shapes != wanted or any(network.output_bits != point for network in self.networks):
             raise ValueError("networks that are not its channels'")
-        # So that mean, edge and scale multiplied stay below 2^63.
-        if not 8 <= point <= 16 or any(network.output_limit > MOST_OUTPUT for network in self.networks):
-            raise ValueError("networks whose outputs are too large")
+        if not point >= PLACE_BITS or len(self.levels) << point > MOST_STEPS:
+            raise ValueError("networks whose outputs have another unit")
 
     def check(self) -> None:
         """All self-tests."""
@@ -173,8 +178,8 @@ class ContextCoder(Coder):
             return None
         if values.shape[1:] != self.facts.shape or values.size > MOST_VALUES:
             return None
-        numbers = np.minimum(np.searchsorted(self.levels, values), len(self.levels) - 1)
-        if (self.levels[numbers] != values).any():
+        numbers = numbers_of(values, self.levels)
+        if numbers is None:
             return None
         return self._coding.packed(numbers.reshape(len(values), *self.facts.picture))
 
@@ -186,7 +191,16 @@ class ContextCoder(Coder):
         return {COLUMN: self.levels[numbers].reshape(n_rows, *self.facts.shape)}
 
 
-MOST_OUTPUT = 1 << 24
+def numbers_of(values: NDArray[Any], levels: NDArray[Any]) -> Ints | None:
+    """The number of each value among levels of the same type, in order; None where some is none of them."""
+    if values.dtype.itemsize <= 2:
+        bits = np.dtype(f"u{values.dtype.itemsize}")
+        table = np.full(1 << 8 * bits.itemsize, -1)
+        table[levels.view(bits)] = np.arange(len(levels))
+        numbers = table[np.ascontiguousarray(values).view(bits)]
+        return None if numbers.min(initial=0) < 0 else numbers
+    numbers = np.minimum(np.searchsorted(levels, values), len(levels) - 1)
+    return numbers if (levels[numbers] == values).all() else None
 
 
 def _facts(told: Any) -> ContextFacts:
@@ -223,7 +237,9 @@ def _check(facts: ContextFacts, levels: Any) -> None:
     offsets, slope = facts.offsets, facts.slope
     if not 1 <= len(offsets) <= MOST_OFFSETS or not 1 <= slope <= FARTHEST:
         raise ValueError("a neighbourhood that is none")
-    if any(not (0 <= up <= FARTHEST and -FARTHEST <= right < slope * up + (up < 1) * 0) or abs(right) > FARTHEST for up, right in offsets):
+    if any(
+        not (0 <= up <= FARTHEST and -FARTHEST <= right < min(slope * up, FARTHEST)) for up, right in offsets
+    ):
         raise ValueError("a neighbourhood of what comes later")
     if facts.neighbourhood.margin[1] + facts.neighbourhood.margin[2] + sides[1] <= slope:
         raise ValueError("waves that are none")

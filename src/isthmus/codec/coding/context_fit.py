@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isthmus.codec.coding.context_coder import MOST_LEVELS, ContextCoder, ContextFacts
+from isthmus.codec.coding.context_coder import MOST_LEVELS, ContextCoder, ContextFacts, numbers_of
 from isthmus.codec.coding.context_model import ContextModel
 from isthmus.codec.frozen.modules import freeze
 from isthmus.config.training import Training
 from isthmus.likelihoods.discretised_logistic import LARGEST_SCALE, SMALLEST_SCALE
+from isthmus.shapes import n_values
 from isthmus.training.callbacks import Callback
 from isthmus.training.loop import Trainer
 from isthmus.training.rows import TensorRows
@@ -25,7 +26,7 @@ N_KNOTS = 7
 """Of what is read of a line or a column."""
 SCALE = 255
 """What the highest level is read as above the lowest, about."""
-OUTPUT_BITS, FINE_OUTPUT_BITS = 12, 14
+OUTPUT_BITS = 12
 N_MIXTURES = 6
 MOST_MARKED, LEAST_SHARE = 4, 0.01
 """Levels that have a logit each, and the share of all values that such a level has at least."""
@@ -37,17 +38,14 @@ WEIGHT_BITS = 8
 """Of a network's weights: more than its error shows, and the archive carries them."""
 BATCH, DRAWN = 128, 2048
 """Pictures of a step, and places of all of them."""
+MOST_GATHERED = 1 << 22
+"""Values of a step's pictures."""
+HIDDEN, FEW_HIDDEN, MANY_VALUES = 64, 32, 1 << 22
+"""Units of both hidden layers: the more where there are many values, for the archive carries them."""
 N_SAMPLE = 4000
 """Places by which networks are put into whole numbers."""
 WORK_OF_A_MIXTURE = 3000
 """What the likelihood of a place costs beside the network, in multiplications."""
-
-
-def is_pictures(values: NDArray[Any]) -> bool:
-    """Whether rows are grids of whole numbers: ``(n, height, width)``, or with 1 to 4 channels behind."""
-    sides, channels = values.shape[1:3], values.shape[3:]
-    is_grid = len(sides) == 2 and min(sides) >= 4 and (not channels or (len(channels) == 1 and channels[0] <= 4))
-    return is_grid and values.dtype.kind in "iu" and values.size > 0
 
 
 def levels_of(values: NDArray[Any]) -> NDArray[Any] | None:
@@ -70,12 +68,14 @@ def facts_of(values: NDArray[Any], levels: NDArray[Any]) -> ContextFacts:
     shape = values.shape[1:]
     picture = (shape[0], shape[1], shape[2] if len(shape) > 2 else 1)
     n = len(levels)
-    counts = np.bincount(np.searchsorted(levels, values).ravel(), minlength=n)
+    numbers = numbers_of(values, levels)
+    assert numbers is not None
+    counts = np.bincount(numbers.ravel(), minlength=n)
     order = np.argsort(-counts, kind="stable")
     marked = order[:MOST_MARKED][counts[order[:MOST_MARKED]] >= LEAST_SHARE * counts.sum()]
     marked = order[: n - 1] if n <= FEW_LEVELS else marked
     n_others = n - len(marked)
-    one, n_mixtures, ends, log_levels = 1 << _output_bits(n), 0, (0, 0), 0
+    one, n_mixtures, ends, log_levels = 1 << OUTPUT_BITS, 0, (0, 0), 0
     if n_others > 1:
         steps, n_mixtures = n_others - 1, N_MIXTURES
         ends = round(math.log(SMALLEST_SCALE / steps) * one), round(math.log(LARGEST_SCALE) * one)
@@ -106,10 +106,6 @@ def _offsets() -> tuple[tuple[int, int], ...]:
     return tuple(sorted(found, key=lambda offset: (offset[0] ** 2 + offset[1] ** 2, offset)))
 
 
-def _output_bits(n_levels: int) -> int:
-    return OUTPUT_BITS if n_levels <= 256 else FINE_OUTPUT_BITS
-
-
 def hats(n: int, scale: int) -> NDArray[np.float64]:
     """Of each of n places how near it is to each of some knots, ``(n, knots)``, whole numbers from 0 to ``scale``.
 
@@ -128,32 +124,34 @@ def hats(n: int, scale: int) -> NDArray[np.float64]:
     return np.rint(np.stack([np.interp(np.arange(n), knots, hat) for hat in each], axis=1) * scale)
 
 
-def _model(facts: ContextFacts, n_levels: int, n_drawn: int, seed: int) -> ContextModel:
+def _model(facts: ContextFacts, n_levels: int, n_rows: int, seed: int = 0) -> ContextModel:
+    is_large = n_rows * n_values(facts.picture) >= MANY_VALUES
     scale = facts.step * (n_levels - 1)
     places = [torch.from_numpy(hats(n, scale) / scale).float() for n in facts.picture[:2]]
     return ContextModel(
         facts.neighbourhood,
         (places[0], places[1]),
-        facts.observed(n_levels, _output_bits(n_levels)),
+        facts.observed(n_levels, OUTPUT_BITS),
         common=facts.common,
         n_levels=n_levels,
-        n_drawn=n_drawn,
+        n_drawn=_drawn(n_rows, facts)[1],
+        hidden_sizes=[HIDDEN if is_large else FEW_HIDDEN] * 2,
         seed=seed,
     )
 
 
-def drawn_of(n_rows: int) -> tuple[int, int]:
+def _drawn(n_rows: int, facts: ContextFacts) -> tuple[int, int]:
     """Pictures of a step, and places of each."""
-    batch = max(1, min(BATCH, n_rows // 4))
+    batch = max(1, min(BATCH, n_rows // 4, MOST_GATHERED // n_values(facts.picture)))
     return batch, max(1, DRAWN // batch)
 
 
 def work_of_a_row(facts: ContextFacts, n_levels: int, n_rows: int) -> int:
     """Multiplications that learning from a picture once takes, about."""
-    model = _model(facts, n_levels, 1, 0)
+    model = _model(facts, n_levels, n_rows)
     n_weights = sum(parameter.numel() for parameter in model.networks.parameters())
     work = 3 * n_weights + facts.picture[2] * WORK_OF_A_MIXTURE * (facts.n_mixtures > 0)
-    return drawn_of(n_rows)[1] * work
+    return model.n_drawn * work
 
 
 def fit_context(
@@ -182,10 +180,12 @@ def fit_context(
     callbacks
         What watches.
     """
-    batch, n_drawn = drawn_of(len(values))
-    model = _model(facts, len(levels), n_drawn, seed)
+    batch, _ = _drawn(len(values), facts)
+    model = _model(facts, len(levels), len(values), seed)
     held = np.uint8 if len(levels) <= 256 else np.int32
-    numbers = np.searchsorted(levels, values).astype(held).reshape(len(values), *facts.picture)
+    found = numbers_of(values, levels)
+    assert found is not None
+    numbers = found.astype(held).reshape(len(values), *facts.picture)
     rows = torch.from_numpy(numbers)
     plan = Training(
         epochs=epochs, batch_size=batch, learning_rate=3e-3, weight_decay=0.0, seed=seed, device="cpu",
@@ -205,7 +205,7 @@ def fit_context(
                 model.seen(some, at, channel)[0].double().numpy(),
                 scale,
                 weight_bits=WEIGHT_BITS,
-                output_bits=_output_bits(len(levels)),
+                output_bits=OUTPUT_BITS,
             )
             for channel, network in enumerate(model.networks)
         ]

@@ -85,16 +85,16 @@ class ContextModel(Trainable):
             self.networks.append(network)
 
     def seen(self, pictures: Tensor, at: Tensor, channel: int) -> tuple[Tensor, Tensor]:
-        """What a channel's network reads at places ``(pictures, n)``, ``(pictures * n, n_in)``, and the values there."""
+        """What a channel's network reads at places ``(pictures, n)``, one after the other, and the numbers there."""
         _, width, n_channels = self.neighbourhood.shape
         up, left, right = self.neighbourhood.margin
-        canvas = F.pad(pictures.int() - self.common, (0, 0, left, right, up, 0)).flatten(1)
-        here = ((at // width + up) * (left + width + right) + at % width + left) * n_channels + channel
-        offsets = torch.from_numpy(self.neighbourhood.seen(channel))
-        rows = torch.arange(len(pictures))[:, None]
-        values = canvas[rows[..., None], here[..., None] + offsets].float() / self.steps
-        read = torch.cat([values, self.places[at]], dim=2).flatten(0, 1)
-        return read, (canvas[rows, here] + self.common).flatten()
+        canvas = F.pad(pictures, (0, 0, left, right, up, 0), value=self.common).flatten()
+        line = left + width + right
+        picture = torch.arange(len(pictures))[:, None] * (len(canvas) // len(pictures))
+        here = (picture + ((at // width + up) * line + at % width + left) * n_channels + channel).flatten()
+        values = canvas.take(here[:, None] + torch.from_numpy(self.neighbourhood.seen(channel)))
+        read = (values.float() - self.common) / self.steps
+        return torch.cat([read, self.places[at.flatten()]], dim=1), canvas.take(here).long()
 
     def losses(self, outputs: Tensor, numbers: Tensor) -> Tensor:
         """Minus the log probability of levels ``(n,)``, in nats."""

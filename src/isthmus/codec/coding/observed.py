@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from isthmus.codec.coding.distributions import Tables, scale_numbers, with_open_ends
 from isthmus.codec.coding.stack import Cumulative, Ints, Stack, pop_numbers, push_numbers
 
+FARTHEST_MEAN = 4
+"""Magnitude of a mean where levels lie from 0 to 1: what lies farther has the mass of the last level all the same."""
+
 
 class Observed(Protocol):
     """Numbers ``(n, n_places)``, given whole outputs ``(n, n_outputs)`` of a decoder."""
@@ -205,5 +208,9 @@ class Marked:
         return numbers
 
     def _of_others(self, outputs: Ints, which: Ints) -> Ints:
-        """Outputs as :class:`Levels` takes those of one row, ``(1, n_outputs, n)``."""
-        return np.ascontiguousarray(outputs[which, len(self.marked) :].T)[None]
+        """Outputs as :class:`Levels` takes those of one row, ``(1, n_outputs, n)``; means far out are held nearer."""
+        assert self.levels is not None
+        m, farthest = self.levels.n_mixtures, FARTHEST_MEAN << self.point
+        found = np.ascontiguousarray(outputs[which, len(self.marked) :].T)
+        found[m : 2 * m] = np.clip(found[m : 2 * m], -farthest, farthest)
+        return found[None]
