@@ -10,8 +10,9 @@ import pytest
 import torch
 
 import isthmus
+from isthmus.codec.coding import context_fit
 from isthmus.errors import ParameterError
-from isthmus.workflows import archive_models, archive_pictures
+from isthmus.workflows import archive_models
 
 torch.set_num_threads(1)
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
@@ -24,7 +25,7 @@ N = 300
 @pytest.fixture
 def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Data of any size have a model fitted, a small one."""
-    monkeypatch.setattr(archive_pictures, "RATE", 1e9)
+    monkeypatch.setattr(context_fit, "FEW_HIDDEN", 12)
     monkeypatch.setattr(archive_models, "SMALLEST_WITH_MODEL", 0)
     monkeypatch.setattr(archive_models, "HIDDEN", 16)
     monkeypatch.setattr(archive_models, "CODE_SIZE", 2)
@@ -68,17 +69,17 @@ def test_two_values_have_a_model_whichever_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_models")
-@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16])
 def test_pictures_have_a_model_that_sees_what_is_around(tmp_path: Path, dtype: type[np.integer]) -> None:
-    rows = np.array([3, 70], dtype)[chequers(4000, 16)]
-    done = compressed(rows, tmp_path / "a.isth", 2.0)
+    rows = np.array([3, 70], dtype)[chequers(2000, 16)]
+    done = compressed(rows, tmp_path / "a.isth", 1.0)
     assert set(done.codecs) == {"context"}
     assert done.n_bytes < isthmus.compress(rows, tmp_path / "b.isth", fits=False).n_bytes
 
 
 @pytest.mark.usefixtures("small_models")
 def test_the_model_of_an_archive_serves_again(tmp_path: Path) -> None:
-    rows = chequers(4000, 16).astype(np.uint8)
+    rows = chequers(2000, 16).astype(np.uint8)
     first = isthmus.compress(rows, tmp_path / "a.isth", seconds=1.0)
     again = isthmus.compress(rows[:900], tmp_path / "b.isth", model=tmp_path / "a.isth")
     assert set(again.codecs) == {"context"}
@@ -137,7 +138,7 @@ def test_networks_larger_than_the_data_are_not_begun(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.usefixtures("small_models")
 def test_a_table_has_a_chain_where_it_pays(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text(golden_archives.columns(18_000), newline="\n")
+    (tmp_path / "t.csv").write_text(golden_archives.columns(24_000), newline="\n")
     done = compressed(tmp_path / "t.csv", tmp_path / "a.isth", 2.0)
     assert set(done.codecs) == {"chain"}
 
