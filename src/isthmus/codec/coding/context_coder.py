@@ -10,6 +10,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from isthmus.codec import columns as plain
 from isthmus.codec.coding.coders import Coder
@@ -181,13 +182,15 @@ class ContextCoder(Coder):
         numbers = numbers_of(values, self.levels)
         if numbers is None:
             return None
-        return self._coding.packed(numbers.reshape(len(values), *self.facts.picture))
+        with threadpool_limits(1):  # of products so small, threads wait longer for each other than they work
+            return self._coding.packed(numbers.reshape(len(values), *self.facts.picture))
 
     def unpacked(self, payload: bytes, n_rows: int) -> Columns:
         """The values again."""
         if len(payload) % 4 or n_rows * n_values(self.facts.picture) > MOST_VALUES:
             raise ArtifactError("archive: expected a block of pictures, got none; take another copy of it.")
-        numbers = self._coding.unpacked(payload, n_rows)
+        with threadpool_limits(1):
+            numbers = self._coding.unpacked(payload, n_rows)
         return {COLUMN: self.levels[numbers].reshape(n_rows, *self.facts.shape)}
 
 
