@@ -61,7 +61,7 @@ class ChainModel(Trainable):
             network = dense_network(sizes, chance.at("network", at))
             likelihood = DiscretisedLogistic(n, m) if m else _Logits()
             if isinstance(likelihood, DiscretisedLogistic):
-                network.start_at(side_by_side(likelihood))
+                network.start_at(_spread(likelihood))
             self.columns.append(network)
             self.likelihoods.append(likelihood)
             n_seen += places.shape[1]
@@ -110,7 +110,7 @@ def _line(n: int) -> Tensor:
     return torch.stack([line, torch.zeros(n), torch.zeros(n)], dim=1)
 
 
-def side_by_side(likelihood: DiscretisedLogistic) -> Tensor:
+def _spread(likelihood: DiscretisedLogistic) -> Tensor:
     """Components side by side, of equal weight."""
     m = likelihood.n_mixtures
     means = (torch.arange(m) + 0.5) / m

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from isthmus.codec.coding.stack import Ints, Stack
 
 AT_ONCE = 2048
 """Places that a network is given at a time."""
+
+NEAREST = ((0, -1), (1, 0), (1, -1))
+"""Offsets of what guesses are made of."""
 
 Canvas = NDArray[np.int32]
 """What networks read of each place, ``(lines * columns * channels, rows)``, with a margin of zeros."""
@@ -64,6 +67,21 @@ class Neighbourhood:
         """Values that a value of a channel sees."""
         return len(self.offsets) * self.shape[2] + channel
 
+    def guess(self, seen: Ints, channel: int, low: int, high: int) -> Ints:
+        """What values may be, given what they see, ``(n_seen, n)``: as the plane through three neighbours has it.
+
+        Of one channel ``left + above - corner``, held between the lower and the higher of left and above (Weinberger
+        et al. 2000, LOCO-I); of a later channel as much more as the value of the one before is above its own guess,
+        held between ``low`` and ``high``.
+        """
+        n_channels, n_offsets = self.shape[2], len(self.offsets)
+        of_channels = seen[: n_offsets * n_channels].reshape(n_offsets, n_channels, -1)
+        left, above, corner = (of_channels[self.offsets.index(offset)] for offset in NEAREST)
+        plane = np.clip(left + above - corner, np.minimum(left, above), np.maximum(left, above))
+        if not channel:
+            return plane[0]
+        return np.clip(plane[channel] + seen[-1] - plane[channel - 1], low, high)
+
     def seen(self, channel: int) -> Ints:
         """Where these lie on a canvas, beside the value itself: of each offset all channels, then those before it."""
         _, width, n_channels = self.shape
@@ -108,7 +126,8 @@ class Context:
     lines, columns
         Of each line and each column, what networks read of it, ``(height, a)`` and ``(width, b)``.
     networks
-        Of each channel, from what is seen, the line's numbers and the column's, to what ``observed`` asks for.
+        Of each channel, from what is seen, the guess where levels have a distribution, the line's numbers and the
+        column's, to what ``observed`` asks for.
     observed
         How values are coded, given that.
     common
@@ -172,7 +191,7 @@ class Context:
 
     def _outputs(self, canvas: Canvas, wave: _Wave) -> tuple[Ints, Ints]:
         """What the network says of distinct neighbourhoods, and which each place of each row has."""
-        network, seen = self.networks[wave.channel], self.neighbourhood.seen(wave.channel)
+        seen = self.neighbourhood.seen(wave.channel)
         n_places, n_rows = len(wave.y), canvas.shape[1]
         anything = np.zeros((n_places, n_rows), np.int32)
         for offset in seen.tolist():
@@ -181,14 +200,30 @@ class Context:
         which = np.repeat(np.arange(n_places), n_rows)
         which[busy] = np.arange(n_places, n_places + len(busy))
         place = np.concatenate([self.lines[wave.y], self.columns[wave.x]], axis=1).T
-        nothing = np.concatenate([np.zeros((len(seen), n_places)), place])
-        outputs = [network(nothing.T).astype(np.int64)]
+        outputs = [self._said(np.zeros((len(seen), n_places), np.int32), place, wave.channel)]
         at, row = np.divmod(busy, n_rows)
         here = (wave.first + wave.step * at) * n_rows + row
         for start in range(0, len(busy), AT_ONCE):
             some = slice(start, start + AT_ONCE)
-            values = np.empty((len(nothing), len(here[some])))
-            values[: len(seen)] = canvas.ravel().take(here[some] + (seen * n_rows)[:, None])
-            values[len(seen) :] = place[:, at[some]]
-            outputs.append(network(values.T).astype(np.int64))
+            values = canvas.ravel().take(here[some] + (seen * n_rows)[:, None])
+            outputs.append(self._said(values, place[:, at[some]], wave.channel))
         return np.concatenate(outputs), which
+
+    def _said(self, seen: Canvas, place: NDArray[np.float64], channel: int) -> Ints:
+        """What a channel's network says, with means beside what is guessed, ``(n, n_outputs)``."""
+        levels = self.observed.levels
+        if levels is None:
+            return self._network(channel, [seen, place])
+        highest = len(self.observed.marked) + len(self.observed.others) - 1
+        low, high = -self.common * self.step, (highest - self.common) * self.step
+        guess = self.neighbourhood.guess(seen, channel, low, high).astype(np.int64)
+        outputs = self._network(channel, [seen, guess[None], place])
+        first = len(self.observed.marked) + levels.n_mixtures
+        beside = ((guess - low) << levels.point) // (high - low)
+        outputs[:, first : first + levels.n_mixtures] += beside[:, None]
+        return outputs
+
+    def _network(self, channel: int, read: Sequence[NDArray[Any]]) -> Ints:
+        values = np.empty((sum(map(len, read)), read[0].shape[1]))
+        np.concatenate(read, out=values)
+        return self.networks[channel](values.T).astype(np.int64)

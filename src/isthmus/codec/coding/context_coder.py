@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from isthmus.codec import columns as plain
 from isthmus.codec.coding.coders import Coder
-from isthmus.codec.coding.context import Context, Neighbourhood
+from isthmus.codec.coding.context import NEAREST, Context, Neighbourhood
 from isthmus.codec.coding.distributions import PLACE_BITS, Tables
 from isthmus.codec.coding.observed import Levels, Marked
 from isthmus.codec.coding.stack import Ints
@@ -156,7 +156,7 @@ class ContextCoder(Coder):
     def check_networks(self) -> None:
         """Raise ValueError where the networks do not fit the other parts."""
         facts, around = self.facts, self.facts.neighbourhood
-        n_places = self.lines.shape[1] + self.columns.shape[1]
+        n_places = self.lines.shape[1] + self.columns.shape[1] + (len(self.levels) - len(facts.marked) > 1)
         point = self.networks[0].output_bits if self.networks else 0
         n_outputs = facts.observed(len(self.levels), point).n_outputs
         shapes = [(network.input_shape, network.output_shape) for network in self.networks]
@@ -259,6 +259,8 @@ def _check(facts: ContextFacts, levels: Any) -> None:
         raise ValueError("levels that are read as something else")
     if n - len(marked) > 1 and not 2 <= facts.n_mixtures <= MOST_MIXTURES:
         raise ValueError("levels without a distribution")
+    if n - len(marked) > 1 and not {*NEAREST} <= {*offsets}:
+        raise ValueError("a neighbourhood without what is next")
 
 
 def _table(told: Any, n: int) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,12 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from isthmus.codec.coding.chain_model import dense_network, side_by_side
+from isthmus.codec.coding.chain_model import dense_network
 from isthmus.codec.coding.context import Neighbourhood
 from isthmus.codec.coding.observed import Marked
 from isthmus.likelihoods.discretised_logistic import DiscretisedLogistic
 from isthmus.model.objective import Objective, Trainable
 from isthmus.numerics.randomness import Randomness
+
+NARROWEST, WIDEST = 1 / 256, 1 / 8
+"""Scales of components at first, where the range of levels is 1."""
 
 
 class ContextModel(Trainable):
@@ -74,30 +78,37 @@ class ContextModel(Trainable):
         )
         self.networks = nn.ModuleList()
         for channel in range(n_channels):
-            n_in = neighbourhood.n_seen(channel) + self.places.shape[1]
+            n_in = neighbourhood.n_seen(channel) + (self.likelihood is not None) + self.places.shape[1]
             network = dense_network(
                 [n_in, *hidden_sizes, observed.n_outputs], Randomness(seed, "context", channel)
             )
             first = torch.zeros(len(self.marked))
             if self.likelihood is not None:
-                first = torch.cat([first, side_by_side(self.likelihood)])
+                first = torch.cat([first, _around(self.likelihood)])
             network.start_at(first)
             self.networks.append(network)
 
-    def seen(self, pictures: Tensor, at: Tensor, channel: int) -> tuple[Tensor, Tensor]:
-        """What a channel's network reads at places ``(pictures, n)``, one after the other, and the numbers there."""
+    def seen(self, pictures: Tensor, at: Tensor, channel: int) -> tuple[Tensor, Tensor, Tensor]:
+        """At places ``(pictures, n)``, one after the other: what a channel's network reads, numbers, and guesses."""
         _, width, n_channels = self.neighbourhood.shape
         up, left, right = self.neighbourhood.margin
         canvas = F.pad(pictures, (0, 0, left, right, up, 0), value=self.common).flatten()
         line = left + width + right
         picture = torch.arange(len(pictures))[:, None] * (len(canvas) // len(pictures))
         here = (picture + ((at // width + up) * line + at % width + left) * n_channels + channel).flatten()
-        values = canvas.take(here[:, None] + torch.from_numpy(self.neighbourhood.seen(channel)))
-        read = (values.float() - self.common) / self.steps
-        return torch.cat([read, self.places[at.flatten()]], dim=1), canvas.take(here).long()
+        offsets = torch.from_numpy(self.neighbourhood.seen(channel))
+        values = canvas.take(here + offsets[:, None]).int() - self.common
+        guess = torch.zeros(1, len(here))
+        read = [values.T / self.steps, self.places[at.flatten()]]
+        if self.likelihood is not None:
+            ends = -self.common, self.steps - self.common
+            found = self.neighbourhood.guess(values.numpy(), channel, *ends)  # pyright: ignore[reportArgumentType]
+            guess = torch.from_numpy(found)[None] / self.steps
+            read.insert(1, guess.T)
+        return torch.cat(read, dim=1), canvas.take(here).long(), guess[0] + self.common / self.steps
 
-    def losses(self, outputs: Tensor, numbers: Tensor) -> Tensor:
-        """Minus the log probability of levels ``(n,)``, in nats."""
+    def losses(self, outputs: Tensor, numbers: Tensor, guess: Tensor) -> Tensor:
+        """Minus the log probability of levels ``(n,)``, in nats; means are beside a guess ``(n,)``."""
         found = torch.zeros(len(numbers))
         left = torch.ones(len(numbers), dtype=torch.bool)
         for at, mark in enumerate(self.marked):
@@ -108,7 +119,9 @@ class ContextModel(Trainable):
         if self.likelihood is None or not len(rest):
             return found
         values = self.others[numbers[rest]][:, None] * self.likelihood.step
-        return found.index_add(0, rest, self.likelihood(outputs[rest, len(self.marked) :], values))
+        weights, means, scales = outputs[rest, len(self.marked) :].chunk(3, dim=1)
+        said = torch.cat([weights, means + guess[rest, None], scales], dim=1)
+        return found.index_add(0, rest, self.likelihood(said, values))
 
     def objective_at(
         self,
@@ -123,7 +136,14 @@ class ContextModel(Trainable):
         at = (randomness.at("places").uniform((len(batch), self.n_drawn)) * (height * width)).long()
         total = torch.zeros(len(batch))
         for channel, network in enumerate(self.networks):
-            read, numbers = self.seen(batch, at, channel)
-            total = total + self.losses(network(read), numbers).reshape(len(batch), -1).mean(dim=1)
+            read, numbers, guess = self.seen(batch, at, channel)
+            total = total + self.losses(network(read), numbers, guess).reshape(len(batch), -1).mean(dim=1)
         losses = total / n_channels
         return Objective(losses.mean(), {"distortion": losses.mean()}, losses)
+
+
+def _around(likelihood: DiscretisedLogistic) -> Tensor:
+    """Components of equal weight near a guess, from narrow to wide."""
+    m = likelihood.n_mixtures
+    scales = torch.linspace(math.log(NARROWEST), math.log(WIDEST), m)
+    return torch.cat([torch.zeros(m), (torch.arange(m) - (m - 1) / 2) * NARROWEST, scales])
