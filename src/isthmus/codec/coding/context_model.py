@@ -17,8 +17,11 @@ from isthmus.likelihoods.discretised_logistic import DiscretisedLogistic
 from isthmus.model.objective import Objective, Trainable
 from isthmus.numerics.randomness import Randomness
 
-NARROWEST, WIDEST = 1 / 256, 1 / 8
+NARROWEST, WIDEST = 1 / 512, 1 / 16
 """Scales of components at first, where the range of levels is 1."""
+
+FIRST_SHARE = 0.1
+"""Of their usual size, that weights into outputs begin with."""
 
 
 class ContextModel(Trainable):
@@ -86,6 +89,8 @@ class ContextModel(Trainable):
             if self.likelihood is not None:
                 first = torch.cat([first, _around(self.likelihood)])
             network.start_at(first)
+            with torch.no_grad():  # what is said at first is what is said there, nearly
+                network.layers[-1].get_parameter("weight").mul_(FIRST_SHARE)
             self.networks.append(network)
 
     def seen(self, pictures: Tensor, at: Tensor, channel: int) -> tuple[Tensor, Tensor, Tensor]:
