@@ -148,6 +148,19 @@ def test_a_coder_that_gives_back_something_else_is_not_taken() -> None:
         smallest([Boastful()], [block], 5)
 
 
+def test_a_coder_that_is_read_as_another_writes_nothing(tmp_path: Path) -> None:
+    class Forgetful(Boastful):
+        def __init__(self, known: bytes = b"") -> None:
+            self.known = known
+
+        def section(self) -> bytes:
+            return self.known
+
+    with pytest.raises(ArtifactError, match="read as it was written"):
+        write_rows(content_of(np.zeros((5, 3))), tmp_path / "a.isth", coder=Forgetful(b"all"), block_rows=5)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_coder_that_is_not_known_is_named(tmp_path: Path) -> None:
     content = content_of(np.zeros((5, 3)))
     write_rows(content, tmp_path / "a.isth", coder=Boastful(), block_rows=5)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import Bounds, bounded, unbounded
-from isthmus.codec.coding.coders import Coder, Plain, smallest
+from isthmus.codec.coding.coders import Coder, Plain, as_read, smallest
 from isthmus.codec.columns import Columns
 from isthmus.codec.container import Archive, ArchiveWriter
 from isthmus.codec.contents.base import Content
@@ -61,10 +61,14 @@ def write_rows(
     ------
     OutputError
         A place that cannot be written.
+    ArtifactError
+        A coder whose section is not read as it was written.
     """
-    coders: list[Coder] = [Plain()] if coder is None else [Plain(), coder]
+    coders, sections = list[Coder]([Plain()]), dict[str, bytes]()
+    if coder is not None:
+        sections[MODEL] = coder.section()
+        coders.append(as_read(coder))
     known = {"content": content.facts, "coder": None if coder is None else coder.id, "bounds": bounds}
-    sections = {} if coder is None else {MODEL: coder.section()}
     with ArchiveWriter(path, known, sections=sections, overwrite=overwrite, resume=resume) as writer:
         for start in range(writer.n_rows, content.n_rows, block_rows):
             rows = slice(start, min(start + block_rows, content.n_rows))

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import Bounds, bounded
-from isthmus.codec.coding.coders import Coder, Plain
+from isthmus.codec.coding.coders import Coder, Plain, as_read
 from isthmus.codec.coding.fields import symbols_of
 from isthmus.codec.coding.latent import COLUMN
 from isthmus.codec.columns import Columns
 from isthmus.codec.contents.base import Content
 from isthmus.config import Config
-from isthmus.errors import DataError, ParameterError
+from isthmus.errors import ArtifactError, DataError, ParameterError
 from isthmus.sources.arrays import ArraySource
 from isthmus.training.callbacks import Callback
 
@@ -95,6 +95,11 @@ def coder_for(
     else:
         coder = _fitted_chain(read, seconds, told, watch)
     if coder is None:
+        return None
+    try:
+        coder = as_read(coder)
+    except ArtifactError as error:
+        told(f"The model is left out: {error}")
         return None
     tried = [_rows(read, start, block_rows) for start in _tried(read, block_rows)]
     blocks = [read.block(rows) for rows in tried]

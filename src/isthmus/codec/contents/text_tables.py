@@ -255,7 +255,7 @@ class TextContent(Content):
         for place in range(n_places):
             start = place * n_rows // n_places
             data, ends = self._stretch(start, min(n_rows, start + sample))
-            for at, column in enumerate(_cells(data, ends, self._form.dialect, n_columns) or []):
+            for at, column in enumerate(_regular(data, ends, self._form.dialect, n_columns)):
                 found[at] += column
         kinds, left = [typed(column) for column in found], _MOST_WORDS
         for at, kind in enumerate(kinds):  # facts are read before anything else, and have a bound
@@ -280,6 +280,16 @@ class TextContent(Content):
 
 def _rows(data: bytes, ends: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def _regular(data: bytes, ends: list[int], dialect: _Dialect, n_columns: int) -> list[list[bytes]]:
+    """The cells of rows by column, rows of other than so many left out; where there are such, of the first rows."""
+    cells = _cells(data, ends, dialect, n_columns)
+    if cells is not None:
+        return cells
+    rows = [_cells(row, [len(row)], dialect, n_columns) for row in _rows(data, ends[:_STEP])]
+    good = [row for row in rows if row is not None]
+    return [[row[at][0] for row in good] for at in range(n_columns)]
 
 
 def open_text(path: Path) -> TextContent | None:
