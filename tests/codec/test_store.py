@@ -109,6 +109,22 @@ def test_some_rows_of_text_keep_their_text(tmp_path: Path) -> None:
     assert (tmp_path / "some.csv").read_text() == "id,x,word\n" + "".join(lines[25:42])
 
 
+def test_rows_of_blocks_that_are_of_different_types_come_together(tmp_path: Path) -> None:
+    """One odd cell makes a column of its block text; one odd row, its block."""
+    lines = [f"{number},{number / 8:.3f}\n" for number in range(60)]
+    lines[35] = "many,4.375\n"
+    (tmp_path / "t.csv").write_text("id,x\n" + "".join(lines))
+    with stored(tmp_path / "t.csv", tmp_path / "t.isth") as rows:
+        assert rows[10:30].column("id").to_pylist() == list(range(10, 30))
+        some = rows[25:45]
+        assert some.column("id").to_pylist() == [*map(str, range(25, 35)), "many", *map(str, range(36, 45))]
+        assert some.column("x").to_pylist() == [number / 8 for number in range(25, 45)]
+    lines[35] = "a,line,of,others\n"
+    (tmp_path / "t.csv").write_text("id,x\n" + "".join(lines))
+    with stored(tmp_path / "t.csv", tmp_path / "t.isth") as rows:
+        assert rows[25:45].to_pylist() == [{"text": line} for line in lines[25:45]]
+
+
 def test_some_rows_of_an_arrow_table(tmp_path: Path) -> None:
     from pyarrow import parquet
 

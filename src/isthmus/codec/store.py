@@ -171,13 +171,14 @@ class StoredRows:
         self.close()
 
     def _some(self, start: int, stop: int) -> Any:
-        parts = [
-            _some(self.form.rows(self._columns(number)), *within)
-            for number, within in self._parts(start, stop)
-        ]
+        places = list(self._parts(start, stop))
+        parts = [_some(self.form.rows(self._columns(number)), *within) for number, within in places]
         if not parts:
             blocks = self.archive.blocks
             return _some(self.form.rows(self._columns(0)), 0, 0) if blocks else self.form.no_rows()
+        if isinstance(parts[0], pa.Table) and any(part.schema != parts[0].schema for part in parts):
+            own = [self.form.part(self._columns(number), *within) for number, within in places]
+            return self.form.rows(self.form.joined(own))
         return _joined(parts)
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[int, tuple[int, int]]]:
