@@ -129,7 +129,7 @@ class StoredRows:
         return self.form.n_rows
 
     def __getitem__(self, rows: int | slice) -> Any:
-        """One row, or those of a slice of step 1: an array, a table or what files hold."""
+        """One row, or those of a slice of step 1: an array, arrays by name, a table or what files hold."""
         if isinstance(rows, slice):
             start, stop, step = rows.indices(len(self))
             if step != 1:
@@ -141,6 +141,8 @@ class StoredRows:
         if not 0 <= at < len(self):
             raise IndexError(f"row {rows} of an archive of {len(self)}")
         some = self._some(at, at + 1)
+        if isinstance(some, dict):
+            return {name: array[0] for name, array in _arrays(some).items()}
         return some if isinstance(some, pa.Table) else some[0]
 
     def write(self, path: Path) -> None:
@@ -183,6 +185,12 @@ class StoredRows:
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[int, tuple[int, int]]]:
         """Blocks that hold rows, and which of each block's they are."""
+        n_found = self.archive.n_rows
+        if start < stop and stop > n_found:
+            raise ArtifactError(
+                f"{self.archive.path}: rows {n_found:,}:{len(self):,} are lost: the file ends before them. "
+                f"Ask for rows below {n_found:,}, or take another copy of it."
+            )
         for number in self.archive.blocks_of(start, stop):
             block = self.archive.blocks[number]
             yield number, (max(start - block.first_row, 0), min(stop - block.first_row, block.n_rows))
@@ -204,17 +212,31 @@ class StoredRows:
 
 
 def _some(rows: Any, start: int, stop: int) -> Any:
+    if isinstance(rows, dict):
+        return {name: array[start:stop] for name, array in _arrays(rows).items()}
     return rows.slice(start, stop - start) if isinstance(rows, pa.Table) else rows[start:stop]
 
 
 def _joined(parts: list[Any]) -> Any:
+    first = parts[0]
     if len(parts) == 1:
-        return parts[0]
-    if isinstance(parts[0], np.ndarray):
-        return _one_array(parts)
-    if isinstance(parts[0], pa.Table):
+        return first
+    if isinstance(first, dict):
+        return {name: _one_array([part[name] for part in parts]) for name in _arrays(first)}
+    if isinstance(first, pa.Table):
         return pa.concat_tables(parts)
+    if isinstance(first, np.ndarray) and all(_is_like(part, first) for part in parts):
+        return _one_array(parts)
     return [row for part in parts for row in part]
+
+
+def _arrays(rows: Any) -> dict[str, NDArray[Any]]:
+    return rows
+
+
+def _is_like(part: Any, first: NDArray[Any]) -> bool:
+    """Whether two arrays have rows of one kind: pictures of a folder may not."""
+    return isinstance(part, np.ndarray) and (part.dtype, part.shape[1:]) == (first.dtype, first.shape[1:])
 
 
 def _one_array(parts: list[NDArray[Any]]) -> NDArray[Any]:
