@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import bounds_of
@@ -65,7 +66,7 @@ def _unwatched(name: str) -> AbstractContextManager[Callback]:
 
 
 def compress(
-    source: str | Path | NDArray[Any],
+    source: str | Path | NDArray[Any] | Any,
     output: str | Path,
     *,
     max_error: float | None = None,
@@ -83,7 +84,7 @@ def compress(
     Parameters
     ----------
     source
-        A file, a folder or an array.
+        A file, a folder, an array or an Arrow table.
     output
         The archive, NAME.isth.
     max_error
@@ -249,8 +250,8 @@ def _block_rows(content: Content) -> int:
     return max(fewest, min(most, int(BLOCK_BYTES / max(content.row_bytes, 1e-9))))
 
 
-def _bytes_before(source: str | Path | NDArray[Any]) -> int:
-    if isinstance(source, np.ndarray):
+def _bytes_before(source: str | Path | NDArray[Any] | Any) -> int:
+    if isinstance(source, np.ndarray | pa.Table):
         return source.nbytes
     path = Path(source)
     if path.is_dir():

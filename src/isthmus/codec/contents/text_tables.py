@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import IO, Any, NamedTuple, final
 
@@ -287,7 +287,7 @@ class TextContent(Content):
 
 
 def _rows(data: bytes, ends: list[int]) -> list[bytes]:
-    return [data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    return [data[start:end] for start, end in pairwise([0, *ends])]
 
 
 def _regular(data: bytes, ends: list[int], dialect: _Dialect, n_columns: int) -> list[list[bytes]]:
