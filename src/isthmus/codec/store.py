@@ -33,6 +33,7 @@ def write_rows(
     block_rows: int,
     overwrite: bool = False,
     resume: bool = False,
+    n_bytes_before: int | None = None,
     told: Callable[[int], None] = lambda n_rows: None,
 ) -> None:
     """Write an archive of all rows of a content.
@@ -54,6 +55,8 @@ def write_rows(
         Rows of a block.
     overwrite, resume
         As :class:`~isthmus.codec.container.ArchiveWriter` takes them.
+    n_bytes_before
+        Of the data as they came, for people to be told.
     told
         Told the rows that stand in the archive, after each block.
 
@@ -75,7 +78,8 @@ def write_rows(
             codec, payload = smallest(coders, _forms(content, rows, bounds), rows.stop - rows.start)
             writer.add(codec, rows.stop - rows.start, payload)
             told(rows.stop)
-        writer.close(footer={"verified": True})
+        known_size = {} if n_bytes_before is None else {"bytes_before": n_bytes_before}
+        writer.close(footer={"verified": True, **known_size})
 
 
 def _forms(content: Content, rows: slice, bounds: Bounds | None) -> list[Columns]:

@@ -128,6 +128,7 @@ def compress(
     content = content_of(source)
     if isinstance(source, str | Path) and Path(source).resolve() == output.resolve():
         raise OutputError(f"{output}: is the data itself. Choose another name for the archive.")
+    n_bytes_before = _bytes_before(source)
     block_rows = _block_rows(content)
     bounds = None if max_error is None else bounds_of(content, max_error, relative=relative)
     read = Read(content, bounds)
@@ -145,7 +146,7 @@ def compress(
 
         write_rows(
             content, output, coder=coder, bounds=bounds, block_rows=block_rows, overwrite=force, resume=resume,
-            told=written,
+            n_bytes_before=n_bytes_before, told=written,
         )  # fmt: skip
     with Archive(output) as archive:
         codecs = Counter(block.codec for block in archive.blocks)
@@ -154,7 +155,7 @@ def compress(
         output,
         content.n_rows,
         sizes.total,
-        _bytes_before(source),
+        n_bytes_before,
         sum(sizes.sections.values()),
         dict(codecs),
         tuple(content.notes),
