@@ -11,7 +11,8 @@ import torch
 
 import isthmus
 from isthmus.codec.coding import context_fit
-from isthmus.errors import ParameterError
+from isthmus.codec.contents import content_of
+from isthmus.errors import DataError, ParameterError
 from isthmus.workflows import archive_models
 
 torch.set_num_threads(1)
@@ -150,3 +151,28 @@ def test_the_same_data_give_the_same_archive(tmp_path: Path) -> None:
         done = isthmus.compress(rows, tmp_path / f"{name}.isth", seconds=1.0)
         assert done.n_bytes_of_model
     assert (tmp_path / "a.isth").read_bytes() == (tmp_path / "b.isth").read_bytes()
+
+
+def test_a_table_in_memory_comes_back(tmp_path: Path) -> None:
+    table = golden_archives.table()
+    done = isthmus.compress(table, tmp_path / "t.isth")
+    assert (done.n_rows, done.n_bytes_before) == (len(table), table.nbytes)
+    with isthmus.open_archive(tmp_path / "t.isth") as rows:
+        assert golden_archives.table_bytes(rows[:]) == golden_archives.table_bytes(table)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [([1, 2], "got list"), (np.float64(1), "got float64"), (np.ma.masked_less(np.arange(5), 2), "mask")],
+    ids=["list", "number", "mask"],
+)
+def test_what_would_not_come_back_is_refused(tmp_path: Path, source: object, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        isthmus.compress(source, tmp_path / "a.isth")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_without_rows_has_a_block_without_rows(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n", newline="\n")
+    assert content_of(tmp_path / "t.csv").block(slice(0, 0)) == {"text": []}
+    compressed(tmp_path / "t.csv", tmp_path / "t.isth", 0.01)

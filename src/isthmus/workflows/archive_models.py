@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import Bounds, bounded
-from isthmus.codec.coding.coders import Coder, Plain
+from isthmus.codec.coding.coders import Coder, Plain, as_read
 from isthmus.codec.coding.fields import symbols_of
 from isthmus.codec.coding.latent import COLUMN
 from isthmus.codec.columns import Columns
 from isthmus.codec.container.frames import guard_size
 from isthmus.codec.contents.base import Content
 from isthmus.config import Config
-from isthmus.errors import DataError, ParameterError
+from isthmus.errors import ArtifactError, DataError, ParameterError
 from isthmus.sources.arrays import ArraySource
 from isthmus.training.callbacks import Callback
 from isthmus.workflows.archive_coders import coder_of_archive, is_archive
@@ -102,6 +102,11 @@ def coder_for(
     else:
         coder = _fitted_chain(read, seconds, told, watch)
     if coder is None:
+        return None
+    try:
+        coder = as_read(coder)
+    except ArtifactError as error:
+        told(f"The model is left out: {error}")
         return None
     tried = [_rows(read, start, block_rows) for start in _tried(read, block_rows)]
     blocks = _tried_blocks(read, block_rows)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import bounds_of
@@ -61,7 +62,7 @@ def _unwatched(name: str) -> AbstractContextManager[Callback]:
 
 
 def compress(
-    source: str | Path | NDArray[Any],
+    source: str | Path | NDArray[Any] | Any,
     output: str | Path,
     *,
     max_error: float | None = None,
@@ -79,7 +80,7 @@ def compress(
     Parameters
     ----------
     source
-        A file, a folder or an array.
+        A file, a folder, an array or an Arrow table.
     output
         The archive, NAME.isth.
     max_error
@@ -123,6 +124,7 @@ def compress(
     content = content_of(source)
     if isinstance(source, str | Path) and Path(source).resolve() == output.resolve():
         raise OutputError(f"{output}: is the data itself. Choose another name for the archive.")
+    n_bytes_before = _bytes_before(source)
     block_rows = _block_rows(content)
     bounds = None if max_error is None else bounds_of(content, max_error, relative=relative)
     read = Read(content, bounds)
@@ -140,7 +142,7 @@ def compress(
 
         write_rows(
             content, output, coder=coder, bounds=bounds, block_rows=block_rows, overwrite=force, resume=resume,
-            told=written,
+            n_bytes_before=n_bytes_before, told=written,
         )  # fmt: skip
     with Archive(output) as archive:
         codecs = Counter(block.codec for block in archive.blocks)
@@ -149,7 +151,7 @@ def compress(
         output,
         content.n_rows,
         sizes.total,
-        _bytes_before(source),
+        n_bytes_before,
         sum(sizes.sections.values()),
         dict(codecs),
         tuple(content.notes),
@@ -247,8 +249,8 @@ def _block_rows(content: Content) -> int:
     return max(fewest, min(most, int(BLOCK_BYTES / max(content.row_bytes, 1e-9))))
 
 
-def _bytes_before(source: str | Path | NDArray[Any]) -> int:
-    if isinstance(source, np.ndarray):
+def _bytes_before(source: str | Path | NDArray[Any] | Any) -> int:
+    if isinstance(source, np.ndarray | pa.Table):
         return source.nbytes
     path = Path(source)
     if path.is_dir():

@@ -90,6 +90,25 @@ class Plain(Coder):
         return plain.unpacked(payload)
 
 
+def as_read(coder: Coder) -> Coder:
+    """A coder as a reader will have it, of its section: what it codes can be read again.
+
+    Raises
+    ------
+    ArtifactError
+        Its section is not read as it was written.
+    """
+    section = coder.section()
+    own = type(coder).of_section(section)
+    own.check()
+    if own.section() != section:
+        raise ArtifactError(
+            f"archive: the model of {coder.id} is not read as it was written. This is an error of isthmus; please "
+            "report it, and compress without a model."
+        )
+    return own
+
+
 def is_same(first: Columns, second: Columns) -> bool:
     """Whether columns are equal to the last bit."""
     if list(first) != list(second):
