@@ -80,19 +80,9 @@ def coder_for(
     read: Read, block_rows: int, model: Path | None, *, fits: bool, seconds: float, told: Told, watch: Watch
 ) -> Coder | None:
     """What codes the read with a model, if that is smaller with the model's own bytes."""
-    if model is not None and is_archive(model):
-        return coder_of_archive(model, _tried_blocks(read, block_rows))
-    values = _sample(read)
     if model is not None:
-        from isthmus.artifact import open_model
-        from isthmus.codec.coding.latent_fit import latent_coder
-
-        if values is None:
-            raise ParameterError(
-                f"--model: expected an array of rows that the model knows, got {read.content.name}, which is none. "
-                "Leave --model out."
-            )
-        return latent_coder(open_model(model), values)
+        return _of_file(model, read, block_rows)
+    values = _sample(read)
     if not fits or read.n_bytes < SMALLEST_WITH_MODEL:
         return None
     if values is not None and is_pictures(values):
@@ -119,6 +109,22 @@ def coder_for(
         told(f"The model would save {max(0, gain):,.0f} bytes and takes {cost:,} itself: it is left out.")
         return None
     return coder
+
+
+def _of_file(model: Path, read: Read, block_rows: int) -> Coder:
+    """The coder of an archive, or of a fitted model of such rows."""
+    if is_archive(model):
+        return coder_of_archive(model, _tried_blocks(read, block_rows))
+    from isthmus.artifact import open_model
+    from isthmus.codec.coding.latent_fit import latent_coder
+
+    values = _sample(read)
+    if values is None:
+        raise ParameterError(
+            f"--model: expected an array of rows that the model knows, got {read.content.name}, which is none. "
+            "Leave --model out."
+        )
+    return latent_coder(open_model(model), values)
 
 
 def _fitted_context(read: Read, seconds: float, told: Told, watch: Watch) -> Coder | None:
