@@ -81,16 +81,11 @@ def coder_for(
 ) -> Coder | None:
     """What codes the read with a model, if that is smaller with the model's own bytes."""
     if model is not None:
-        return _of_file(model, read, block_rows)
+        return _given(read, block_rows, model)
     values = _sample(read)
     if not fits or read.n_bytes < SMALLEST_WITH_MODEL:
         return None
-    if values is not None and is_pictures(values):
-        coder = _fitted_context(read, seconds, told, watch)
-    elif values is not None and values.dtype == np.uint8:
-        coder = _fitted_latent(read, values, seconds, told, watch)
-    else:
-        coder = _fitted_chain(read, seconds, told, watch)
+    coder = _fitted(read, values, seconds, told, watch)
     if coder is None:
         return None
     try:
@@ -111,10 +106,10 @@ def coder_for(
     return coder
 
 
-def _of_file(model: Path, read: Read, block_rows: int) -> Coder:
-    """The coder of an archive, or of a fitted model of such rows."""
-    if is_archive(model):
-        return coder_of_archive(model, _tried_blocks(read, block_rows))
+def _given(read: Read, block_rows: int, path: Path) -> Coder:
+    """The model of an archive, or one that fit wrote."""
+    if is_archive(path):
+        return coder_of_archive(path, _tried_blocks(read, block_rows))
     from isthmus.artifact import open_model
     from isthmus.codec.coding.latent_fit import latent_coder
 
@@ -124,7 +119,18 @@ def _of_file(model: Path, read: Read, block_rows: int) -> Coder:
             f"--model: expected an array of rows that the model knows, got {read.content.name}, which is none. "
             "Leave --model out."
         )
-    return latent_coder(open_model(model), values)
+    return latent_coder(open_model(path), values)
+
+
+def _fitted(
+    read: Read, values: NDArray[Any] | None, seconds: float, told: Told, watch: Watch
+) -> Coder | None:
+    """What suits the kind of data: of pictures a context, of other bytes a code, of tables a chain."""
+    if values is not None and is_pictures(values):
+        return _fitted_context(read, seconds, told, watch)
+    if values is not None and values.dtype == np.uint8:
+        return _fitted_latent(read, values, seconds, told, watch)
+    return _fitted_chain(read, seconds, told, watch)
 
 
 def _fitted_context(read: Read, seconds: float, told: Told, watch: Watch) -> Coder | None:
