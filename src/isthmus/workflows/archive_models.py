@@ -17,11 +17,14 @@ from isthmus.codec.coding.coders import Coder, Plain, as_read
 from isthmus.codec.coding.fields import symbols_of
 from isthmus.codec.coding.latent import COLUMN
 from isthmus.codec.columns import Columns
+from isthmus.codec.container.frames import guard_size
 from isthmus.codec.contents.base import Content
 from isthmus.config import Config
 from isthmus.errors import ArtifactError, DataError, ParameterError
 from isthmus.sources.arrays import ArraySource
 from isthmus.training.callbacks import Callback
+from isthmus.workflows.archive_coders import coder_of_archive, is_archive
+from isthmus.workflows.archive_pictures import MOST_LEARNED_VALUES, fitted_context, is_pictures
 
 N_TRIED = 3
 """Blocks by which it is decided whether a model is worth its own bytes."""
@@ -77,6 +80,8 @@ def coder_for(
     read: Read, block_rows: int, model: Path | None, *, fits: bool, seconds: float, told: Told, watch: Watch
 ) -> Coder | None:
     """What codes the read with a model, if that is smaller with the model's own bytes."""
+    if model is not None and is_archive(model):
+        return coder_of_archive(model, _tried_blocks(read, block_rows))
     values = _sample(read)
     if model is not None:
         from isthmus.artifact import open_model
@@ -90,7 +95,9 @@ def coder_for(
         return latent_coder(open_model(model), values)
     if not fits or read.n_bytes < SMALLEST_WITH_MODEL:
         return None
-    if values is not None and values.dtype == np.uint8:
+    if values is not None and is_pictures(values):
+        coder = _fitted_context(read, seconds, told, watch)
+    elif values is not None and values.dtype == np.uint8:
         coder = _fitted_latent(read, values, seconds, told, watch)
     else:
         coder = _fitted_chain(read, seconds, told, watch)
@@ -102,15 +109,28 @@ def coder_for(
         told(f"The model is left out: {error}")
         return None
     tried = [_rows(read, start, block_rows) for start in _tried(read, block_rows)]
-    blocks = [read.block(rows) for rows in tried]
+    blocks = _tried_blocks(read, block_rows)
     without = sum(len(Plain().packed(block)) for block in blocks)
     with_model = sum(len(coder.packed(block) or Plain().packed(block)) for block in blocks)
     share = sum(rows.stop - rows.start for rows in tried) / read.n_rows
-    gain, cost = (without - with_model) / share, len(coder.section())
+    n_section = len(coder.section())
+    gain, cost = (without - with_model) / share, n_section + guard_size(n_section)
     if gain <= cost:
         told(f"The model would save {max(0, gain):,.0f} bytes and takes {cost:,} itself: it is left out.")
         return None
     return coder
+
+
+def _fitted_context(read: Read, seconds: float, told: Told, watch: Watch) -> Coder | None:
+    """A network that sees what is around a value, as a coder; None where it cannot be learned."""
+    most = max(1, int(MOST_LEARNED_VALUES / max(1.0, read.content.row_bytes)))
+    parts = [read.block(rows)[COLUMN] for rows in _stretches(read, most, N_STRETCHES)]
+    rows = np.concatenate([part for part in parts if isinstance(part, np.ndarray)])
+
+    def plan(epochs: int, seconds: float) -> None:
+        told(_plan(epochs, seconds))
+
+    return fitted_context(rows, seconds, plan, watch("model"))
 
 
 def _fitted_latent(
@@ -222,6 +242,10 @@ def _sample(read: Read) -> NDArray[Any] | None:
 
 def _rows(read: Read, start: int, block_rows: int) -> slice:
     return slice(start, min(start + block_rows, read.n_rows))
+
+
+def _tried_blocks(read: Read, block_rows: int) -> list[Columns]:
+    return [read.block(_rows(read, start, block_rows)) for start in _tried(read, block_rows)]
 
 
 def _tried(read: Read, block_rows: int) -> list[int]:

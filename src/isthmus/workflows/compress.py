@@ -13,21 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import bounds_of
-from isthmus.codec.coding.chain_coder import ChainCoder
-from isthmus.codec.coding.coders import Coder
-from isthmus.codec.coding.latent import LatentCoder
 from isthmus.codec.container import Archive
 from isthmus.codec.contents.base import Content
 from isthmus.codec.contents.kinds import content_of
 from isthmus.codec.store import StoredRows, write_rows
 from isthmus.errors import OutputError, ParameterError
 from isthmus.training.callbacks import Callback
+from isthmus.workflows.archive_coders import CODERS
 from isthmus.workflows.archive_models import Read, Told, Watch, coder_for
 from isthmus.workflows.outputs import check_file
 
 SUFFIX = ".isth"
-CODERS: dict[str, type[Coder]] = {LatentCoder.id: LatentCoder, ChainCoder.id: ChainCoder}
-"""What blocks may be coded with, beside general coders."""
 BLOCK_BYTES, BLOCK_ROWS = 1 << 22, (16, 1 << 16)
 """Bytes of a block before it is coded; rows that it has at least, and at most."""
 
