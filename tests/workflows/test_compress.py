@@ -144,6 +144,16 @@ def test_a_table_has_a_chain_where_it_pays(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_models")
+def test_a_wide_table_takes_no_longer_than_was_asked_for(tmp_path: Path) -> None:
+    """Networks grow with the square of the columns: a pass through all of them would have taken minutes."""
+    rows, told = np.random.default_rng(0).integers(0, 9, (500, 400)), list[str]()
+    lines = [",".join(map(str, row)) for row in rows.tolist()]
+    (tmp_path / "t.csv").write_text(",".join(f"c{at}" for at in range(400)) + "\n" + "\n".join(lines))
+    isthmus.compress(tmp_path / "t.csv", tmp_path / "a.isth", seconds=0.3, told=told.append)
+    assert "about 1 s" in told[0]
+
+
+@pytest.mark.usefixtures("small_models")
 def test_the_same_data_give_the_same_archive(tmp_path: Path) -> None:
     rows = chequers(9000).astype(np.uint8) * 255
     for name in ("a", "b"):

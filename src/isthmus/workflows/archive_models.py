@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +40,8 @@ MOST_LEARNED = 400_000
 """Rows of a table that a chain learns from."""
 HIDDEN, CODE_SIZE = 256, 32
 """Units of the only hidden layer, and of the code, of a model of arrays."""
-FEWEST_LEARNED = 16
-"""Rows of an array that a model is fitted to."""
+FEWEST_LEARNED, FEWEST_LEARNED_OF_TABLE = 16, 500
+"""Rows of an array, and of a table, that a model is fitted to."""
 MOST_WEIGHTS = 0.5
 """Weights of networks to a byte of the data: more would not be worth their own bytes."""
 BYTE = np.uint8(255)
@@ -86,13 +88,16 @@ def coder_for(
     if not fits or read.n_bytes < SMALLEST_WITH_MODEL:
         return None
     coder = _fitted(read, values, seconds, told, watch)
-    if coder is None:
-        return None
+    return coder if coder is not None and _pays(coder, read, block_rows, told) else None
+
+
+def _pays(coder: Coder, read: Read, block_rows: int, told: Told) -> bool:
+    """Whether a reader can have a coder, and the read is smaller with it and its own bytes."""
     try:
-        coder = as_read(coder)
+        as_read(coder)
     except ArtifactError as error:
         told(f"The model is left out: {error}")
-        return None
+        return False
     tried = [_rows(read, start, block_rows) for start in _tried(read, block_rows)]
     blocks = _tried_blocks(read, block_rows)
     without = sum(len(Plain().packed(block)) for block in blocks)
@@ -102,8 +107,7 @@ def coder_for(
     gain, cost = (without - with_model) / share, n_section + guard_size(n_section)
     if gain <= cost:
         told(f"The model would save {max(0, gain):,.0f} bytes and takes {cost:,} itself: it is left out.")
-        return None
-    return coder
+    return gain > cost
 
 
 def _given(read: Read, block_rows: int, path: Path) -> Coder:
@@ -157,8 +161,11 @@ def _fitted_latent(
     n_weights = HIDDEN * (n_inputs * (2 if is_binary else 3) + 3 * CODE_SIZE)
     if len(words) < 2 or read.n_rows < FEWEST_LEARNED or n_weights > MOST_WEIGHTS * read.n_bytes:
         return None
-    rows = read.block(slice(0, read.n_rows))[COLUMN]
-    assert isinstance(rows, np.ndarray)
+    most = max(FEWEST_LEARNED, int(seconds * RATE / (6 * n_weights)))
+    parts = [
+        read.block(rows)[COLUMN] for rows in _stretches(read, most, N_STRETCHES if most < read.n_rows else 1)
+    ]
+    rows = np.concatenate([part for part in parts if isinstance(part, np.ndarray)])
     if is_binary:
         rows, values = (np.where(each == words[1], BYTE, np.uint8(0)) for each in (rows, values))
     cost = 6 * len(rows) * n_weights
@@ -196,15 +203,20 @@ def _fitted_latent(
 
 def _fitted_chain(read: Read, seconds: float, told: Told, watch: Watch) -> Coder | None:
     """A chain of networks for the columns of whole numbers; None where there are too few."""
-    from isthmus.codec.coding.chain_fit import fields_of, fit_chain, work_of_a_row
+    from isthmus.codec.coding.chain_fit import fields_of, fit_chain, weights_of
 
     parts = [read.block(rows) for rows in _stretches(read, MOST_LEARNED, N_STRETCHES)]
     fields = fields_of(_column_wise(parts))
+    weights = list(accumulate(weights_of(fields)))
+    most = min(MOST_WEIGHTS * read.n_bytes, seconds * RATE / (6 * FEWEST_LEARNED_OF_TABLE))
+    fields = fields[: bisect_right(weights, most)]  # of a wide table the first ones
     if len(fields) < 2:
         return None
     symbols = [found for part in parts if (found := symbols_of(fields, part)) is not None]
+    work = 6 * weights[len(fields) - 1]
     rows = np.concatenate(symbols)
-    cost = work_of_a_row(fields) * len(rows)
+    rows = rows[:: math.ceil(len(rows) * work / (seconds * RATE))]
+    cost = work * len(rows)
     epochs = int(max(1, min(100, seconds * RATE / cost)))
     told(_plan(epochs, epochs * cost / RATE))
     with watch("model") as bar:
