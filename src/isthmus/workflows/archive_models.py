@@ -82,27 +82,12 @@ def coder_for(
     read: Read, block_rows: int, model: Path | None, *, fits: bool, seconds: float, told: Told, watch: Watch
 ) -> Coder | None:
     """What codes the read with a model, if that is smaller with the model's own bytes."""
-    if model is not None and is_archive(model):
-        return coder_of_archive(model, _tried_blocks(read, block_rows))
-    values = _sample(read)
     if model is not None:
-        from isthmus.artifact import open_model
-        from isthmus.codec.coding.latent_fit import latent_coder
-
-        if values is None:
-            raise ParameterError(
-                f"--model: expected an array of rows that the model knows, got {read.content.name}, which is none. "
-                "Leave --model out."
-            )
-        return latent_coder(open_model(model), values)
+        return _given(read, block_rows, model)
+    values = _sample(read)
     if not fits or read.n_bytes < SMALLEST_WITH_MODEL:
         return None
-    if values is not None and is_pictures(values):
-        coder = _fitted_context(read, seconds, told, watch)
-    elif values is not None and values.dtype == np.uint8:
-        coder = _fitted_latent(read, values, seconds, told, watch)
-    else:
-        coder = _fitted_chain(read, seconds, told, watch)
+    coder = _fitted(read, values, seconds, told, watch)
     return coder if coder is not None and _pays(coder, read, block_rows, told) else None
 
 
@@ -123,6 +108,33 @@ def _pays(coder: Coder, read: Read, block_rows: int, told: Told) -> bool:
     if gain <= cost:
         told(f"The model would save {max(0, gain):,.0f} bytes and takes {cost:,} itself: it is left out.")
     return gain > cost
+
+
+def _given(read: Read, block_rows: int, path: Path) -> Coder:
+    """The model of an archive, or one that fit wrote."""
+    if is_archive(path):
+        return coder_of_archive(path, _tried_blocks(read, block_rows))
+    from isthmus.artifact import open_model
+    from isthmus.codec.coding.latent_fit import latent_coder
+
+    values = _sample(read)
+    if values is None:
+        raise ParameterError(
+            f"--model: expected an array of rows that the model knows, got {read.content.name}, which is none. "
+            "Leave --model out."
+        )
+    return latent_coder(open_model(path), values)
+
+
+def _fitted(
+    read: Read, values: NDArray[Any] | None, seconds: float, told: Told, watch: Watch
+) -> Coder | None:
+    """What suits the kind of data: of pictures a context, of other bytes a code, of tables a chain."""
+    if values is not None and is_pictures(values):
+        return _fitted_context(read, seconds, told, watch)
+    if values is not None and values.dtype == np.uint8:
+        return _fitted_latent(read, values, seconds, told, watch)
+    return _fitted_chain(read, seconds, told, watch)
 
 
 def _fitted_context(read: Read, seconds: float, told: Told, watch: Watch) -> Coder | None:
