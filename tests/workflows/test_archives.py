@@ -297,3 +297,14 @@ def test_tables_of_arrows_come_back(folder: Path, data: st.DataObject) -> None:
     isthmus.decompress(folder / "t.isth", back, force=True)
     found = parquet.read_table(back) if back.suffix == ".parquet" else pa.ipc.open_file(str(back)).read_all()
     assert repr(found.to_pydict()) == repr(table.to_pydict())
+
+
+def test_blocks_of_large_rows_have_few(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block of sixteen rows of a gigabyte could not be read again."""
+    array = np.random.default_rng(0).integers(0, 9, (10, 125))
+    for largest, n_blocks in ((1 << 28, 4), (2000, 5), (1, 10)):
+        monkeypatch.setattr(compressing, "LARGEST_BLOCK", largest)
+        done = isthmus.compress(array, folder / "large.isth", force=True)
+        assert done.codecs == {"plain": n_blocks}
+        with isthmus.open_archive(folder / "large.isth") as rows:
+            assert (rows[:] == array).all()

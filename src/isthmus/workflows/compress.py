@@ -24,8 +24,8 @@ from isthmus.workflows.archive_models import Read, Told, Watch, coder_for
 from isthmus.workflows.outputs import check_file
 
 SUFFIX = ".isth"
-BLOCK_BYTES, BLOCK_ROWS = 1 << 22, (16, 1 << 16)
-"""Bytes of a block before it is coded; rows that it has at least, and at most."""
+BLOCK_BYTES, BLOCK_ROWS, LARGEST_BLOCK = 1 << 22, (16, 1 << 16), 1 << 28
+"""Bytes of a block before it is coded; rows that it has at least, and at most; bytes for which it has fewer."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,9 @@ def decompress(
 
 def _block_rows(content: Content) -> int:
     fewest, most = BLOCK_ROWS
-    return max(fewest, min(most, int(BLOCK_BYTES / max(content.row_bytes, 1e-9))))
+    row_bytes = max(content.row_bytes, 1e-9)
+    fewest = max(1, min(fewest, int(LARGEST_BLOCK / row_bytes)))
+    return max(fewest, min(most, int(BLOCK_BYTES / row_bytes)))
 
 
 def _check_apart(source: Path, output: Path) -> None:
