@@ -83,6 +83,8 @@ def test_info_tells_what_is_in_it(table: Path, tmp_path: Path, isthmus: Command)
         (("compress", "people.csv", "-o", "p.isth", "--max-error", "100%"), "below 1"),
         (("compress", "people.csv", "-o", "p.isth", "--model", "m.safetensors"), "--model"),
         (("compress", "people.csv", "-o", "p.isth", "--model", "m", "--no-model"), "--no-model"),
+        (("compress", "people.csv", "-o", "p.isth", "--processes", "0"), "--processes"),
+        (("decompress", "there.isth", "-o", "q.csv", "--processes", "-1"), "--processes"),
         (("decompress", "people.csv", "-o", "q.csv"), "archive"),
         (("decompress", "none.isth", "-o", "q.csv"), "none.isth"),
         (("decompress", "there.isth", "-o", "q.csv", "--rows", "5"), "--rows"),
