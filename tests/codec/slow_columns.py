@@ -90,6 +90,11 @@ def signed(value, width):
     return value - (1 << 8 * width) if value >> (8 * width - 1) else value
 
 
+def whole_numbers(bits, kind):
+    """Integers of a type, of their bits."""
+    return [signed(value, int(kind[1])) for value in bits] if kind[0] == "i" else bits
+
+
 def decimals(data, kind, shape):
     digits = data.byte()
     whole = [signed(value, 8) for value in values(data, "i8", shape)]

@@ -120,7 +120,7 @@ DRILLS: dict[str, Drill] = {
     "damage": Drill(damage, damage_undigested),
     "disk": Drill(
         lambda place, short: full_disk(6 if short else 10**9, place),
-        lambda place: full_disk(6, place, spoilt=True),
+        lambda place: full_disk(20, place, spoilt=True),
     ),
     "tmpfs": Drill(
         lambda place, short: (

@@ -115,4 +115,4 @@ def _error(text: str | None) -> tuple[float | None, bool]:
 def _guarantee(max_error: str | None) -> str:
     kept = "equal to the last bit" if max_error is None else f"within {max_error}"
     of_range = " of each column's range" if max_error is not None and max_error.endswith("%") else ""
-    return f"every block was read back and is {kept}{of_range}"
+    return f"every block was read back, and all values are {kept}{of_range}"

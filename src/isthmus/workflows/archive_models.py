@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import Bounds, bounded
-from isthmus.codec.coding.chain_coder import is_whole, symbols_of
 from isthmus.codec.coding.coders import Coder, Plain
+from isthmus.codec.coding.fields import symbols_of
 from isthmus.codec.coding.latent import COLUMN
 from isthmus.codec.columns import Columns
 from isthmus.codec.contents.base import Content
 from isthmus.config import Config
-from isthmus.errors import ParameterError
+from isthmus.errors import DataError, ParameterError
 from isthmus.sources.arrays import ArraySource
 from isthmus.training.callbacks import Callback
 
@@ -32,6 +33,13 @@ N_SAMPLE, N_STRETCHES = 2000, 20
 """Rows by which networks are put into whole numbers, and from how many places they are."""
 MOST_LEARNED = 400_000
 """Rows of a table that a chain learns from."""
+HIDDEN, CODE_SIZE = 256, 32
+"""Units of the only hidden layer, and of the code, of a model of arrays."""
+FEWEST_LEARNED = 16
+"""Rows of an array that a model is fitted to."""
+MOST_WEIGHTS = 0.5
+"""Weights of networks to a byte of the data: more would not be worth their own bytes."""
+BYTE = np.uint8(255)
 
 Told = Callable[[str], None]
 Watch = Callable[[str], AbstractContextManager[Callback]]
@@ -84,7 +92,9 @@ def coder_for(
         return None
     if values is not None and values.dtype == np.uint8:
         coder = _fitted_latent(read, values, seconds, told, watch)
-    elif (coder := _fitted_chain(read, seconds, told, watch)) is None:
+    else:
+        coder = _fitted_chain(read, seconds, told, watch)
+    if coder is None:
         return None
     tried = [_rows(read, start, block_rows) for start in _tried(read, block_rows)]
     blocks = [read.block(rows) for rows in tried]
@@ -98,26 +108,31 @@ def coder_for(
     return coder
 
 
-def _fitted_latent(read: Read, values: NDArray[Any], seconds: float, told: Told, watch: Watch) -> Coder:
-    """A variational autoencoder of the rows, as a coder."""
+def _fitted_latent(
+    read: Read, values: NDArray[Any], seconds: float, told: Told, watch: Watch
+) -> Coder | None:
+    """A variational autoencoder of the rows, as a coder; None where there is nothing to learn, or too much of it."""
     from isthmus.codec.coding.latent_fit import latent_coder
     from isthmus.workflows.fit import fit
 
-    shape = values.shape[1:]
+    words, n_inputs = np.unique(values), math.prod(values.shape[1:])
+    is_binary = len(words) == 2
+    n_weights = HIDDEN * (n_inputs * (2 if is_binary else 3) + 3 * CODE_SIZE)
+    if len(words) < 2 or read.n_rows < FEWEST_LEARNED or n_weights > MOST_WEIGHTS * read.n_bytes:
+        return None
     rows = read.block(slice(0, read.n_rows))[COLUMN]
     assert isinstance(rows, np.ndarray)
-    is_binary = len(np.unique(values)) <= 2
-    hidden, size = 256, 32
-    n_outputs = values[0].size * (1 if is_binary else 2)
-    cost = 6 * len(rows) * (values[0].size * hidden + hidden * 3 * size + hidden * n_outputs)
+    if is_binary:
+        rows, values = (np.where(each == words[1], BYTE, np.uint8(0)) for each in (rows, values))
+    cost = 6 * len(rows) * n_weights
     epochs = int(max(1, min(200, seconds * RATE / cost)))
     told(_plan(epochs, epochs * cost / RATE))
     config = Config.from_dict(
         {
             "model": {
                 "kind": "variational",
-                "code_size": size,
-                "network": {"name": "dense", "hidden_sizes": [hidden], "activation": "relu"},
+                "code_size": CODE_SIZE,
+                "network": {"type": "dense", "hidden_sizes": [HIDDEN], "activation": "relu"},
                 "likelihood": "bernoulli" if is_binary else "discretised_logistic",
             },
             "training": {
@@ -125,14 +140,21 @@ def _fitted_latent(read: Read, values: NDArray[Any], seconds: float, told: Told,
                 "batch_size": 256,
                 "learning_rate": 2e-3,
                 "seed": 0,
+                "threads": 1,
                 "device": "cpu",
             },
         }
     )
-    source = ArraySource(rows, sample_shape=shape if len(shape) != 2 else (*shape, 1))
-    with watch("model") as bar:
-        fitted, _ = fit(source, config, callbacks=[bar])
-    return latent_coder(fitted, values)
+    shape = values.shape[1:]
+    if len(shape) > 3:
+        rows, shape = rows.reshape(len(rows), -1), (n_inputs,)
+    try:
+        with watch("model") as bar:
+            fitted, _ = fit(ArraySource(rows, sample_shape=shape), config, callbacks=[bar])
+    except DataError:  # rows that are all the same, or nearly
+        return None
+    coder = latent_coder(fitted, values)
+    return coder.of_levels(words) if is_binary else coder
 
 
 def _fitted_chain(read: Read, seconds: float, told: Told, watch: Watch) -> Coder | None:
@@ -158,9 +180,16 @@ def _plan(epochs: int, seconds: float) -> str:
 
 
 def _column_wise(parts: list[Columns]) -> Columns:
-    """Columns of whole numbers of several blocks, joined."""
-    names = [name for name in parts[0] if all(is_whole(part.get(name)) for part in parts)]
-    joined = {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in names}
+    """Columns of several blocks, joined, of those that have one value a row."""
+    joined = Columns()
+    for name, first in parts[0].items():
+        own = [part[name] for part in parts if name in part and type(part[name]) is type(first)]
+        if len(own) < len(parts):
+            continue
+        if isinstance(first, list):
+            joined[name] = [text for part in own for text in part]
+        elif all(part.ndim == 1 and part.dtype == first.dtype for part in own if not isinstance(part, list)):
+            joined[name] = np.concatenate(own)
     n_rows = max((len(column) for column in joined.values()), default=0)
     return {name: column for name, column in joined.items() if len(column) == n_rows}
 

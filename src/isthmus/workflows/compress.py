@@ -143,6 +143,8 @@ def compress(
     bounds = None if max_error is None else bounds_of(content, max_error, relative=relative)
     read = Read(content, bounds)
     coder = coder_for(read, block_rows, model, fits=fits, seconds=seconds, told=told, watch=watch)
+    if coder is not None and coder.block_rows is not None:
+        block_rows = min(block_rows, coder.block_rows)
     with watch("rows") as bar:
         bar.begin(1, content.n_rows)
         n_before = 0

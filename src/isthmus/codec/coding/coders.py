@@ -17,6 +17,8 @@ class Coder(ABC):
 
     id: ClassVar[str]
     """What blocks of it are called in an archive."""
+    block_rows: ClassVar[int | None] = None
+    """Rows of a block at most: with more any row is read slower, with fewer a block takes more bytes; None: any."""
 
     @abstractmethod
     def section(self) -> bytes:
