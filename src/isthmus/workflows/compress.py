@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import bounds_of
+from isthmus.codec.coding.by_column import ColumnCoder
 from isthmus.codec.coding.chain_coder import ChainCoder
 from isthmus.codec.coding.coders import Coder, Plain
 from isthmus.codec.coding.latent import LatentCoder
@@ -26,7 +27,7 @@ from isthmus.workflows.archive_models import Read, Told, Watch, coder_for
 from isthmus.workflows.outputs import check_file
 
 SUFFIX = ".isth"
-CODERS: dict[str, type[Coder]] = {LatentCoder.id: LatentCoder, ChainCoder.id: ChainCoder}
+CODERS: dict[str, type[Coder]] = {coder.id: coder for coder in (LatentCoder, ChainCoder, ColumnCoder)}
 """What blocks may be coded with, beside general coders."""
 BLOCK_BYTES, BLOCK_ROWS = 1 << 22, (16, 1 << 16)
 """Bytes of a block before it is coded; rows that it has at least, and at most."""
