@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
+import io
 import json
 import os
 import sys
@@ -254,6 +255,16 @@ def columns(n: int = 700, seed: int = 0) -> str:
     return "a,b,c,d\n" + "".join(f"{a},{words[b]},{c},{d / 4:.2f}\n" for a, b, c, d in rows)
 
 
+def _typed_columns(folder: Path) -> Path:
+    """The same as numbers, words and decimals with gaps, as Arrow has them."""
+    from pyarrow import csv, parquet
+
+    table = csv.read_csv(io.BytesIO(columns(400).encode()))
+    d = [None if row % 50 == 7 else value for row, value in enumerate(table.column("d").to_pylist())]
+    parquet.write_table(table.set_column(3, "d", pa.array(d)), folder / "columns.parquet")
+    return folder / "columns.parquet"
+
+
 def _columns(folder: Path) -> Path:
     (folder / "columns.csv").write_text(columns(), encoding="utf-8", newline="\n")
     return folder / "columns.csv"
@@ -308,8 +319,8 @@ def _by_column(content: Any) -> Any:
 
 def _chain(content: Any) -> Any:
     """A chain of networks for a table's columns."""
-    from isthmus.codec.coding.chain_coder import symbols_of
     from isthmus.codec.coding.chain_fit import fields_of, fit_chain
+    from isthmus.codec.coding.fields import symbols_of
 
     block = content.block(slice(0, content.n_rows))
     fields = fields_of(block)
@@ -345,6 +356,7 @@ ARCHIVES: dict[str, Archive] = {
     ),
     "chain": Archive(_columns, _chain, block_rows=500),
     "columns": Archive(_pictures, _by_column, block_rows=60),
+    "chain-typed": Archive(_typed_columns, _chain, block_rows=300),
 }
 
 

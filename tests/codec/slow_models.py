@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from slow_columns import columns, whole_numbers
+from slow_columns import columns, decimal, whole_numbers
 from slow_networks import SlowNetwork, shifted
 
 ONE = 1 << 64
@@ -286,7 +286,7 @@ class Chain:
         (words,) = kept["\0"]
         stack, rows = SlowStack.stored(words), [list[int]() for _ in range(n_rows)]
         for at, field in enumerate(self.fields):
-            n_symbols = (len(field["words"]) or field["n_ranges"]) + 1
+            n_symbols = n_known(field) + 1
             seen = [
                 [place for k, symbol in enumerate(row) for place in self.places[k][symbol]] or [0]
                 for row in rows
@@ -309,23 +309,33 @@ class Chain:
                 found[name] = column
         return found
 
-    def _values(self, at: int, symbols: list[int], kept: dict[str, Any]) -> tuple[str, tuple[int], list[int]]:
-        field, low, others = self.fields[at], [0] * len(symbols), list[int]()
+    def _values(self, at: int, symbols: list[int], kept: dict[str, Any]) -> Any:
+        field, low = self.fields[at], [0] * len(symbols)
         if f"\0low{field['name']}" in kept:
             low = kept[f"\0low{field['name']}"][2]
-        if f"\0other{field['name']}" in kept:
-            kind, _, bits = kept[f"\0other{field['name']}"]
-            others = whole_numbers(bits, kind)
-        last, found, left = len(field["words"]) or field["n_ranges"], list[int](), iter(others)
-        for symbol, lower in zip(symbols, low, strict=True):
-            if symbol >= last:
-                found.append(next(left))
-            elif field["words"]:
-                found.append(field["words"][symbol])
-            else:
-                found.append((symbol << field["n_bits"]) + lower + field["first"])
-        width = 8 * int(field["dtype"][1])
-        return field["dtype"], (len(symbols),), [value % (1 << width) for value in found]
+        others = kept.get(f"\0other{field['name']}", [])
+        left = iter(others if isinstance(others, list) else others[2])
+        is_other = [symbol >= n_known(field) for symbol in symbols]
+        if field["dtype"] == "texts":
+            texts = [text.encode("latin-1") for text in field["texts"]]
+            return [next(left) if odd else texts[at] for odd, at in zip(is_other, symbols, strict=True)]
+        known = (
+            self._bits(field, symbol, lower) if not odd else next(left)
+            for odd, symbol, lower in zip(is_other, symbols, low, strict=True)
+        )
+        return field["dtype"], (len(symbols),), list(known)
+
+    @staticmethod
+    def _bits(field: dict[str, Any], symbol: int, lower: int) -> int:
+        """Of a value, as an unsigned integer."""
+        words, dtype = field["words"], field["dtype"]
+        value = words[symbol] if words else (symbol << field["n_bits"]) + lower + field["first"]
+        return decimal(value, field["digits"], dtype) if dtype[0] == "f" else value % (1 << 8 * int(dtype[1]))
+
+
+def n_known(field: dict[str, Any]) -> int:
+    """Symbols of a field, the last one aside."""
+    return len(field["texts"]) or len(field["words"]) or field["n_ranges"]
 
 
 def logits(said: list[int], point: int) -> Below:

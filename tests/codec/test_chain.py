@@ -12,7 +12,7 @@ import torch
 from isthmus.codec import columns as plain
 from isthmus.codec.coding.chain_coder import ChainCoder
 from isthmus.codec.coding.chain_fit import fields_of, fit_chain
-from isthmus.codec.coding.coders import Plain, is_same, smallest
+from isthmus.codec.coding.coders import Plain, as_read, is_same, smallest
 from isthmus.codec.coding.fields import MOST_SYMBOLS, Field, symbols_of
 from isthmus.codec.columns import Columns
 from isthmus.errors import ArtifactError
@@ -173,3 +173,18 @@ def test_damaged_blocks_are_refused(coder: ChainCoder) -> None:
     for spoilt in (b"", payload[: len(payload) // 2], plain.packed({"a": np.arange(100)})):
         with pytest.raises(ArtifactError):
             coder.unpacked(spoilt, 100)
+
+
+def test_numbers_from_end_to_end_of_their_type_are_read_again() -> None:
+    """An archive with such a word was written, and could not be opened."""
+    n = 400
+    few = np.array([-(2**63), 2**63 - 1, 0])[np.arange(n) % 3]
+    wide = np.linspace(-(2.0**63), 2.0**63 - 2048, n).astype(np.int64)
+    rows: Columns = {"few": few, "wide": wide, "same": np.arange(n) % 3}
+    fields = fields_of(rows)
+    symbols = symbols_of(fields, rows)
+    assert symbols is not None
+    coder = as_read(fit_chain(fields, symbols, epochs=1))
+    payload = coder.packed(rows)
+    assert payload is not None
+    assert is_same(coder.unpacked(payload, n), rows)

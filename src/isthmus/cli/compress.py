@@ -47,7 +47,7 @@ def compress(
     resume
         Go on with an archive that was not written to its end.
     """
-    from isthmus.cli.words import many
+    from isthmus.cli.words import many, size_beside
     from isthmus.errors import ParameterError
     from isthmus.memory import bytes_text
     from isthmus.training.progress import ProgressBar
@@ -84,7 +84,7 @@ def compress(
             }
         )
         return
-    size = f"{bytes_text(done.n_bytes)}, {ratio:.3g} times smaller than {bytes_text(done.n_bytes_before)}"
+    size = f"{bytes_text(done.n_bytes)}, {size_beside(done.n_bytes, done.n_bytes_before)}"
     within = f" (the model in it {bytes_text(done.n_bytes_of_model)}; without it {alone:.3g} times)"
     coded = ", ".join(f"{codec} {n:,}" for codec, n in done.codecs.items())
     print_lines(

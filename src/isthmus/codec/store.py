@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import Bounds, bounded, unbounded
-from isthmus.codec.coding.coders import BlockCoding, Coder
+from isthmus.codec.coding.coders import BlockCoding, Coder, as_read
 from isthmus.codec.columns import Columns
 from isthmus.codec.container import Archive, ArchiveWriter
 from isthmus.codec.contents.base import Content
@@ -35,6 +35,7 @@ def write_rows(
     block_rows: int,
     overwrite: bool = False,
     resume: bool = False,
+    n_bytes_before: int | None = None,
     processes: int = 1,
     told: Callable[[int], None] = lambda n_rows: None,
 ) -> None:
@@ -57,6 +58,8 @@ def write_rows(
         Rows of a block.
     overwrite, resume
         As :class:`~isthmus.codec.container.ArchiveWriter` takes them.
+    n_bytes_before
+        Of the data as they came, for people to be told.
     processes
         How many code blocks. The archive is the same, byte for byte.
     told
@@ -66,21 +69,24 @@ def write_rows(
     ------
     OutputError
         A place that cannot be written.
+    ArtifactError
+        A coder whose section is not read as it was written.
     ProcessError
         A process that was ended.
     """
+    sections = {} if coder is None else {MODEL: as_read(coder).section()}
+    coding = BlockCoding() if coder is None else BlockCoding(type(coder), sections[MODEL])
     known = {"content": content.facts, "coder": None if coder is None else coder.id, "bounds": bounds}
-    sections = {} if coder is None else {MODEL: coder.section()}
     with ArchiveWriter(path, known, sections=sections, overwrite=overwrite, resume=resume) as writer:
         starts = range(writer.n_rows, content.n_rows, block_rows)
         blocks = [slice(start, min(start + block_rows, content.n_rows)) for start in starts]
-        coding = BlockCoding() if coder is None else BlockCoding(type(coder), sections[MODEL])
         jobs = ((_forms(content, rows, bounds), rows.stop - rows.start) for rows in blocks)
         with closing(in_order(coding.packed, jobs, min(processes, max(1, len(blocks))))) as coded:
             for rows, (codec, payload) in zip(blocks, coded, strict=True):
                 writer.add(codec, rows.stop - rows.start, payload)
                 told(rows.stop)
-        writer.close(footer={"verified": True})
+        known_size = {} if n_bytes_before is None else {"bytes_before": n_bytes_before}
+        writer.close(footer={"verified": True, **known_size})
 
 
 def _forms(content: Content, rows: slice, bounds: Bounds | None) -> list[Columns]:
@@ -134,7 +140,7 @@ class StoredRows:
         return self.form.n_rows
 
     def __getitem__(self, rows: int | slice) -> Any:
-        """One row, or those of a slice of step 1: an array, a table or what files hold."""
+        """One row, or those of a slice of step 1: an array, arrays by name, a table or what files hold."""
         if isinstance(rows, slice):
             start, stop, step = rows.indices(len(self))
             if step != 1:
@@ -146,6 +152,8 @@ class StoredRows:
         if not 0 <= at < len(self):
             raise IndexError(f"row {rows} of an archive of {len(self)}")
         some = self._some(at, at + 1)
+        if isinstance(some, dict):
+            return {name: array[0] for name, array in _arrays(some).items()}
         return some if isinstance(some, pa.Table) else some[0]
 
     def write(self, path: Path, *, processes: int = 1) -> None:
@@ -180,17 +188,24 @@ class StoredRows:
         self.close()
 
     def _some(self, start: int, stop: int) -> Any:
-        parts = [
-            _some(self.form.rows(self._columns(number)), *within)
-            for number, within in self._parts(start, stop)
-        ]
+        places = list(self._parts(start, stop))
+        parts = [_some(self.form.rows(self._columns(number)), *within) for number, within in places]
         if not parts:
             blocks = self.archive.blocks
             return _some(self.form.rows(self._columns(0)), 0, 0) if blocks else self.form.no_rows()
+        if isinstance(parts[0], pa.Table) and any(part.schema != parts[0].schema for part in parts):
+            own = [self.form.part(self._columns(number), *within) for number, within in places]
+            return self.form.rows(self.form.joined(own))
         return _joined(parts)
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[int, tuple[int, int]]]:
         """Blocks that hold rows, and which of each block's they are."""
+        n_found = self.archive.n_rows
+        if start < stop and stop > n_found:
+            raise ArtifactError(
+                f"{self.archive.path}: rows {n_found:,}:{len(self):,} are lost: the file ends before them. "
+                f"Ask for rows below {n_found:,}, or take another copy of it."
+            )
         for number in self.archive.blocks_of(start, stop):
             block = self.archive.blocks[number]
             yield number, (max(start - block.first_row, 0), min(stop - block.first_row, block.n_rows))
@@ -220,17 +235,31 @@ class StoredRows:
 
 
 def _some(rows: Any, start: int, stop: int) -> Any:
+    if isinstance(rows, dict):
+        return {name: array[start:stop] for name, array in _arrays(rows).items()}
     return rows.slice(start, stop - start) if isinstance(rows, pa.Table) else rows[start:stop]
 
 
 def _joined(parts: list[Any]) -> Any:
+    first = parts[0]
     if len(parts) == 1:
-        return parts[0]
-    if isinstance(parts[0], np.ndarray):
-        return _one_array(parts)
-    if isinstance(parts[0], pa.Table):
+        return first
+    if isinstance(first, dict):
+        return {name: _one_array([part[name] for part in parts]) for name in _arrays(first)}
+    if isinstance(first, pa.Table):
         return pa.concat_tables(parts)
+    if isinstance(first, np.ndarray) and all(_is_like(part, first) for part in parts):
+        return _one_array(parts)
     return [row for part in parts for row in part]
+
+
+def _arrays(rows: Any) -> dict[str, NDArray[Any]]:
+    return rows
+
+
+def _is_like(part: Any, first: NDArray[Any]) -> bool:
+    """Whether two arrays have rows of one kind: pictures of a folder may not."""
+    return isinstance(part, np.ndarray) and (part.dtype, part.shape[1:]) == (first.dtype, first.shape[1:])
 
 
 def _one_array(parts: list[NDArray[Any]]) -> NDArray[Any]:

@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 
 from isthmus.codec.bounded import Bounds, bounded
 from isthmus.codec.coding.by_column import ColumnCoder
-from isthmus.codec.coding.coders import Coder, Plain
+from isthmus.codec.coding.coders import Coder, Plain, as_read
 from isthmus.codec.coding.fields import symbols_of
 from isthmus.codec.coding.latent import COLUMN
 from isthmus.codec.columns import Columns
+from isthmus.codec.container.frames import guard_size
 from isthmus.codec.contents.base import Content
 from isthmus.config import Config
-from isthmus.errors import DataError, ParameterError
+from isthmus.errors import ArtifactError, DataError, ParameterError
 from isthmus.sources.arrays import ArraySource
 from isthmus.training.callbacks import Callback
+from isthmus.workflows.archive_coders import coder_of_archive, is_archive
+from isthmus.workflows.archive_pictures import fitted_context, is_pictures
 
 N_TRIED = 3
 """Blocks by which it is decided whether a model is worth its own bytes."""
@@ -109,6 +112,8 @@ def coder_for(
     read: Read, block_rows: int, model: Path | None, *, fits: bool, seconds: float, told: Told, watch: Watch
 ) -> Coder | None:
     """What codes the read with a model, if that is smaller with the model's own bytes."""
+    if model is not None and is_archive(model):
+        return coder_of_archive(model, _tried_blocks(read, block_rows))
     parts = parts_of(read)
     if model is not None:
         from isthmus.artifact import open_model
@@ -127,26 +132,33 @@ def coder_for(
     if coders or any(part.name == COLUMN for part in parts):
         return coders.get(COLUMN) or (ColumnCoder(coders) if coders else None)
     coder = _fitted_chain(read, seconds, told, watch)
-    return coder if coder is not None and _is_worth_it(coder, read, block_rows, told) else None
+    return None if coder is None else _worth_it(coder, read, block_rows, told)
 
 
-def _is_worth_it(coder: Coder, read: Read, block_rows: int, told: Told, name: str | None = None) -> bool:
-    """Whether some blocks, or a column of theirs, become so much smaller that the model's own bytes are made good."""
+def _worth_it(coder: Coder, read: Read, block_rows: int, told: Told, name: str | None = None) -> Coder | None:
+    """The coder as readers have it; None where blocks, or a column of theirs, do not make good what it takes itself."""
+    try:
+        coder = as_read(coder)
+    except ArtifactError as error:
+        told(f"The model is left out: {error}")
+        return None
     tried = [_rows(read, start, block_rows) for start in _tried(read, block_rows)]
-    blocks = [read.block(rows) for rows in tried]
+    blocks = _tried_blocks(read, block_rows)
     if name is not None:
         blocks = [{COLUMN: block[name]} for block in blocks if name in block]
     without = sum(len(Plain().packed(block)) for block in blocks)
     with_model = sum(len(coder.packed(block) or Plain().packed(block)) for block in blocks)
     share = sum(rows.stop - rows.start for rows in tried) / read.n_rows
-    gain, cost = (without - with_model) / share, len(coder.section())
+    n_section = len(coder.section())
+    gain, cost = (without - with_model) / share, n_section + guard_size(n_section)
     if gain <= cost:
         told(f"The model would save {max(0, gain):,.0f} bytes and takes {cost:,} itself: it is left out.")
-    return gain > cost
+        return None
+    return coder
 
 
 def parts_of(read: Read) -> list[Part]:
-    """The columns whose rows are arrays, exactly: of an array itself of any type, of others those of bytes."""
+    """The columns whose rows are arrays, exactly: of an array itself of any type, of others bytes and pictures."""
     kind = read.content.kind
     if read.bounds is not None or not read.n_rows or kind not in ("array", *WITH_ARRAYS):
         return []
@@ -156,7 +168,7 @@ def parts_of(read: Read) -> list[Part]:
     found: list[Part] = []
     for name in dict.fromkeys(name for block in blocks for name in block):
         sample = _end_to_end([block[name] for block in blocks if name in block])
-        if sample is not None and (kind == "array" or sample.dtype == np.uint8):
+        if sample is not None and (kind == "array" or sample.dtype == np.uint8 or is_pictures(sample)):
             found.append(Part(read, name, sample, len(sample) * read.n_rows // n_seen))
     return found
 
@@ -171,15 +183,35 @@ def _end_to_end(columns: list[Any]) -> NDArray[Any] | None:
 def _fitted_parts(
     parts: list[Part], block_rows: int, seconds: float, told: Told, watch: Watch
 ) -> dict[str, Coder]:
-    """What codes columns of bytes with a model, of those where it saves more than it takes."""
+    """What codes columns with a model, of those where it saves more than it takes."""
     coders: dict[str, Coder] = {}
     n_values = sum(part.n_values for part in parts)
     for part in parts:
-        if part.sample.dtype == np.uint8:
-            coder = _fitted_latent(part, seconds * part.n_values / max(1, n_values), told, watch)
-            if coder is not None and _is_worth_it(coder, part.read, block_rows, told, part.name):
-                coders[part.name] = coder
+        own = seconds * part.n_values / max(1, n_values)
+        coder = _fitted_part(part, own, told, watch)
+        if (
+            coder is not None
+            and (coder := _worth_it(coder, part.read, block_rows, told, part.name)) is not None
+        ):
+            coders[part.name] = coder
     return coders
+
+
+def _fitted_part(part: Part, seconds: float, told: Told, watch: Watch) -> Coder | None:
+    """What codes a column, as a model of its kind knows it; None of what none does."""
+    if is_pictures(part.sample):
+        return _fitted_context(part, seconds, told, watch)
+    return _fitted_latent(part, seconds, told, watch) if part.sample.dtype == np.uint8 else None
+
+
+def _fitted_context(part: Part, seconds: float, told: Told, watch: Watch) -> Coder | None:
+    """A network that sees what is around a value, as a coder; None where it cannot be learned."""
+    rows = _learned(part)
+
+    def plan(epochs: int, seconds: float) -> None:
+        told(_plan(epochs, seconds, 1.0 if rows is None else len(rows) / part.n_rows))
+
+    return None if rows is None else fitted_context(rows, seconds, plan, watch("model"))
 
 
 def _fitted_latent(part: Part, seconds: float, told: Told, watch: Watch) -> Coder | None:
@@ -292,6 +324,10 @@ def _stretches(read: Read, n_rows: int, n_bytes: int) -> list[slice]:
 
 def _rows(read: Read, start: int, block_rows: int) -> slice:
     return slice(start, min(start + block_rows, read.n_rows))
+
+
+def _tried_blocks(read: Read, block_rows: int) -> list[Columns]:
+    return [read.block(_rows(read, start, block_rows)) for start in _tried(read, block_rows)]
 
 
 def _tried(read: Read, block_rows: int) -> list[int]:

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import bounds_of
-from isthmus.codec.coding.by_column import ColumnCoder
-from isthmus.codec.coding.chain_coder import ChainCoder
-from isthmus.codec.coding.coders import Coder, Plain
-from isthmus.codec.coding.latent import LatentCoder
+from isthmus.codec.coding.coders import Plain
 from isthmus.codec.container import Archive
 from isthmus.codec.contents.base import Content
 from isthmus.codec.contents.kinds import content_of
@@ -23,12 +21,11 @@ from isthmus.codec.store import StoredRows, write_rows
 from isthmus.cores import n_cores
 from isthmus.errors import OutputError, ParameterError
 from isthmus.training.callbacks import Callback
+from isthmus.workflows.archive_coders import CODERS
 from isthmus.workflows.archive_models import Read, Told, Watch, coder_for
 from isthmus.workflows.outputs import check_file
 
 SUFFIX = ".isth"
-CODERS: dict[str, type[Coder]] = {coder.id: coder for coder in (LatentCoder, ChainCoder, ColumnCoder)}
-"""What blocks may be coded with, beside general coders."""
 BLOCK_BYTES, BLOCK_ROWS = 1 << 22, (16, 1 << 16)
 """Bytes of a block before it is coded; rows that it has at least, and at most."""
 MOST_PROCESSES = 8
@@ -71,7 +68,7 @@ def _unwatched(name: str) -> AbstractContextManager[Callback]:
 
 
 def compress(
-    source: str | Path | NDArray[Any],
+    source: str | Path | NDArray[Any] | Any,
     output: str | Path,
     *,
     max_error: float | None = None,
@@ -90,7 +87,7 @@ def compress(
     Parameters
     ----------
     source
-        A file, a folder or an array.
+        A file, a folder, an array or an Arrow table.
     output
         The archive, NAME.isth.
     max_error
@@ -140,6 +137,7 @@ def compress(
     content = content_of(source)
     if isinstance(source, str | Path) and Path(source).resolve() == output.resolve():
         raise OutputError(f"{output}: is the data itself. Choose another name for the archive.")
+    n_bytes_before = _bytes_before(source)
     block_rows = _block_rows(content)
     bounds = None if max_error is None else bounds_of(content, max_error, relative=relative)
     read = Read(content, bounds)
@@ -157,7 +155,8 @@ def compress(
 
         write_rows(
             content, output, coder=coder, bounds=bounds, block_rows=block_rows, overwrite=force, resume=resume,
-            processes=_n_processes(processes, read.n_bytes / CODED_A_PROCESS), told=written,
+            processes=_n_processes(processes, read.n_bytes / CODED_A_PROCESS), n_bytes_before=n_bytes_before,
+            told=written,
         )  # fmt: skip
     with Archive(output) as archive:
         codecs = Counter(block.codec for block in archive.blocks)
@@ -166,7 +165,7 @@ def compress(
         output,
         content.n_rows,
         sizes.total,
-        _bytes_before(source),
+        n_bytes_before,
         sum(sizes.sections.values()),
         dict(codecs),
         tuple(content.notes),
@@ -290,8 +289,8 @@ def _n_processes(asked: int | None, worth: float) -> int:
     return max(1, min(n_cores(), MOST_PROCESSES, int(worth))) if asked is None else asked
 
 
-def _bytes_before(source: str | Path | NDArray[Any]) -> int:
-    if isinstance(source, np.ndarray):
+def _bytes_before(source: str | Path | NDArray[Any] | Any) -> int:
+    if isinstance(source, np.ndarray | pa.Table):
         return source.nbytes
     path = Path(source)
     if path.is_dir():

@@ -9,13 +9,14 @@ import numpy as np
 
 from isthmus.codec import columns as plain
 from isthmus.codec.coding.coders import Coder
+from isthmus.codec.coding.context_coder import ContextCoder
 from isthmus.codec.coding.latent import COLUMN, LatentCoder
 from isthmus.codec.columns import Columns
 from isthmus.errors import ArtifactError
 
 CODED = "\0"
 """The name of what coders wrote, beside the columns that are left over: no column of a content has it."""
-OF_A_COLUMN: dict[str, type[Coder]] = {LatentCoder.id: LatentCoder}
+OF_A_COLUMN: dict[str, type[Coder]] = {coder.id: coder for coder in (LatentCoder, ContextCoder)}
 """Coders of an array, which they know as the only column ``values``."""
 
 

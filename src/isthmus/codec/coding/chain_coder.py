@@ -112,7 +112,8 @@ class ChainCoder(Coder):
             if field.n_bits:
                 found = field.symbols(column)
                 assert found is not None
-                held[LOW + name] = found[1].astype(np.min_scalar_type((1 << field.n_bits) - 1))
+                dtype = np.min_scalar_type((1 << field.n_bits) - 1) if field.n_bits <= 32 else np.int64
+                held[LOW + name] = found[1].astype(dtype)
             others = field.others(column, own)
             if len(others):
                 held[OTHER + name] = others

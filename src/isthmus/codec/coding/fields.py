@@ -187,17 +187,14 @@ def field_from(told: Any) -> Field:
     ends = tuple(told["log_scale_ends"])
     told = {**told, "texts": tuple(told["texts"]), "words": tuple(told["words"]), "log_scale_ends": ends}
     field = Field(**told)
-    whole = (
-        *field.words,
-        field.first,
-        field.n_bits,
-        field.n_ranges,
-        field.n_mixtures,
-        *ends,
-        field.log_levels,
-    )
-    if not all(type(value) is int and abs(value) < 1 << 62 for value in (*whole, field.digits)):
+    values = (*field.words, field.first)
+    whole = (field.digits, field.n_bits, field.n_ranges, field.n_mixtures, *ends, field.log_levels)
+    if not all(type(value) is int for value in (*values, *whole)):
         raise ValueError("numbers that are none")
+    if not all(-(1 << 63) <= value < 1 << 63 for value in values) or not all(
+        abs(value) < 1 << 62 for value in whole
+    ):
+        raise ValueError("numbers beyond all bounds")
     if not all(isinstance(text, str) for text in (field.name, *field.texts)):
         raise ValueError("texts that are none")
     is_text, kind = field.dtype == TEXTS, "" if field.dtype == TEXTS else np.dtype(field.dtype).kind
