@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import bounds_of
+from isthmus.codec.coding.coders import Plain
 from isthmus.codec.container import Archive
 from isthmus.codec.contents.base import Content
 from isthmus.codec.contents.kinds import content_of
 from isthmus.codec.store import StoredRows, write_rows
+from isthmus.cores import n_cores
 from isthmus.errors import OutputError, ParameterError
 from isthmus.training.callbacks import Callback
 from isthmus.workflows.archive_coders import CODERS
@@ -24,8 +26,12 @@ from isthmus.workflows.archive_models import Read, Told, Watch, coder_for
 from isthmus.workflows.outputs import check_file
 
 SUFFIX = ".isth"
-BLOCK_BYTES, BLOCK_ROWS = 1 << 22, (16, 1 << 16)
-"""Bytes of a block before it is coded; rows that it has at least, and at most."""
+BLOCK_BYTES, BLOCK_ROWS, LARGEST_BLOCK = 1 << 22, (16, 1 << 16), 1 << 28
+"""Bytes of a block before it is coded; rows that it has at least, and at most; bytes for which it has fewer."""
+MOST_PROCESSES = 8
+"""That are started where nothing is said: each takes some 100 MB of memory."""
+CODED_A_PROCESS, DECODED_A_PROCESS, READ_A_PROCESS = 1 << 22, 1 << 20, 1 << 25
+"""Bytes that pay for another process: to code; coded with a model, and without one, to decode."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ def compress(
     seconds: float = 120.0,
     force: bool = False,
     resume: bool = False,
+    processes: int | None = None,
     told: Told = lambda text: None,
     watch: Watch = _unwatched,
 ) -> Compressed:
@@ -97,6 +104,9 @@ def compress(
         Replace an archive that is there.
     resume
         Go on with one that was not written to its end.
+    processes
+        How many code blocks: as many as there are cores, 8 at most, and fewer for small data where nothing is said.
+        The archive is the same with any number.
     told
         Called with sentences about what is done.
     watch
@@ -110,6 +120,8 @@ def compress(
         A model of other data.
     OutputError
         A place that is taken or cannot be written.
+    ProcessError
+        A process that coded blocks was ended.
 
     Examples
     --------
@@ -120,10 +132,11 @@ def compress(
     (10000, 640000, True)
     """
     output = Path(output)
+    _check_processes(processes)
     check_file(output, force=force or resume, suffixes=(SUFFIX,))
     content = content_of(source)
-    if isinstance(source, str | Path) and Path(source).resolve() == output.resolve():
-        raise OutputError(f"{output}: is the data itself. Choose another name for the archive.")
+    if isinstance(source, str | PathLike):
+        _check_apart(Path(source), output)
     n_bytes_before = _bytes_before(source)
     block_rows = _block_rows(content)
     bounds = None if max_error is None else bounds_of(content, max_error, relative=relative)
@@ -142,7 +155,8 @@ def compress(
 
         write_rows(
             content, output, coder=coder, bounds=bounds, block_rows=block_rows, overwrite=force, resume=resume,
-            n_bytes_before=n_bytes_before, told=written,
+            processes=_n_processes(processes, read.n_bytes / CODED_A_PROCESS), n_bytes_before=n_bytes_before,
+            told=written,
         )  # fmt: skip
     with Archive(output) as archive:
         codecs = Counter(block.codec for block in archive.blocks)
@@ -189,7 +203,12 @@ def open_archive(path: str | Path) -> StoredRows:
 
 
 def decompress(
-    path: str | Path, output: str | Path, *, rows: tuple[int, int] | None = None, force: bool = False
+    path: str | Path,
+    output: str | Path,
+    *,
+    rows: tuple[int, int] | None = None,
+    force: bool = False,
+    processes: int | None = None,
 ) -> int:
     """Write what an archive holds, as it came in, or some of its rows; how many there are.
 
@@ -203,6 +222,8 @@ def decompress(
         The first one and the one after the last; None for all.
     force
         Replace a file that is there.
+    processes
+        How many decode blocks; where nothing is said as :func:`compress` has it.
 
     Raises
     ------
@@ -210,6 +231,8 @@ def decompress(
         No archive, or one of which blocks are damaged that hold the rows.
     OutputError
         A place that is taken or cannot be written.
+    ProcessError
+        A process that decoded blocks was ended.
 
     Examples
     --------
@@ -222,6 +245,7 @@ def decompress(
     [10, 11, 12]
     """
     output = Path(output)
+    _check_processes(processes)
     with open_archive(path) as stored:
         form = stored.form
         start, stop = (0, len(stored)) if rows is None else rows
@@ -237,21 +261,52 @@ def decompress(
                 f"Try {output.stem}{form.suffix}."
             )
         check_file(output, force=force)
+        blocks = [stored.archive.blocks[number] for number in stored.archive.blocks_of(start, stop)]
+        each = (READ_A_PROCESS if block.codec == Plain.id else DECODED_A_PROCESS for block in blocks)
+        worth = sum(block.n_bytes / least for block, least in zip(blocks, each, strict=True))
+        n_processes = min(_n_processes(processes, worth), max(1, len(blocks)))
         if rows is None:
-            stored.write(output)
+            stored.write(output, processes=n_processes)
         else:
-            stored.write_some(start, stop, output)
+            stored.write_some(start, stop, output, processes=n_processes)
     return stop - start
 
 
 def _block_rows(content: Content) -> int:
     fewest, most = BLOCK_ROWS
-    return max(fewest, min(most, int(BLOCK_BYTES / max(content.row_bytes, 1e-9))))
+    row_bytes = max(content.row_bytes, 1e-9)
+    fewest = max(1, min(fewest, int(LARGEST_BLOCK / row_bytes)))
+    return max(fewest, min(most, int(BLOCK_BYTES / row_bytes)))
 
 
-def _bytes_before(source: str | Path | NDArray[Any] | Any) -> int:
-    if isinstance(source, np.ndarray | pa.Table):
+def _check_apart(source: Path, output: Path) -> None:
+    """Raise OutputError where an archive would take the place of its data, or be among them."""
+    data, place = source.resolve(), output.resolve()
+    if data == place:
+        raise OutputError(f"{output}: is the data itself. Choose another name for the archive.")
+    if source.is_dir() and place.is_relative_to(data):
+        raise OutputError(
+            f"{output}: lies in the folder that it is made of. Choose a place outside of {source}."
+        )
+
+
+def _check_processes(asked: int | None) -> None:
+    if asked is not None and (isinstance(asked, bool) or not isinstance(asked, int) or asked < 1):
+        raise ParameterError(
+            f"--processes: expected 1 or more, got {asked!r}. Leave it out for as many as pay."
+        )
+
+
+def _n_processes(asked: int | None, worth: float) -> int:
+    """As many as were asked for, or as the work is worth, if there are so many cores."""
+    return max(1, min(n_cores(), MOST_PROCESSES, int(worth))) if asked is None else asked
+
+
+def _bytes_before(source: Any) -> int:
+    if isinstance(source, np.ndarray):
         return source.nbytes
+    if not isinstance(source, str | PathLike):  # a table
+        return int(source.nbytes)
     path = Path(source)
     if path.is_dir():
         return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())

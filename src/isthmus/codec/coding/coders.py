@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, final
 
 import numpy as np
 import pyarrow as pa
@@ -162,6 +164,40 @@ def smallest(coders: list[Coder], forms: list[Columns], n_rows: int) -> tuple[st
     )
 
 
+@final
+@dataclass(frozen=True)
+class BlockCoding:
+    """Blocks to bytes and back, as all that know the section do it: it can be pickled for other processes.
+
+    Parameters
+    ----------
+    coder
+        What knows the rows, beside :class:`Plain`; None where nothing does.
+    section
+        Of the coder.
+    """
+
+    coder: type[Coder] | None = None
+    section: bytes = b""
+
+    @cached_property
+    def coders(self) -> dict[str, Coder]:
+        """Each by the codec that blocks of it have."""
+        known: list[Coder] = (
+            [Plain()] if self.coder is None else [Plain(), self.coder.of_section(self.section)]
+        )
+        return {coder.id: coder for coder in known}
+
+    def packed(self, forms: tuple[list[Columns], int]) -> tuple[str, bytes]:
+        """The codec and bytes of so many rows, see :func:`smallest`."""
+        return smallest(list(self.coders.values()), *forms)
+
+    def unpacked(self, block: tuple[str, bytes, int]) -> Columns:
+        """The columns of a block of a codec, of its bytes and its number of rows."""
+        codec, payload, n_rows = block
+        return self.coders[codec].unpacked(payload, n_rows)
+
+
 def _quickly(columns: Columns) -> int:
     """Bytes of columns by a quick general coder; 0 where some are texts."""
     arrays = [column for column in columns.values() if isinstance(column, np.ndarray)]
@@ -169,5 +205,7 @@ def _quickly(columns: Columns) -> int:
         return 0
     quick = pa.Codec("zstd", compression_level=1)
     return sum(
-        len(quick.compress(np.ascontiguousarray(array).data.cast("B"))) for array in arrays if array.size
+        len(quick.compress(np.ascontiguousarray(array).reshape(-1).view(np.uint8)))
+        for array in arrays
+        if array.size
     )
