@@ -151,6 +151,7 @@ class StoredRows:
 
     def write(self, path: Path) -> None:
         """Write all of it as it came in."""
+        self._check_end(len(self))
         self.form.write((self._columns(number) for number in range(len(self.archive.blocks))), path)
 
     def write_some(self, start: int, stop: int, path: Path) -> None:
@@ -189,15 +190,20 @@ class StoredRows:
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[int, tuple[int, int]]]:
         """Blocks that hold rows, and which of each block's they are."""
+        if start < stop:
+            self._check_end(stop)
+        for number in self.archive.blocks_of(start, stop):
+            block = self.archive.blocks[number]
+            yield number, (max(start - block.first_row, 0), min(stop - block.first_row, block.n_rows))
+
+    def _check_end(self, stop: int) -> None:
+        """Raise ArtifactError where rows up to ``stop`` lie beyond the end of a file that was cut."""
         n_found = self.archive.n_rows
-        if start < stop and stop > n_found:
+        if stop > n_found:
             raise ArtifactError(
                 f"{self.archive.path}: rows {n_found:,}:{len(self):,} are lost: the file ends before them. "
                 f"Ask for rows below {n_found:,}, or take another copy of it."
             )
-        for number in self.archive.blocks_of(start, stop):
-            block = self.archive.blocks[number]
-            yield number, (max(start - block.first_row, 0), min(stop - block.first_row, block.n_rows))
 
     def _columns(self, number: int) -> Columns:
         if self._last is not None and self._last[0] == number:
