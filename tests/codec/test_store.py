@@ -198,6 +198,9 @@ def test_some_rows_cost_their_blocks_alone(tmp_path: Path) -> None:
             rows[10_000]
         with pytest.raises(ParameterError, match="step"):
             rows[::2]
+        for odd in ([1, 2], (1, 0), 3.0, "x"):
+            with pytest.raises(ParameterError, match="rows that follow each other"):
+                rows[odd]  # pyright: ignore
 
 
 def test_a_coder_that_gives_back_something_else_is_not_taken() -> None:

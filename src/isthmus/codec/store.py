@@ -141,6 +141,11 @@ class StoredRows:
                     f"archive: expected rows that follow each other, got a step of {step}; leave it out."
                 )
             return self._some(start, max(start, stop))
+        if not hasattr(rows, "__index__"):
+            raise ParameterError(
+                f"archive: expected a row or rows that follow each other, got {type(rows).__name__}; ask for rows[5] or "
+                "rows[5:9]."
+            )
         at = rows + len(self) if rows < 0 else rows
         if not 0 <= at < len(self):
             raise IndexError(f"row {rows} of an archive of {len(self)}")
