@@ -143,8 +143,8 @@ class StoredRows:
             return self._some(start, max(start, stop))
         if not hasattr(rows, "__index__"):
             raise ParameterError(
-                f"archive: expected a row or rows that follow each other, got {type(rows).__name__}; ask for rows[5] or "
-                "rows[5:9]."
+                f"archive: expected a row or rows that follow each other, got {type(rows).__name__}; ask for rows[5] "
+                "or rows[5:9]."
             )
         at = rows + len(self) if rows < 0 else rows
         if not 0 <= at < len(self):
