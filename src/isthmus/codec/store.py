@@ -148,6 +148,11 @@ class StoredRows:
                     f"archive: expected rows that follow each other, got a step of {step}; leave it out."
                 )
             return self._some(start, max(start, stop))
+        if not hasattr(rows, "__index__"):
+            raise ParameterError(
+                f"archive: expected a row or rows that follow each other, got {type(rows).__name__}; ask for rows[5] "
+                "or rows[5:9]."
+            )
         at = rows + len(self) if rows < 0 else rows
         if not 0 <= at < len(self):
             raise IndexError(f"row {rows} of an archive of {len(self)}")
@@ -158,6 +163,7 @@ class StoredRows:
 
     def write(self, path: Path, *, processes: int = 1) -> None:
         """Write all of it as it came in; blocks are decoded by several processes if asked."""
+        self._check_end(len(self))
         numbers = range(len(self.archive.blocks))
         with closing(self._all(numbers, processes)) as blocks:
             self.form.write(blocks, path)
@@ -200,15 +206,20 @@ class StoredRows:
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[int, tuple[int, int]]]:
         """Blocks that hold rows, and which of each block's they are."""
+        if start < stop:
+            self._check_end(stop)
+        for number in self.archive.blocks_of(start, stop):
+            block = self.archive.blocks[number]
+            yield number, (max(start - block.first_row, 0), min(stop - block.first_row, block.n_rows))
+
+    def _check_end(self, stop: int) -> None:
+        """Raise ArtifactError where rows up to ``stop`` lie beyond the end of a file that was cut."""
         n_found = self.archive.n_rows
-        if start < stop and stop > n_found:
+        if stop > n_found:
             raise ArtifactError(
                 f"{self.archive.path}: rows {n_found:,}:{len(self):,} are lost: the file ends before them. "
                 f"Ask for rows below {n_found:,}, or take another copy of it."
             )
-        for number in self.archive.blocks_of(start, stop):
-            block = self.archive.blocks[number]
-            yield number, (max(start - block.first_row, 0), min(stop - block.first_row, block.n_rows))
 
     def _columns(self, number: int) -> Columns:
         if self._last is None or self._last[0] != number:
