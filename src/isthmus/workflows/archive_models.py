@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +41,8 @@ MOST_LEARNED, LEARNED_BYTES = 400_000, 1 << 26
 """Rows of a table that a chain learns from, and bytes of rows that any model does."""
 HIDDEN, CODE_SIZE = 256, 32
 """Units of the only hidden layer, and of the code, of a model of arrays."""
-FEWEST_LEARNED = 16
-"""Rows of an array that a model is fitted to."""
+FEWEST_LEARNED, FEWEST_LEARNED_OF_TABLE = 16, 500
+"""Rows of an array, and of a table, that a model is fitted to."""
 MOST_WEIGHTS, MOST_WEIGHTS_EVER = 0.5, 1 << 24
 """Weights of networks to a byte of the data: more would not be worth their own bytes; and for any data."""
 BYTE = np.uint8(255)
@@ -112,36 +114,25 @@ def coder_for(
     read: Read, block_rows: int, model: Path | None, *, fits: bool, seconds: float, told: Told, watch: Watch
 ) -> Coder | None:
     """What codes the read with a model, if that is smaller with the model's own bytes."""
-    if model is not None and is_archive(model):
-        return coder_of_archive(model, _tried_blocks(read, block_rows))
-    parts = parts_of(read)
     if model is not None:
-        from isthmus.artifact import open_model
-        from isthmus.codec.coding.latent_fit import latent_coder
-
-        if len(parts) != 1:
-            raise ParameterError(
-                f"--model: expected an array of rows that the model knows, got {read.content.name}, which "
-                f"{'has several' if parts else 'is none'}. Leave --model out."
-            )
-        own = latent_coder(open_model(model), parts[0].sample)
-        return own if parts[0].name == COLUMN else ColumnCoder({parts[0].name: own})
+        return _given(read, block_rows, model)
     if not fits or read.n_bytes < SMALLEST_WITH_MODEL:
         return None
+    parts = parts_of(read)
     coders = _fitted_parts(parts, block_rows, seconds, told, watch)
     if coders or any(part.name == COLUMN for part in parts):
         return coders.get(COLUMN) or (ColumnCoder(coders) if coders else None)
     coder = _fitted_chain(read, seconds, told, watch)
-    return None if coder is None else _worth_it(coder, read, block_rows, told)
+    return coder if coder is not None and _pays(coder, read, block_rows, told) else None
 
 
-def _worth_it(coder: Coder, read: Read, block_rows: int, told: Told, name: str | None = None) -> Coder | None:
-    """The coder as readers have it; None where blocks, or a column of theirs, do not make good what it takes itself."""
+def _pays(coder: Coder, read: Read, block_rows: int, told: Told, name: str | None = None) -> bool:
+    """Whether a reader can have a coder, and the read, or a column of it, is smaller with it and its own bytes."""
     try:
-        coder = as_read(coder)
+        as_read(coder)
     except ArtifactError as error:
         told(f"The model is left out: {error}")
-        return None
+        return False
     tried = [_rows(read, start, block_rows) for start in _tried(read, block_rows)]
     blocks = _tried_blocks(read, block_rows)
     if name is not None:
@@ -153,8 +144,24 @@ def _worth_it(coder: Coder, read: Read, block_rows: int, told: Told, name: str |
     gain, cost = (without - with_model) / share, n_section + guard_size(n_section)
     if gain <= cost:
         told(f"The model would save {max(0, gain):,.0f} bytes and takes {cost:,} itself: it is left out.")
-        return None
-    return coder
+    return gain > cost
+
+
+def _given(read: Read, block_rows: int, path: Path) -> Coder:
+    """The model of an archive, or one that fit wrote."""
+    if is_archive(path):
+        return coder_of_archive(path, _tried_blocks(read, block_rows))
+    from isthmus.artifact import open_model
+    from isthmus.codec.coding.latent_fit import latent_coder
+
+    parts = parts_of(read)
+    if len(parts) != 1:
+        raise ParameterError(
+            f"--model: expected an array of rows that the model knows, got {read.content.name}, which "
+            f"{'has several' if parts else 'is none'}. Leave --model out."
+        )
+    own = latent_coder(open_model(path), parts[0].sample)
+    return own if parts[0].name == COLUMN else ColumnCoder({parts[0].name: own})
 
 
 def parts_of(read: Read) -> list[Part]:
@@ -189,10 +196,7 @@ def _fitted_parts(
     for part in parts:
         own = seconds * part.n_values / max(1, n_values)
         coder = _fitted_part(part, own, told, watch)
-        if (
-            coder is not None
-            and (coder := _worth_it(coder, part.read, block_rows, told, part.name)) is not None
-        ):
+        if coder is not None and _pays(coder, part.read, block_rows, told, part.name):
             coders[part.name] = coder
     return coders
 
@@ -206,7 +210,7 @@ def _fitted_part(part: Part, seconds: float, told: Told, watch: Watch) -> Coder 
 
 def _fitted_context(part: Part, seconds: float, told: Told, watch: Watch) -> Coder | None:
     """A network that sees what is around a value, as a coder; None where it cannot be learned."""
-    rows = _learned(part)
+    rows = _learned(part, part.n_rows)
 
     def plan(epochs: int, seconds: float) -> None:
         told(_plan(epochs, seconds, 1.0 if rows is None else len(rows) / part.n_rows))
@@ -225,7 +229,7 @@ def _fitted_latent(part: Part, seconds: float, told: Told, watch: Watch) -> Code
     most = min(MOST_WEIGHTS_EVER, MOST_WEIGHTS * part.n_values)
     if len(words) < 2 or part.n_rows < FEWEST_LEARNED or n_weights > most:
         return None
-    rows = _learned(part)
+    rows = _learned(part, max(FEWEST_LEARNED, int(seconds * RATE / (6 * n_weights))))
     if rows is None:
         return None
     if is_binary:
@@ -263,27 +267,33 @@ def _fitted_latent(part: Part, seconds: float, told: Told, watch: Watch) -> Code
     return coder.of_levels(words) if is_binary else coder
 
 
-def _learned(part: Part) -> NDArray[Any] | None:
-    """The rows of a column that a model is fitted to: all of them, or from all over as many as memory may hold."""
+def _learned(part: Part, most: int) -> NDArray[Any] | None:
+    """The rows of a column that a model is fitted to: so many, from all over, or as many as memory may hold."""
     read, name = part.read, part.name
-    blocks = (read.block(rows) for rows in _stretches(read, read.n_rows, LEARNED_BYTES))
+    n_rows = math.ceil(most / part.n_rows * read.n_rows)
+    blocks = (read.block(rows) for rows in _stretches(read, n_rows, LEARNED_BYTES))
     return _end_to_end([block[name] for block in blocks if name in block])
 
 
 def _fitted_chain(read: Read, seconds: float, told: Told, watch: Watch) -> Coder | None:
     """A chain of networks for the columns of a table; None where there are too few."""
-    from isthmus.codec.coding.chain_fit import fields_of, fit_chain, work_of_a_row
+    from isthmus.codec.coding.chain_fit import fields_of, fit_chain, weights_of
 
     if read.content.kind not in TABLES:
         return None
     most = LEARNED_BYTES // (8 * max(1, len(read.block(slice(0, 1)))))  # a symbol takes eight bytes
     parts = [read.block(rows) for rows in _stretches(read, min(MOST_LEARNED, most), LEARNED_BYTES)]
     fields = fields_of(_column_wise(parts))
+    weights = list(accumulate(weights_of(fields)))
+    most = min(MOST_WEIGHTS * read.n_bytes, seconds * RATE / (6 * FEWEST_LEARNED_OF_TABLE))
+    fields = fields[: bisect_right(weights, most)]  # of a wide table the first ones
     if len(fields) < 2:
         return None
     symbols = [found for part in parts if (found := symbols_of(fields, part)) is not None]
+    work = 6 * weights[len(fields) - 1]
     rows = np.concatenate(symbols)
-    cost = work_of_a_row(fields) * len(rows)
+    rows = rows[:: math.ceil(len(rows) * work / (seconds * RATE))]
+    cost = work * len(rows)
     epochs = int(max(1, min(100, seconds * RATE / cost)))
     told(_plan(epochs, epochs * cost / RATE, len(rows) / read.n_rows))
     with watch("model") as bar:

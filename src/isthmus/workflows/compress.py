@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import bounds_of
@@ -26,8 +26,8 @@ from isthmus.workflows.archive_models import Read, Told, Watch, coder_for
 from isthmus.workflows.outputs import check_file
 
 SUFFIX = ".isth"
-BLOCK_BYTES, BLOCK_ROWS = 1 << 22, (16, 1 << 16)
-"""Bytes of a block before it is coded; rows that it has at least, and at most."""
+BLOCK_BYTES, BLOCK_ROWS, LARGEST_BLOCK = 1 << 22, (16, 1 << 16), 1 << 28
+"""Bytes of a block before it is coded; rows that it has at least, and at most; bytes for which it has fewer."""
 MOST_PROCESSES = 8
 """That are started where nothing is said: each takes some 100 MB of memory."""
 CODED_A_PROCESS, DECODED_A_PROCESS, READ_A_PROCESS = 1 << 22, 1 << 20, 1 << 25
@@ -135,8 +135,8 @@ def compress(
     _check_processes(processes)
     check_file(output, force=force or resume, suffixes=(SUFFIX,))
     content = content_of(source)
-    if isinstance(source, str | Path) and Path(source).resolve() == output.resolve():
-        raise OutputError(f"{output}: is the data itself. Choose another name for the archive.")
+    if isinstance(source, str | PathLike):
+        _check_apart(Path(source), output)
     n_bytes_before = _bytes_before(source)
     block_rows = _block_rows(content)
     bounds = None if max_error is None else bounds_of(content, max_error, relative=relative)
@@ -274,7 +274,9 @@ def decompress(
 
 def _block_rows(content: Content) -> int:
     fewest, most = BLOCK_ROWS
-    return max(fewest, min(most, int(BLOCK_BYTES / max(content.row_bytes, 1e-9))))
+    row_bytes = max(content.row_bytes, 1e-9)
+    fewest = max(1, min(fewest, int(LARGEST_BLOCK / row_bytes)))
+    return max(fewest, min(most, int(BLOCK_BYTES / row_bytes)))
 
 
 def _check_processes(asked: int | None) -> None:
@@ -289,9 +291,22 @@ def _n_processes(asked: int | None, worth: float) -> int:
     return max(1, min(n_cores(), MOST_PROCESSES, int(worth))) if asked is None else asked
 
 
-def _bytes_before(source: str | Path | NDArray[Any] | Any) -> int:
-    if isinstance(source, np.ndarray | pa.Table):
+def _check_apart(source: Path, output: Path) -> None:
+    """Raise OutputError where an archive would take the place of its data, or be among them."""
+    data, place = source.resolve(), output.resolve()
+    if data == place:
+        raise OutputError(f"{output}: is the data itself. Choose another name for the archive.")
+    if source.is_dir() and place.is_relative_to(data):
+        raise OutputError(
+            f"{output}: lies in the folder that it is made of. Choose a place outside of {source}."
+        )
+
+
+def _bytes_before(source: Any) -> int:
+    if isinstance(source, np.ndarray):
         return source.nbytes
+    if not isinstance(source, str | PathLike):  # a table
+        return int(source.nbytes)
     path = Path(source)
     if path.is_dir():
         return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
