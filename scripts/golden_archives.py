@@ -178,6 +178,15 @@ def _sound(name: str, subtype: str) -> Callable[[Path], Path]:
     return write
 
 
+def chord(n_frames: int = 5000) -> np.ndarray[Any, Any]:
+    """Two channels of many partials: filters of a high order leave next to nothing of them."""
+    partials = 55 * np.arange(1, 25)
+    waves = np.sin(np.outer(np.arange(n_frames) / 8000, 2 * np.pi * partials) + partials**2)
+    noise = np.random.default_rng(0).normal(size=(n_frames, 2))
+    left = 300 * waves.sum(axis=1)
+    return np.rint(np.stack([left, 0.5 * left], axis=1) + 3 * noise).astype(np.int16)
+
+
 def _folder(folder: Path) -> Path:
     """Pictures of two kinds, sounds, other files, one of several names deep, an empty one and an empty folder."""
     from PIL import Image
@@ -360,6 +369,7 @@ ARCHIVES: dict[str, Archive] = {
     "arrow": Archive(_arrow),
     "wav": Archive(_sound("sound.wav", "FLOAT"), block_rows=1000),
     "flac": Archive(_sound("sound.flac", "PCM_16"), block_rows=2500),
+    "filters": Archive(_saved("chord.npy", chord), block_rows=5000),
     "folder": Archive(_folder, block_rows=6),
     "file": Archive(_file),
     "empty-file": Archive(_empty),

@@ -47,8 +47,8 @@ class ByColumn:
 MODELS: dict[str, Callable[[bytes], Any]] = {
     "bits-back": BitsBack,
     "chain": Chain,
-    "columns": ByColumn,
     "context": Context,
+    "columns": ByColumn,
 }
 """By codec, what is made of the section ``model`` and gives the columns of a payload of so many rows."""
 

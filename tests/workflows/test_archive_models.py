@@ -88,7 +88,7 @@ def test_a_chain_learns_no_more_symbols_than_memory_may_hold(
         learned.shape = symbols.shape
 
     monkeypatch.setattr("isthmus.codec.coding.chain_fit.fit_chain", fit_chain)
-    monkeypatch.setattr("isthmus.codec.coding.chain_fit.work_of_a_row", len)
+    monkeypatch.setattr("isthmus.codec.coding.chain_fit.weights_of", lambda fields: [1] * len(fields))
     content = Endless("table", {f"{at}": np.zeros(1, np.uint8) for at in range(n_columns)}, 10**10)
     read: Any = Read(content, None)  # pyright: ignore
     fitted(read)
