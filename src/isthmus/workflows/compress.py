@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -117,7 +118,7 @@ def compress(
     SourceError, DataError
         Data that cannot be read.
     ParameterError
-        A model of other data.
+        A model of other data; seconds below 0.
     OutputError
         A place that is taken or cannot be written.
     ProcessError
@@ -133,6 +134,10 @@ def compress(
     """
     output = Path(output)
     _check_processes(processes)
+    if not 0 <= seconds < math.inf:
+        raise ParameterError(
+            f"compress: seconds must be a number from 0 on, got {seconds}. To fit no model, say so (--no-model)."
+        )
     check_file(output, force=force or resume, suffixes=(SUFFIX,))
     content = content_of(source)
     if isinstance(source, str | PathLike):
