@@ -39,8 +39,8 @@ def compress(
         its column's range, such as 0.5%. Without it every bit is kept.
     model
         A model that fit wrote for such data, with a Gaussian code and exact probabilities, or an archive of such data
-        that has a model. Without one, tables, pictures and arrays of bytes have one fitted if it saves more than its
-        own size.
+        that has a model. Without one, tables, pictures and arrays of whole numbers have one fitted if it saves more
+        than its own size.
     no_model
         Fit none: general means alone.
     seconds
