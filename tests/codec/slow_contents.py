@@ -47,8 +47,8 @@ class ByColumn:
 MODELS: dict[str, Callable[[bytes], Any]] = {
     "bits-back": BitsBack,
     "chain": Chain,
-    "context": Context,
     "columns": ByColumn,
+    "context": Context,
 }
 """By codec, what is made of the section ``model`` and gives the columns of a payload of so many rows."""
 

@@ -127,7 +127,7 @@ def coder_for(
 
 
 def _pays(coder: Coder, read: Read, block_rows: int, told: Told, name: str | None = None) -> bool:
-    """Whether a reader can have a coder, and the read, or a column of it, is smaller with it and its own bytes."""
+    """Whether a reader can have a coder, and blocks, or a column of theirs, make good what it takes itself."""
     try:
         as_read(coder)
     except ArtifactError as error:
@@ -210,7 +210,7 @@ def _fitted_part(part: Part, seconds: float, told: Told, watch: Watch) -> Coder 
 
 def _fitted_context(part: Part, seconds: float, told: Told, watch: Watch) -> Coder | None:
     """A network that sees what is around a value, as a coder; None where it cannot be learned."""
-    rows = _learned(part, part.n_rows)
+    rows = _learned(part)
 
     def plan(epochs: int, seconds: float) -> None:
         told(_plan(epochs, seconds, 1.0 if rows is None else len(rows) / part.n_rows))
@@ -267,10 +267,10 @@ def _fitted_latent(part: Part, seconds: float, told: Told, watch: Watch) -> Code
     return coder.of_levels(words) if is_binary else coder
 
 
-def _learned(part: Part, most: int) -> NDArray[Any] | None:
-    """The rows of a column that a model is fitted to: so many, from all over, or as many as memory may hold."""
+def _learned(part: Part, most: int | None = None) -> NDArray[Any] | None:
+    """The rows of a column that a model is fitted to: all, or from all over at most so many as memory may hold."""
     read, name = part.read, part.name
-    n_rows = math.ceil(most / part.n_rows * read.n_rows)
+    n_rows = read.n_rows if most is None else math.ceil(most / part.n_rows * read.n_rows)
     blocks = (read.block(rows) for rows in _stretches(read, n_rows, LEARNED_BYTES))
     return _end_to_end([block[name] for block in blocks if name in block])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -118,7 +117,7 @@ def compress(
     SourceError, DataError
         Data that cannot be read.
     ParameterError
-        A model of other data; seconds below 0.
+        A model of other data.
     OutputError
         A place that is taken or cannot be written.
     ProcessError
@@ -134,10 +133,6 @@ def compress(
     """
     output = Path(output)
     _check_processes(processes)
-    if not 0 <= seconds < math.inf:
-        raise ParameterError(
-            f"compress: seconds must be a number from 0 on, got {seconds}. To fit no model, say so (--no-model)."
-        )
     check_file(output, force=force or resume, suffixes=(SUFFIX,))
     content = content_of(source)
     if isinstance(source, str | PathLike):
@@ -284,6 +279,17 @@ def _block_rows(content: Content) -> int:
     return max(fewest, min(most, int(BLOCK_BYTES / row_bytes)))
 
 
+def _check_apart(source: Path, output: Path) -> None:
+    """Raise OutputError where an archive would take the place of its data, or be among them."""
+    data, place = source.resolve(), output.resolve()
+    if data == place:
+        raise OutputError(f"{output}: is the data itself. Choose another name for the archive.")
+    if source.is_dir() and place.is_relative_to(data):
+        raise OutputError(
+            f"{output}: lies in the folder that it is made of. Choose a place outside of {source}."
+        )
+
+
 def _check_processes(asked: int | None) -> None:
     if asked is not None and (isinstance(asked, bool) or not isinstance(asked, int) or asked < 1):
         raise ParameterError(
@@ -294,17 +300,6 @@ def _check_processes(asked: int | None) -> None:
 def _n_processes(asked: int | None, worth: float) -> int:
     """As many as were asked for, or as the work is worth, if there are so many cores."""
     return max(1, min(n_cores(), MOST_PROCESSES, int(worth))) if asked is None else asked
-
-
-def _check_apart(source: Path, output: Path) -> None:
-    """Raise OutputError where an archive would take the place of its data, or be among them."""
-    data, place = source.resolve(), output.resolve()
-    if data == place:
-        raise OutputError(f"{output}: is the data itself. Choose another name for the archive.")
-    if source.is_dir() and place.is_relative_to(data):
-        raise OutputError(
-            f"{output}: lies in the folder that it is made of. Choose a place outside of {source}."
-        )
 
 
 def _bytes_before(source: Any) -> int:
