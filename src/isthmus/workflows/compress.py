@@ -15,17 +15,20 @@ from isthmus.codec.bounded import bounds_of
 from isthmus.codec.coding.chain_coder import ChainCoder
 from isthmus.codec.coding.coders import Coder
 from isthmus.codec.coding.latent import LatentCoder
+from isthmus.codec.coding.preview import PreviewCoder
 from isthmus.codec.container import Archive
 from isthmus.codec.contents.base import Content
 from isthmus.codec.contents.kinds import content_of
+from isthmus.codec.preview_rows import write_preview
 from isthmus.codec.store import StoredRows, write_rows
 from isthmus.errors import OutputError, ParameterError
 from isthmus.training.callbacks import Callback
 from isthmus.workflows.archive_models import Read, Told, Watch, coder_for
 from isthmus.workflows.outputs import check_file
+from isthmus.workflows.preview_models import check_preview, labels_of, preview_coder_for
 
 SUFFIX = ".isth"
-CODERS: dict[str, type[Coder]] = {LatentCoder.id: LatentCoder, ChainCoder.id: ChainCoder}
+CODERS: dict[str, type[Coder]] = {each.id: each for each in (LatentCoder, ChainCoder, PreviewCoder)}
 """What blocks may be coded with, beside general coders."""
 BLOCK_BYTES, BLOCK_ROWS = 1 << 22, (16, 1 << 16)
 """Bytes of a block before it is coded; rows that it has at least, and at most."""
@@ -49,6 +52,10 @@ class Compressed:
         How many blocks each way of coding has.
     notes
         Sentences for people.
+    preview
+        Of a preview how far what comes back is from the data, as the archive's footer has it: of each column the
+        root mean squared error and the largest one, or how many words differ. None where nothing more than asked for
+        was lost.
     """
 
     path: Path
@@ -58,6 +65,7 @@ class Compressed:
     n_bytes_of_model: int
     codecs: dict[str, int]
     notes: tuple[str, ...]
+    preview: dict[str, Any] | None = None
 
 
 def _unwatched(name: str) -> AbstractContextManager[Callback]:
@@ -73,6 +81,8 @@ def compress(
     model: Path | None = None,
     fits: bool = True,
     seconds: float = 120.0,
+    preview: bool = False,
+    quality: float | None = None,
     force: bool = False,
     resume: bool = False,
     told: Told = lambda text: None,
@@ -96,6 +106,11 @@ def compress(
         Whether a model may be fitted.
     seconds
         That a fit should take, about; what is done follows from this number and the data alone.
+    preview
+        Store codes alone, from which the data come back approximately. How far from them is measured, block by block,
+        and stated in the archive.
+    quality
+        Of a preview the percent of the variance that is to be kept, about, between 0 and 100; None: 90.
     force
         Replace an archive that is there.
     resume
@@ -110,7 +125,7 @@ def compress(
     SourceError, DataError
         Data that cannot be read.
     ParameterError
-        A model of other data.
+        A model of other data, or a preview of what has none.
     OutputError
         A place that is taken or cannot be written.
 
@@ -124,13 +139,19 @@ def compress(
     """
     output = Path(output)
     check_file(output, force=force or resume, suffixes=(SUFFIX,))
-    content = content_of(source)
+    if preview or quality is not None:
+        check_preview(preview=preview, quality=quality, max_error=max_error, model=model, fits=fits)
+    content = content_of(source, as_pixels=preview)
     if isinstance(source, str | Path) and Path(source).resolve() == output.resolve():
         raise OutputError(f"{output}: is the data itself. Choose another name for the archive.")
     block_rows = _block_rows(content)
-    bounds = None if max_error is None else bounds_of(content, max_error, relative=relative)
-    read = Read(content, bounds)
-    coder = coder_for(read, block_rows, model, fits=fits, seconds=seconds, told=told, watch=watch)
+    coder = errors = bounds = None
+    if preview:
+        coder = preview_coder_for(content, model, quality, seconds=seconds, told=told, watch=watch)
+    else:
+        bounds = None if max_error is None else bounds_of(content, max_error, relative=relative)
+        read = Read(content, bounds)
+        coder = coder_for(read, block_rows, model, fits=fits, seconds=seconds, told=told, watch=watch)
     with watch("rows") as bar:
         bar.begin(1, content.n_rows)
         n_before = 0
@@ -140,10 +161,16 @@ def compress(
             bar.step(n_rows - n_before)
             n_before = n_rows
 
-        write_rows(
-            content, output, coder=coder, bounds=bounds, block_rows=block_rows, overwrite=force, resume=resume,
-            told=written,
-        )  # fmt: skip
+        if isinstance(coder, PreviewCoder):
+            errors = write_preview(
+                content, output, coder, labels_of(content), block_rows=block_rows, overwrite=force, resume=resume,
+                told=written,
+            )  # fmt: skip
+        else:
+            write_rows(
+                content, output, coder=coder, bounds=bounds, block_rows=block_rows, overwrite=force, resume=resume,
+                told=written,
+            )  # fmt: skip
     with Archive(output) as archive:
         codecs = Counter(block.codec for block in archive.blocks)
         sizes = archive.sizes
@@ -155,6 +182,7 @@ def compress(
         sum(sizes.sections.values()),
         dict(codecs),
         tuple(content.notes),
+        errors,
     )
 
 
