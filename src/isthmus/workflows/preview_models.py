@@ -17,6 +17,7 @@ from isthmus.codec.coding.preview import TEXTS, Part, PreviewCoder
 from isthmus.codec.coding.preview_fit import fitted_preview, preview_coder, with_ends
 from isthmus.codec.columns import Column, Columns
 from isthmus.codec.contents.base import Content
+from isthmus.codec.contents.text_tables import TEXT
 from isthmus.codes.quantised import Quantised
 from isthmus.config import Model
 from isthmus.config.parts.codes import QuantisedCode
@@ -24,7 +25,9 @@ from isthmus.config.parts.likelihoods import Mixed
 from isthmus.config.parts.networks import Dense
 from isthmus.config.training import Training
 from isthmus.errors import ParameterError
+from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import build
+from isthmus.networks.dense import DenseDecoder, DenseEncoder, start_linear
 from isthmus.shapes import Block, n_values
 from isthmus.training.callbacks import Callback, Epoch
 from isthmus.training.loop import Trainer
@@ -44,10 +47,15 @@ MOST_SAMPLED, N_STRETCHES = 1 << 25, 20
 """Values that are learned from, and from how many places of the data they are."""
 RATE = 1e10
 """Multiplications a second that a fit is planned by."""
+STEP = 1e7
+"""As many multiplications a step takes as long as, beside those of its rows."""
 BYTES_A_WEIGHT = 40
 """Bytes of data for each weight of the decoder."""
 HIDDEN = (16, 512)
 MOST_UNITS = 128
+LEARNING_RATE = 1e-3
+N_AXES = 4000
+"""Rows by which axes are found."""
 _KINDS = ("array", "arrays", "table", "text table", "folder")
 
 
@@ -130,6 +138,81 @@ class Feature:
         if self.part.n_words:
             return [Block("category", self.part.n_words, loss)]
         return [Block("number", 1, 1.0)] * self.part.n_outputs
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Principal axes of rows of features, as far as they are worth their bits: where a code begins.
+
+    By reverse water-filling (Cover and Thomas 2006, theorem 10.3.3) a normal source of such rows keeps each axis down
+    to one level of noise, and leaves those out whose variance is below it.
+
+    Parameters
+    ----------
+    level
+        Of the noise.
+    variances
+        Along the axes, the largest first, ``(k,)``.
+    axes
+        ``(k, width)``
+    """
+
+    level: float
+    variances: NDArray[np.float64]
+    axes: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: NDArray[np.float32], share: float) -> Axes:
+        """Of rows that lose a share of their variance."""
+        some = rows[:: max(1, len(rows) // N_AXES)].astype(np.float64)
+        some -= some.mean(axis=0)
+        variances, vectors = np.linalg.eigh(some.T @ some / max(1, len(some)))
+        variances, vectors = np.maximum(variances[::-1], 0.0), vectors[:, ::-1].T
+        low, high = 0.0, float(variances[0])
+        for _ in range(60):
+            level = (low + high) / 2
+            is_above = np.minimum(variances, level).sum() > share * variances.sum()
+            low, high = (low, level) if is_above else (level, high)
+        n_kept = int((variances > high).sum())
+        n = min(n_kept + 4 + n_kept // 4, MOST_UNITS, len(variances))
+        return cls(max(high, 1e-9), variances[:n], vectors[:n])
+
+    def start(
+        self,
+        module: AutoencoderModule,
+        mean: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        is_word: NDArray[np.bool_],
+    ) -> None:
+        """Let a module begin with the scores along the axes, in steps of the noise.
+
+        Parameters
+        ----------
+        module
+            A dense one of a quantised code.
+        mean
+            Of the features, ``(width,)``.
+        weights
+            That features were multiplied with before their axes were found.
+        is_word
+            Which features are those of words, whose outputs are logits.
+        """
+        encoder, decoder, code = module.encoder, module.decoder, module.code
+        assert isinstance(encoder, DenseEncoder)
+        assert isinstance(decoder, DenseDecoder)
+        assert isinstance(code, Quantised)
+        slopes = np.where(is_word, 1 / np.maximum(mean, 0.02), 1.0)  # of logits, as shares move
+        inwards = torch.from_numpy(self.axes * weights).float()
+        outwards = torch.from_numpy((self.axes / weights * slopes).T).float()
+        middle, one = torch.from_numpy(mean).float(), torch.eye(code.size)
+        start_linear(encoder.layers, "relu", inwards, one, -(inwards @ middle))
+        outputs = module.likelihood.outputs_at(middle[None])[0]
+        start_linear(decoder.layers, "relu", one, outwards, outputs)
+        with torch.no_grad():
+            step = math.sqrt(12 * self.level)
+            code.log_step.fill_(math.log(step))
+            spread = np.maximum(np.sqrt(self.variances), step / 4)
+            code.log_spread.copy_(torch.from_numpy(np.log(spread)))
 
 
 class TowardsError(Callback):
@@ -289,7 +372,7 @@ def _feature_of_numbers(name: str, column: Column) -> Feature | None:
         return None
     if column.dtype.kind in "iu" and column.dtype.itemsize == 8:
         low, high = int(column.min()), int(column.max())
-        if low <= -(1 << 52) or high >= 1 << 52:
+        if low <= -(1 << 61) or high >= 1 << 61:
             return None
     if n_values(_model_shape(column.shape[1:])) > WIDEST:
         return None
@@ -332,6 +415,7 @@ def _sample(content: Content) -> Columns:
     size = n_rows // n_parts
     starts = np.linspace(0, content.n_rows - size, n_parts).astype(int) if size else []
     blocks = [content.block(slice(start, start + size)) for start in np.asarray(starts).tolist()]
+    blocks = [block for block in blocks if TEXT not in block] or blocks  # rows as they stand in a text
     found = Columns()
     for name in dict.fromkeys(name for block in blocks for name in block):
         parts = [block[name] for block in blocks if name in block]
@@ -362,7 +446,8 @@ def _fitted(
     layout = tuple(block for feature in features for block in feature.blocks)
     share = 1 - quality / 100
     weights = np.concatenate([np.full(block.size, block.constant_loss**-0.5) for block in layout])
-    noise, n_units = _water_level(rows * weights, share)
+    axes = Axes.of(rows * weights, share)
+    noise, n_units = axes.level, len(axes.variances)
     is_number = np.concatenate([np.full(block.size, block.kind == "number") for block in layout])
     to_lose = rows[:, is_number].var(axis=0, dtype=np.float64).sum() + sum(
         block.kind == "category" for block in layout
@@ -370,8 +455,9 @@ def _fitted(
     width = rows.shape[1]
     data_bytes = content.row_bytes * content.n_rows
     hidden = data_bytes / BYTES_A_WEIGHT / (width + n_units)
-    size = int(2 ** round(math.log2(min(max(hidden, HIDDEN[0]), HIDDEN[1]))))
-    cost = 6 * len(rows) * size * (width + n_units)
+    size = max(2 * n_units, int(2 ** round(math.log2(min(max(hidden, HIDDEN[0]), HIDDEN[1])))))
+    batch = min(256, max(16, len(rows) // 50))
+    cost = 6 * len(rows) * size * (width + n_units) + STEP * -(-len(rows) // batch)
     epochs = int(max(1, min(200, seconds * RATE / cost)))
     about = max(1, round(epochs * cost / RATE))
     told(f"A model is fitted first, {epochs} times through {len(rows):,} rows: about {about} s.")
@@ -383,10 +469,9 @@ def _fitted(
     )
     module = build(description, (width,), seed=0, layout=layout)
     assert isinstance(module.code, Quantised)
-    mean = torch.from_numpy(rows.mean(axis=0, dtype=np.float64).astype(np.float32))
-    module.decoder.start_at(module.likelihood.outputs_at(mean[None])[0])
+    axes.start(module, rows.mean(axis=0, dtype=np.float64), weights, ~is_number)
     plan = Training(
-        epochs=epochs, batch_size=min(256, max(16, len(rows) // 50)), learning_rate=2e-3, weight_decay=0.0,
+        epochs=epochs, batch_size=batch, learning_rate=LEARNING_RATE, weight_decay=0.0,
         seed=0, device="cpu", validation_share=0.0, threads=1, patience=None, micro_batch="auto",
     )  # fmt: skip
     with watch("model") as bar:
@@ -402,24 +487,6 @@ def _fitted(
         to_model,
         rows,
     )
-
-
-def _water_level(rows: NDArray[np.float32], share: float) -> tuple[float, int]:
-    """The noise a value at which a normal source of such rows loses a share of its variance, and of how many units.
-
-    Reverse water-filling (Cover and Thomas 2006, theorem 10.3.3): each principal axis is kept down to one level of
-    noise, and those whose variance is below it are left out.
-    """
-    some = rows[:: max(1, len(rows) // 4000)].astype(np.float64)
-    some -= some.mean(axis=0)
-    variances = np.maximum(np.linalg.eigvalsh(some.T @ some / max(1, len(some)))[::-1], 0.0)
-    low, high = 0.0, float(variances[0])
-    for _ in range(60):
-        level = (low + high) / 2
-        is_above = np.minimum(variances, level).sum() > share * variances.sum()
-        low, high = (low, level) if is_above else (level, high)
-    n_kept = int((variances > high).sum())
-    return max(high, 1e-9), min(n_kept + 4 + n_kept // 4, MOST_UNITS, rows.shape[1])
 
 
 def _channels_first(feature: Feature) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

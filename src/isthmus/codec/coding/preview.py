@@ -36,6 +36,8 @@ MOST_COUNT = 1 << 16
 FARTHEST, MOST_PLACE = 1 << 62, 1 << 53
 """Whole numbers are below the first; those that become floats are not beyond the second."""
 MOST_POINT = 1100
+FINE = 16
+"""Bits below what a unit of the decoder's outputs is worth, that values have at least where they can."""
 _AT_A_TIME = 1 << 20
 """Values that are decoded at a time."""
 
@@ -82,7 +84,7 @@ class Part:
     @property
     def grid(self) -> tuple[int, int]:
         """Tiles of a row, down and across: they begin at its upper left corner, the last ones reach over the edge."""
-        if n_values(self.shape) == n_values(self.model_shape):
+        if self.n_words or n_values(self.shape) == n_values(self.model_shape):
             return 1, 1
         return -(-self.shape[0] // self.model_shape[0]), -(-self.shape[1] // self.model_shape[1])
 
@@ -122,21 +124,21 @@ class Part:
         down, across = self.grid
         n = len(tiles) // (down * across)
         if (down, across) == (1, 1):
-            return tiles.reshape(n, *self.shape)
+            return np.ascontiguousarray(tiles).reshape(n, *self.shape)
         height, width, channels = self.model_shape
         cut = tiles.reshape(n, down, across, height, width, channels).swapaxes(2, 3)
         whole = cut.reshape(n, down * height, across * width, channels)
-        return whole[:, : self.shape[0], : self.shape[1]].reshape(n, *self.shape)
+        return np.ascontiguousarray(whole[:, : self.shape[0], : self.shape[1]]).reshape(n, *self.shape)
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What whole outputs o of a part of numbers mean: ``start + (factor o + 2^(shift - 1) >> shift)``, ``/ 2^point``.
+    """What whole outputs o of numbers mean: ``q / 2^point`` with ``q = start + (factor o + 2^(shift - 1) >> shift)``.
 
     Parameters
     ----------
     factor, shift, start, point
-        One each for all outputs, or one for each; ``point`` counts for floats alone.
+        One each for all outputs, or one for each; ``point`` is at most 0 where values are integers.
     """
 
     factor: Ints
@@ -160,19 +162,16 @@ class Meaning:
             Of the magnitude of outputs.
         """
         scale, start = np.broadcast_arrays(np.asarray(scale, np.float64), np.asarray(start, np.float64))
-        point = np.zeros(scale.shape, np.int64)
-        if _kind(dtype) == "f":
-            fine = 16 - _exponent(scale)
-            point = np.clip(np.minimum(fine, 50 - _exponent(start)), -MOST_POINT, MOST_POINT)
+        point = np.minimum(FINE - _exponent(scale), 50 - _exponent(start))
+        point = np.clip(point, -MOST_POINT, MOST_POINT if _kind(dtype) == "f" else 0)
         room = 60 - limit.bit_length()
-        wanted = np.minimum(24, room)
-        shift = np.clip(wanted - _exponent(scale) - point + bits, 1, 61)
+        shift = np.clip(min(24, room) - _exponent(scale) - point + bits, 1, 61)
         exponent = (shift + point - bits).astype(np.int32)
         factor = np.clip(np.rint(np.ldexp(scale, exponent)), -(2.0**room), 2.0**room)
         begin = np.rint(np.ldexp(start, point.astype(np.int32)))
         return cls(factor.astype(np.int64), shift, begin.astype(np.int64), point)
 
-    def check(self, n_outputs: int, limit: int) -> None:
+    def check(self, part: Part, limit: int) -> None:
         """Refuse what leaves the whole numbers of 64 bits.
 
         Raises
@@ -180,20 +179,26 @@ class Meaning:
         ValueError
             It would, or is of other outputs.
         """
-        if self.factor.shape not in ((1,), (n_outputs,)):
+        if self.factor.shape not in ((1,), (part.n_outputs,)):
             raise ValueError("meanings of other outputs")
         if self.shift.min() < 1 or self.shift.max() > 61 or np.abs(self.point).max() > MOST_POINT:
             raise ValueError("meanings of other numbers")
         most = max(abs(int(self.factor.min())), abs(int(self.factor.max()))) * limit + (1 << 60)
         if most >= FARTHEST or max(abs(int(self.start.min())), abs(int(self.start.max()))) >= FARTHEST:
             raise ValueError("numbers of more than 64 bits")
+        if _kind(part.dtype) != "f" and (self.point.max() > 0 or self.point.min() < -60):
+            raise ValueError("integers with a point")
 
     def values(self, outputs: Ints, part: Part) -> NDArray[Any]:
         """Values of the part, as the outputs stand."""
         whole = self.start + (self.factor * outputs + (1 << self.shift - 1) >> self.shift)
-        np.clip(whole, part.low, part.high, out=whole)
         if _kind(part.dtype) != "f":
-            return whole.astype(part.dtype)
+            lowest, highest = -(-part.low >> -self.point), part.high >> -self.point
+            inside = np.clip(whole, lowest, highest) << -self.point
+            return np.where(whole > highest, part.high, np.where(whole < lowest, part.low, inside)).astype(
+                part.dtype
+            )
+        np.clip(whole, part.low, part.high, out=whole)
         with np.errstate(over="ignore", under="ignore"):
             return np.ldexp(whole.astype(np.float64), -self.point.astype(np.int32)).astype(part.dtype)
 
@@ -343,7 +348,9 @@ class PreviewCoder(Coder):
             if len(odd):
                 held[ODD + name] = odd
                 held[OWN + name] = (
-                    [column[place] for place in odd.tolist()] if isinstance(column, list) else column.ravel()[odd]
+                    [column[place] for place in odd.tolist()]
+                    if isinstance(column, list)
+                    else column.ravel()[odd]
                 )
         return plain.packed(held)
 
@@ -376,9 +383,10 @@ class PreviewCoder(Coder):
             if part.dtype == TEXTS:
                 if not isinstance(column, list):
                     return None
-            elif not isinstance(column, np.ndarray) or column.dtype != np.dtype(part.dtype):
-                return None
-            elif column.shape[1:] != part.shape:
+            elif not isinstance(column, np.ndarray) or (column.dtype, column.shape[1:]) != (
+                np.dtype(part.dtype),
+                part.shape,
+            ):
                 return None
             lengths.add(len(column))
         return lengths.pop() if len(lengths) == 1 else None
@@ -465,10 +473,10 @@ def _with_own(column: Column, odd: Any, own: Any) -> Column:
     if odd is None and own is None:
         return column
     n = len(column) if isinstance(column, list) else column.size
-    if not isinstance(odd, np.ndarray) or odd.ndim != 1 or odd.dtype.kind not in "iu" or len(odd) != len(own or ()):
+    if not isinstance(odd, np.ndarray) or odd.ndim != 1 or odd.dtype.kind not in "iu":
         raise _damaged("places that are none")
-    if len(odd) and (odd.min() < 0 or odd.max() >= n):
-        raise _damaged("a place beyond the last")
+    if own is None or len(own) != len(odd) or (len(odd) and (odd.min() < 0 or odd.max() >= n)):
+        raise _damaged("places of other values")
     if isinstance(column, list):
         if not isinstance(own, list):
             raise _damaged("numbers for texts")
@@ -477,7 +485,7 @@ def _with_own(column: Column, odd: Any, own: Any) -> Column:
     else:
         if not isinstance(own, np.ndarray) or own.dtype != column.dtype or own.ndim != 1:
             raise _damaged("values of another type")
-        column.ravel()[odd] = own
+        column.flat[odd] = own
     return column
 
 
@@ -500,7 +508,13 @@ def _alphabet(held: Columns, size: int) -> Alphabet:
     firsts, counts, masses = (np.asarray(held[name]) for name in ("firsts", "counts", "masses"))
     if any(each.dtype.kind not in "iu" or each.ndim != 1 for each in (firsts, counts, masses)):
         raise ValueError("symbols that are none")
-    if not size or len(firsts) != size or len(counts) != size or counts.min() < 1 or counts.max() > MOST_COUNT:
+    if (
+        not size
+        or len(firsts) != size
+        or len(counts) != size
+        or counts.min() < 1
+        or counts.max() > MOST_COUNT
+    ):
         raise ValueError("symbols of another code")
     counts, firsts, masses = (each.astype(np.int64) for each in (counts, firsts, masses))
     n_halvings = int(counts.max() - 1).bit_length()
@@ -519,7 +533,7 @@ def _meaning(held: Columns, number: int, part: Part, decoder: FrozenNetwork) -> 
     if told.dtype != np.int64 or told.ndim != 2 or len(told) != 4 or not told.shape[1]:
         raise ValueError("meanings that are none")
     meaning = Meaning(*told)
-    meaning.check(part.n_outputs, limit_of(decoder, part.link))
+    meaning.check(part, limit_of(decoder, part.link))
     return meaning
 
 
