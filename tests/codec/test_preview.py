@@ -264,7 +264,7 @@ def test_better_quality_is_a_smaller_error_and_more_bytes(tmp_path: Path) -> Non
     rows = chance.normal(size=(2000, 6)) @ chance.normal(size=(6, 12))
     lost, sizes = [], []
     for quality in (60.0, 90.0, 99.0):
-        done = quick(rows, tmp_path / "a.isth", quality=quality, seconds=1.0, force=True)
+        done = quick(rows, tmp_path / "a.isth", quality=quality, seconds=0.5, force=True)
         with open_archive(tmp_path / "a.isth") as archive:
             lost.append(float(np.square(archive[:] - rows).sum() / np.square(rows - rows.mean(axis=0)).sum()))
         sizes.append(done.n_bytes - done.n_bytes_of_model)
@@ -277,6 +277,24 @@ def test_the_same_data_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         quick(slopes(300), tmp_path / f"{name}.isth")
     assert (tmp_path / "a.isth").read_bytes() == (tmp_path / "b.isth").read_bytes()
+
+
+def test_blocks_have_no_more_rows_than_a_reader_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isthmus.codec.coding.preview.MOST_VALUES", 30 * 70)
+    content, coder = coder_of(slopes(300))
+    assert coder.most_rows == 70
+    write_preview(content, tmp_path / "a.isth", coder, {}, block_rows=1000)
+    with Archive(tmp_path / "a.isth") as archive:
+        assert [(block.codec, block.n_rows) for block in archive.blocks] == [("preview", 70)] * 4 + [
+            ("preview", 20)
+        ]
+
+
+def test_a_preview_that_saves_nothing_says_so(tmp_path: Path) -> None:
+    assert any("no smaller" in note for note in quick(slopes(40), tmp_path / "a.isth").notes)
+    assert not any("no smaller" in note for note in quick(slopes(4000), tmp_path / "b.isth").notes)
 
 
 def test_a_folder_of_pictures(tmp_path: Path) -> None:

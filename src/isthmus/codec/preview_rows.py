@@ -155,7 +155,7 @@ def write_preview(
     labels
         Of columns, what people call them.
     block_rows
-        Rows of a block.
+        Rows of a block, at most.
     overwrite, resume
         As :class:`~isthmus.codec.container.ArchiveWriter` takes them.
     told
@@ -166,6 +166,7 @@ def write_preview(
     OutputError
         A place that cannot be written.
     """
+    block_rows = max(1, min(block_rows, coder.most_rows))
     known = {"content": content.facts, "coder": coder.id, "bounds": None}
     units = {name: 10.0**-power for name, power in content.numbers.items()}
     errors = Errors(coder, units, labels)

@@ -174,14 +174,17 @@ def compress(
     with Archive(output) as archive:
         codecs = Counter(block.codec for block in archive.blocks)
         sizes = archive.sizes
+    n_bytes_before, notes = _bytes_before(source), tuple(content.notes)
+    if errors is not None and sizes.total >= n_bytes_before:
+        notes += ("The preview is no smaller than the data: leave --preview out.",)
     return Compressed(
         output,
         content.n_rows,
         sizes.total,
-        _bytes_before(source),
+        n_bytes_before,
         sum(sizes.sections.values()),
         dict(codecs),
-        tuple(content.notes),
+        notes,
         errors,
     )
 

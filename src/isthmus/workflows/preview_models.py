@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
 from isthmus.codec.coding.preview import TEXTS, Part, PreviewCoder
 from isthmus.codec.coding.preview_fit import fitted_preview, preview_coder, with_ends
@@ -43,8 +44,8 @@ TILE = 16
 MOST_CHANNELS = 4
 MOST_WORDS = 256
 """Different words of a column that is approximated."""
-MOST_SAMPLED, N_STRETCHES = 1 << 25, 20
-"""Values that are learned from, and from how many places of the data they are."""
+MOST_SAMPLED, FEWEST_SAMPLED, N_STRETCHES = 1 << 25, 4, 20
+"""Bytes, and at least so many rows, that are learned from, and from how many places of the data they are."""
 RATE = 1e10
 """Multiplications a second that a fit is planned by."""
 STEP = 1e7
@@ -166,13 +167,18 @@ class Axes:
         """Of rows that lose a share of their variance."""
         some = rows[:: max(1, len(rows) // N_AXES)].astype(np.float64)
         some -= some.mean(axis=0)
-        variances, vectors = np.linalg.eigh(some.T @ some / max(1, len(some)))
+        width = some.shape[1]
+        spread = some.T @ some / max(1, len(some))
+        n_known = min(width, 2 * MOST_UNITS)
+        variances, vectors = eigh(spread, subset_by_index=[width - n_known, width - 1])
         variances, vectors = np.maximum(variances[::-1], 0.0), vectors[:, ::-1].T
+        total = float(np.trace(spread))
+        rest = max(0.0, total - float(variances.sum()))  # along the others, which are alike
         low, high = 0.0, float(variances[0])
         for _ in range(60):
             level = (low + high) / 2
-            is_above = np.minimum(variances, level).sum() > share * variances.sum()
-            low, high = (low, level) if is_above else (level, high)
+            lost = np.minimum(variances, level).sum() + min(rest, (width - n_known) * level)
+            low, high = (low, level) if lost > share * total else (level, high)
         n_kept = int((variances > high).sum())
         n = min(n_kept + 4 + n_kept // 4, MOST_UNITS, len(variances))
         return cls(max(high, 1e-9), variances[:n], vectors[:n])
@@ -409,8 +415,8 @@ def _word_columns(content: Content) -> set[str]:
 
 def _sample(content: Content) -> Columns:
     """Rows from all over, as columns; of those alone that all blocks have, with a row each but in folders."""
-    row_values = max(1.0, content.row_bytes)
-    n_rows = int(min(content.n_rows, max(64, MOST_SAMPLED / row_values)))
+    row_bytes = max(1.0, content.row_bytes)
+    n_rows = int(min(content.n_rows, max(FEWEST_SAMPLED, MOST_SAMPLED / row_bytes)))
     n_parts = max(1, min(N_STRETCHES, n_rows))
     size = n_rows // n_parts
     starts = np.linspace(0, content.n_rows - size, n_parts).astype(int) if size else []

@@ -17,6 +17,8 @@ from isthmus.codec.coding.coders import Coder
 from isthmus.codec.coding.distributions import Tables
 from isthmus.codec.coding.stack import WHOLE, Ints, Stack, pop_numbers, push_numbers
 from isthmus.codec.columns import Column, Columns
+from isthmus.codec.frozen.layers import Layer
+from isthmus.codec.frozen.maps import Residual
 from isthmus.codec.frozen.network import FrozenNetwork
 from isthmus.errors import ArtifactError
 from isthmus.shapes import Shape, n_values
@@ -29,6 +31,8 @@ TEXTS = "texts"
 """The type of a column of words that are texts."""
 MOST_VALUES, MOST_SYMBOLS = 1 << 28, 1 << 24
 """Of a block."""
+MOST_WORK = 1 << 40
+"""Codes of a block times numbers of the decoder."""
 MOST_MASS = 1 << 24
 """Of a unit's symbols together."""
 MOST_COUNT = 1 << 16
@@ -277,7 +281,13 @@ class PreviewCoder(Coder):
         self.alphabet, self.decoder, self._encode = alphabet, decoder, encode
         self._numbers = {part.name: number for number, part in enumerate(self.parts)}
         self._n_tiles = math.prod(self.parts[0].grid)
-        self._row_values = sum(max(1, n_values(part.shape)) for part in self.parts)
+        n_outputs = self._n_tiles * n_values(decoder.output_shape)
+        self.most_rows = min(
+            MOST_SYMBOLS // (self._n_tiles * len(alphabet.masses)),
+            MOST_VALUES // max(n_outputs, sum(n_values(part.shape) for part in self.parts)),
+            MOST_WORK // (self._n_tiles * max(1, _n_numbers(decoder.layers))),
+        )
+        """Of a block."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -336,7 +346,7 @@ class PreviewCoder(Coder):
     def packed(self, columns: Columns) -> bytes | None:
         """Its columns as codes, others beside; None where one of its own is missing, or is another."""
         n = self._n_entries(columns)
-        if self._encode is None or n is None or not self._is_small(n):
+        if self._encode is None or n is None or n > self.most_rows:
             return None
         held: Columns = {CODED: [n.to_bytes(4, "little") + self._coded(columns)]}
         for name, column in columns.items():
@@ -361,7 +371,7 @@ class PreviewCoder(Coder):
         if not isinstance(coded, list) or len(coded) != 1 or len(coded[0]) < 4 or len(coded[0]) % 4:
             raise _damaged("no codes")
         n, words = int.from_bytes(coded[0][:4], "little"), np.frombuffer(coded[0][4:], "<u4")
-        if n > n_rows or not self._is_small(n):
+        if n > min(n_rows, self.most_rows):
             raise _damaged(f"codes of {n:,} rows of {n_rows:,}")
         found, made = Columns(), self._made(words.astype(np.uint32), n)
         for name, column in held.items():
@@ -370,10 +380,6 @@ class PreviewCoder(Coder):
             elif not name.startswith(CODED):
                 found[name] = column
         return found
-
-    def _is_small(self, n: int) -> bool:
-        n_symbols = n * self._n_tiles * len(self.alphabet.masses)
-        return n_symbols <= MOST_SYMBOLS and n * self._row_values <= MOST_VALUES
 
     def _n_entries(self, columns: Columns) -> int | None:
         """How many rows the parts have; None where they do not go with the columns."""
@@ -457,6 +463,12 @@ def ends_of(dtype: str) -> tuple[int, int]:
         return -MOST_PLACE, MOST_PLACE
     info = np.iinfo(dtype)
     return max(int(info.min), 1 - FARTHEST), min(int(info.max), FARTHEST - 1)
+
+
+def _n_numbers(layers: Sequence[Layer]) -> int:
+    """Of all arrays of layers."""
+    inner = sum(_n_numbers(layer.layers) for layer in layers if isinstance(layer, Residual))
+    return inner + sum(array.size for layer in layers for array in layer.arrays())
 
 
 def _kind(dtype: str) -> str:
