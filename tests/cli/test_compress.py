@@ -62,14 +62,27 @@ def test_info_tells_what_is_in_it(table: Path, tmp_path: Path, isthmus: Command)
     said = " ".join(isthmus("info", tmp_path / "p.isth").out.split())
     assert "300 rows" in said
     assert "to the last bit" in said
+    size, before = (path.stat().st_size for path in (tmp_path / "p.isth", table))
+    assert f"{before / size:.3g} times smaller than {before / 1000:.3g} kB" in said
     told = isthmus("info", tmp_path / "p.isth", "--json").json
     assert told["what"] == "archive"
+    assert told["bytes_before"] == before
     assert told["rows"] == 300
     assert told["bytes"]["total"] == (tmp_path / "p.isth").stat().st_size
     data = bytearray((tmp_path / "p.isth").read_bytes())
     data[-100] ^= 1
     (tmp_path / "p.isth").write_bytes(data)
     assert "damage" in isthmus("info", tmp_path / "p.isth").out
+
+
+def test_info_tells_by_how_much_numbers_may_differ(table: Path, tmp_path: Path, isthmus: Command) -> None:
+    for error, said in (
+        ("0.5", "numbers within 0.5; the rest to the last bit"),
+        ("1%", "numbers within 0.2 to 2, each column by its own"),
+        ("0.001", "to the last bit, as no number was to differ"),
+    ):
+        isthmus("compress", table, "-o", tmp_path / "p.isth", "--max-error", error, "--force")
+        assert said in " ".join(isthmus("info", tmp_path / "p.isth").out.split())
 
 
 @pytest.mark.parametrize(

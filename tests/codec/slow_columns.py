@@ -90,10 +90,20 @@ def signed(value, width):
     return value - (1 << 8 * width) if value >> (8 * width - 1) else value
 
 
+def whole_numbers(bits, kind):
+    """Integers of a type, of their bits."""
+    return [signed(value, int(kind[1])) for value in bits] if kind[0] == "i" else bits
+
+
+def decimal(q, digits, kind):
+    """Bits of a float that is q / 10^digits."""
+    return int.from_bytes(struct.pack("<" + CODES[kind], float(q) / 10.0**digits), "little")
+
+
 def decimals(data, kind, shape):
     digits = data.byte()
     whole = [signed(value, 8) for value in values(data, "i8", shape)]
-    found = [int.from_bytes(struct.pack("<" + CODES[kind], float(q) / 10.0**digits), "little") for q in whole]
+    found = [decimal(q, digits, kind) for q in whole]
     n_odd = data.count()
     if n_odd:
         steps, bits = values(data, "i8", (n_odd,)), values(data, f"u{kind[1]}", (n_odd,))

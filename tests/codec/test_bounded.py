@@ -166,3 +166,11 @@ def test_columns_of_nobody_are_refused():
     ):
         with pytest.raises(ArtifactError, match="on a grid"):
             unbounded(held, {"values": {**bounds["values"], **changed}})
+
+
+def test_an_odd_row_of_a_table_hides_no_bounds(tmp_path) -> None:
+    lines = [f"{row},{row / 4:.2f}\n" for row in range(100)]
+    lines[30] = "a line of words\n"
+    (tmp_path / "t.csv").write_text("n,x\n" + "".join(lines))
+    found = bounds_of(content_of(tmp_path / "t.csv"), 0.5)
+    assert found["1"] == {"lowest": 0, "error": 50.0, "dtype": "i8"}

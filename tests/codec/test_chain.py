@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 import torch
 
 from isthmus.codec import columns as plain
-from isthmus.codec.coding.chain_coder import MOST_SYMBOLS, ChainCoder, Field, symbols_of
+from isthmus.codec.coding.chain_coder import ChainCoder
 from isthmus.codec.coding.chain_fit import fields_of, fit_chain
-from isthmus.codec.coding.coders import Plain, smallest
+from isthmus.codec.coding.coders import Plain, as_read, is_same, smallest
+from isthmus.codec.coding.fields import MOST_SYMBOLS, Field, symbols_of
 from isthmus.codec.columns import Columns
 from isthmus.errors import ArtifactError
 
@@ -105,10 +107,64 @@ def test_wide_columns_are_cut_into_ranges() -> None:
     values = np.array([-(2**40), 0, 2**40, *range(300)])
     field = Field.of("x", values, "i8")
     assert field.n_symbols <= MOST_SYMBOLS
-    symbols, low = field.symbols(values)
-    np.testing.assert_array_equal(field.values(symbols, low), values)
-    beyond, _ = field.symbols(np.array([2**45, -(2**62)]))
-    assert beyond.tolist() == [field.n_symbols - 1] * 2
+    found = field.symbols(values)
+    assert found is not None
+    np.testing.assert_array_equal(field.column(*found, np.zeros(0, np.int64)), values)
+    beyond = field.symbols(np.array([2**45, -(2**62)]))
+    assert beyond is not None
+    assert beyond[0].tolist() == [field.n_symbols - 1] * 2
+
+
+def mixed(seed: int, n: int = N) -> Columns:
+    """Words, some of them rare, and decimals that hang on them."""
+    chance = np.random.default_rng(seed)
+    a = chance.integers(0, 5, n)
+    words = [b"north", b"south", "\u00f6st".encode(), b"", b"\x00\xff"]
+    texts = [words[place] if chance.random() < 0.99 else b"rare %d" % at for at, place in enumerate(a)]
+    price = np.round(10.0 * a + chance.normal(size=n), 2)
+    half = (price / 2).round(1).astype(np.float32)
+    price[:7] = [np.nan, -np.inf, -0.0, 1e300, np.pi, np.nan, 5e-324]
+    return {"where": texts, "price": price, "half": half}
+
+
+def test_words_and_decimals_come_back_and_tell_of_each_other() -> None:
+    rows = mixed(0)
+    fields = fields_of(rows)
+    assert [field.name for field in fields] == ["where", "price", "half"]
+    assert [field.digits for field in fields] == [0, 2, 1]
+    symbols = symbols_of(fields, rows)
+    assert symbols is not None
+    coder = ChainCoder.of_section(fit_chain(fields, symbols, epochs=10).section())
+    for seed, n in ((1, N), (2, 20), (3, 7)):
+        held = mixed(seed, n)
+        payload = coder.packed(held)
+        assert payload is not None
+        assert is_same(coder.unpacked(payload, n), held)
+    payload = coder.packed(mixed(1))
+    assert payload is not None
+    assert len(payload) < 0.8 * len(plain.packed(mixed(1)))
+
+
+def test_texts_that_hardly_repeat_are_left_to_general_coders() -> None:
+    assert not fields_of(
+        {"name": [b"%d" % at for at in range(1000)], "x": np.random.default_rng(0).random(1000)}
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dtype": "U8"}, {"dtype": "texts"}, {"texts": ["a", 3]}, {"texts": ["\u0100"] * 3}, {"digits": 2},
+        {"digits": -1}, {"words": [0.5]}, {"n_bits": 63}, {"n_mixtures": 1}, {"words": []}, {"unknown": 1},
+    ],
+)  # fmt: skip
+def test_fields_that_are_none_are_refused(coder: ChainCoder, change: dict[str, object]) -> None:
+    held = plain.unpacked(coder.section())
+    (told,) = held["fields"]
+    fields = json.loads(told)
+    fields[0] = {**fields[0], **change}
+    with pytest.raises(ArtifactError, match="expected a chain of networks"):
+        ChainCoder.of_section(plain.packed({**held, "fields": [json.dumps(fields).encode()]}))
 
 
 def test_damaged_blocks_are_refused(coder: ChainCoder) -> None:
@@ -117,3 +173,18 @@ def test_damaged_blocks_are_refused(coder: ChainCoder) -> None:
     for spoilt in (b"", payload[: len(payload) // 2], plain.packed({"a": np.arange(100)})):
         with pytest.raises(ArtifactError):
             coder.unpacked(spoilt, 100)
+
+
+def test_numbers_from_end_to_end_of_their_type_are_read_again() -> None:
+    """An archive with such a word was written, and could not be opened."""
+    n = 400
+    few = np.array([-(2**63), 2**63 - 1, 0])[np.arange(n) % 3]
+    wide = np.linspace(-(2.0**63), 2.0**63 - 2048, n).astype(np.int64)
+    rows: Columns = {"few": few, "wide": wide, "same": np.arange(n) % 3}
+    fields = fields_of(rows)
+    symbols = symbols_of(fields, rows)
+    assert symbols is not None
+    coder = as_read(fit_chain(fields, symbols, epochs=1))
+    payload = coder.packed(rows)
+    assert payload is not None
+    assert is_same(coder.unpacked(payload, n), rows)

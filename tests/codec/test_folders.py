@@ -108,7 +108,10 @@ def test_nothing_of_a_folder_is_lost(folder, tmp_path, monkeypatch, step):
         monkeypatch.setattr(room, "PIECE", 256)
     content, back = content_of(folder), tmp_path / "back"
     brought_back(content, back, step)
-    said = "17 pictures are kept as pixels if they can be decoded, 10 sounds as samples, 5 other files byte for byte."
+    said = (
+        "What comes back: pictures (17) pixel for pixel, in PNG files packed anew, sounds (10) sample for sample, "
+        "other files (4) byte for byte."
+    )
     assert content.notes == (said,)
     assert all_files(back) == all_files(folder)
     for name in all_files(folder):

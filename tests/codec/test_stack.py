@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, ndtr
+from slow_models import SlowStack
+from slow_models import Tables as SlowTables
 
 from isthmus.codec.coding.distributions import (
     ENDS,
@@ -21,43 +23,6 @@ from isthmus.codec.coding.distributions import (
 from isthmus.codec.coding.stack import WHOLE, Stack, pop_numbers, push_numbers
 
 TABLES = Tables.made()
-
-
-class SlowStack:
-    """The stack of the specification, decision by decision."""
-
-    def __init__(self, words: list[int]) -> None:
-        self.words, self.state = [*words, 1], 0
-        while self.words and self.state < 1 << 32:
-            self.state = self.state << 32 | self.words.pop()
-
-    @staticmethod
-    def _part(decision: int, ones: int) -> tuple[int, int]:
-        zero = (WHOLE - ones) * ((1 << 24) - 2) // WHOLE + 1
-        return (zero, (1 << 24) - zero) if decision else (0, zero)
-
-    def push(self, decision: int, ones: int) -> None:
-        start, n = self._part(decision, ones)
-        if self.state >> 40 >= n:
-            self.words.append(self.state & 0xFFFFFFFF)
-            self.state >>= 32
-        self.state = (self.state // n << 24) + start + self.state % n
-
-    def pop(self, ones: int) -> int:
-        place = self.state & 0xFFFFFF
-        decision = int(place >= self._part(1, ones)[0])
-        start, n = self._part(decision, ones)
-        self.state = (self.state >> 24) * n + place - start
-        if self.state < 1 << 32 and self.words:
-            self.state = self.state << 32 | self.words.pop()
-        return decision
-
-    def all_words(self) -> list[int]:
-        state, words = self.state, [*self.words]
-        while state:
-            words.append(state & 0xFFFFFFFF)
-            state >>= 32
-        return words
 
 
 def test_every_word_is_that_of_the_slow_stack() -> None:
@@ -131,6 +96,12 @@ def test_tables_are_their_functions() -> None:
     np.testing.assert_allclose(TABLES.exponents / MASS, np.exp(places[places <= 0]), atol=1e-7)
     np.testing.assert_allclose(TABLES.steps / 2**30, 2.0 ** (-np.arange(N_SCALES) / 16), rtol=1e-3)
     assert (np.diff(TABLES.normal) >= 0).all()
+
+
+def test_tables_are_those_of_the_page() -> None:
+    slow = SlowTables()
+    for name in ("normal", "logistic", "shares", "exponents", "steps"):
+        assert getattr(TABLES, name).tolist() == getattr(slow, name)
 
 
 def test_tables_are_the_same_for_ever() -> None:

@@ -109,6 +109,64 @@ def test_some_rows_of_text_keep_their_text(tmp_path: Path) -> None:
     assert (tmp_path / "some.csv").read_text() == "id,x,word\n" + "".join(lines[25:42])
 
 
+def test_rows_of_blocks_that_are_of_different_types_come_together(tmp_path: Path) -> None:
+    """One odd cell makes a column of its block text; one odd row, its block."""
+    lines = [f"{number},{number / 8:.3f}\n" for number in range(60)]
+    lines[35] = "many,4.375\n"
+    (tmp_path / "t.csv").write_text("id,x\n" + "".join(lines))
+    with stored(tmp_path / "t.csv", tmp_path / "t.isth") as rows:
+        assert rows[10:30].column("id").to_pylist() == list(range(10, 30))
+        some = rows[25:45]
+        assert some.column("id").to_pylist() == [*map(str, range(25, 35)), "many", *map(str, range(36, 45))]
+        assert some.column("x").to_pylist() == [number / 8 for number in range(25, 45)]
+    lines[35] = "a,line,of,others\n"
+    (tmp_path / "t.csv").write_text("id,x\n" + "".join(lines))
+    with stored(tmp_path / "t.csv", tmp_path / "t.isth") as rows:
+        assert rows[25:45].to_pylist() == [{"text": line} for line in lines[25:45]]
+
+
+def test_rows_of_several_arrays_come_by_name(tmp_path: Path) -> None:
+    arrays = {"x": np.arange(60.0).reshape(30, 2), "y": np.arange(30)[::-1], "scale": np.float32(3)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    with stored(tmp_path / "a.npz", tmp_path / "a.isth") as rows:
+        for some in (slice(0, 30), slice(5, 25), slice(12, 13), slice(4, 4)):
+            assert list(rows[some]) == ["x", "y"]
+            assert rows[some]["x"].tolist() == arrays["x"][some].tolist()
+            assert rows[some]["y"].tolist() == arrays["y"][some].tolist()
+        assert rows[29]["x"].tolist() == [58, 59]
+        assert rows[-1]["y"] == 0
+
+
+def test_pictures_of_several_sizes_come_as_a_list(tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "pictures").mkdir()
+    chance, pictures = np.random.default_rng(0), list[np.ndarray]()
+    for number in range(40):
+        side = 20 if number < 20 else 30
+        picture = np.add.outer(np.arange(side), np.arange(side)) + chance.integers(0, 3, (side, side))
+        pictures.append(picture.astype(np.uint8))
+        Image.fromarray(pictures[-1]).save(tmp_path / "pictures" / f"{number:02}.png")
+    with stored(tmp_path / "pictures", tmp_path / "a.isth") as rows:
+        assert rows[2:18].shape == (16, 20, 20, 1)
+        found = rows[:]
+        assert [picture.shape[0] for picture in found] == [20] * 20 + [30] * 20
+        assert all((one[:, :, 0] == other).all() for one, other in zip(found, pictures, strict=True))
+
+
+def test_rows_that_a_file_lacks_at_its_end_are_named(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).normal(size=(100, 8))
+    with stored(array, tmp_path / "a.isth") as rows:
+        end = rows.archive.blocks[7].offset
+    (tmp_path / "a.isth").write_bytes((tmp_path / "a.isth").read_bytes()[: end + 30])
+    with StoredRows(tmp_path / "a.isth", coders={}) as rows:
+        assert len(rows) == 100
+        np.testing.assert_array_equal(rows[:70], array[:70])
+        for some in (slice(0, 100), slice(65, 71), slice(90, 95)):
+            with pytest.raises(ArtifactError, match="rows 70:100 are lost"):
+                rows[some]
+
+
 def test_some_rows_of_an_arrow_table(tmp_path: Path) -> None:
     from pyarrow import parquet
 
@@ -146,6 +204,19 @@ def test_a_coder_that_gives_back_something_else_is_not_taken() -> None:
     assert smallest([Plain(), Boastful()], [zeros], 5)[0] == "boastful"
     with pytest.raises(ArtifactError, match="report"):
         smallest([Boastful()], [block], 5)
+
+
+def test_a_coder_that_is_read_as_another_writes_nothing(tmp_path: Path) -> None:
+    class Forgetful(Boastful):
+        def __init__(self, known: bytes = b"") -> None:
+            self.known = known
+
+        def section(self) -> bytes:
+            return self.known
+
+    with pytest.raises(ArtifactError, match="read as it was written"):
+        write_rows(content_of(np.zeros((5, 3))), tmp_path / "a.isth", coder=Forgetful(b"all"), block_rows=5)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_coder_that_is_not_known_is_named(tmp_path: Path) -> None:

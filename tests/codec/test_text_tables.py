@@ -139,6 +139,15 @@ def test_one_odd_row_keeps_its_block_as_text(tmp_path):
     assert content.form.rows(blocks[2])["text"].to_pylist()[10].startswith("50,too many,")
 
 
+def test_an_odd_row_hides_no_types(folder):
+    lines = [f"{row},{row / 4:.2f}\n" for row in range(60)]
+    lines[30] = "a line of words\n"
+    content, blocks, back = brought_back(written(folder, ("n,x\n" + "".join(lines)).encode()), 20)
+    assert [column["type"] for column in content.facts["columns"]] == ["number", "number"]
+    assert [list(block) for block in blocks] == [["0", "1"], ["text"], ["0", "1"]]
+    assert back == ("n,x\n" + "".join(lines)).encode()
+
+
 def test_a_block_whose_cells_are_told_wrongly_is_kept_as_text(tmp_path, monkeypatch):
     _, text = many(100)
     path = written(tmp_path, text.encode())

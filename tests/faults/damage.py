@@ -7,6 +7,9 @@ The files are those of the newest golden set. A damaged one must be refused in o
 if it were whole; of checkpoints any file of the newest is damaged, and the one before must be read then, said so.
 Kinds in :data:`UNCHECKED` are formats without any check in them, so that a value turned into another valid one cannot
 be told; of those it is counted how often that was so.
+
+Archives are those of the golden ones. A damaged one must be told of as damaged, and give all rows but those of blocks
+that lie in the damage; their blocks it must name.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import time
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +37,24 @@ UNCHECKED = (
     "journal.jsonl",
 )
 """``docs/formats.md`` says so of them too."""
+ARCHIVES = tuple(
+    f"{name}.isth"
+    for name in (
+        "floats",
+        "arrays",
+        "csv",
+        "parquet",
+        "wav",
+        "folder",
+        "bounded-csv",
+        "bits-back-levels",
+        "chain",
+        "chain-typed",
+    )
+)
+"""One of each kind of data, and of each codec with a model."""
+HEAD = 52
+"""Bytes of the head of a block."""
 SHOWN = 5
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -62,8 +83,8 @@ class Damage:
 
 
 def kinds() -> list[str]:
-    """Names of the files of the newest golden set, one a kind."""
-    return [name for name in golden.READERS if (golden.sets()[-1] / name).exists()]
+    """Names of the files of the newest golden set, one a kind, and of archives."""
+    return [name for name in golden.READERS if (golden.sets()[-1] / name).exists()] + list(ARCHIVES)
 
 
 def damage_drill(kind: str, n: int, seed: int = 0) -> Damage:
@@ -78,6 +99,8 @@ def damage_drill(kind: str, n: int, seed: int = 0) -> Damage:
     seed
         Of where.
     """
+    if kind in ARCHIVES:
+        return archive_drill(kind, n, seed)
     random = np.random.default_rng(seed)
     result, start = Damage(kind, n), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -106,6 +129,127 @@ def damage_drill(kind: str, n: int, seed: int = 0) -> Damage:
     return result
 
 
+# ------------------------------------------------------------------ archives
+
+
+class Whole(NamedTuple):
+    """What an undamaged archive gives."""
+
+    rows: list[Any]
+    """Of each block."""
+    ends: list[int]
+    """Where the frame of each block ends in the file."""
+    header_end: int
+    """Where what all blocks need ends: header and sections."""
+
+
+def archive_drill(kind: str, n: int, seed: int = 0) -> Damage:
+    """Read an archive ``n`` times cut short and ``n`` times with one bit turned over."""
+    random = np.random.default_rng(seed)
+    result, start = Damage(kind, n), time.perf_counter()
+    data = (golden_archives.PLACE / kind).read_bytes()
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        path = Path(folder) / kind
+        path.write_bytes(data)
+        whole = _whole(path)
+        for length in random.permutation(len(data))[:n].tolist():
+            path.write_bytes(data[:length])
+            lost = [number for number, end in enumerate(whole.ends) if end > length]
+            _try_archive(result, path, whole, lost, f"cut to {length} bytes", must_open=False)
+        for bit in random.permutation(8 * len(data))[:n].tolist():
+            damaged = bytearray(data)
+            damaged[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(damaged)
+            begins = [whole.header_end, *whole.ends]
+            lost = [number for number, end in enumerate(whole.ends) if begins[number] <= bit // 8 < end]
+            _try_archive(
+                result, path, whole, lost, f"bit {bit % 8} of byte {bit // 8} turned", must_open=True
+            )
+    result.seconds = time.perf_counter() - start
+    return result
+
+
+def _whole(path: Path) -> Whole:
+    from isthmus import open_archive
+
+    with open_archive(path) as rows:
+        found = rows.archive
+        ends = [block.offset + HEAD + block.n_bytes for block in found.blocks]
+        first = found.blocks[0].offset if found.blocks else found.n_bytes - found.sizes.index
+        return Whole([rows[block.first_row : block.stop] for block in found.blocks], ends, first)
+
+
+def _try_archive(
+    result: Damage, path: Path, whole: Whole, lost: list[int], what: str, *, must_open: bool
+) -> None:
+    """Read all blocks: those that are not lost as they were, the others perhaps, and named if not."""
+    from isthmus import open_archive
+    from isthmus.errors import IsthmusError
+
+    told, wrong = list[str](), list[str]()
+    try:
+        with open_archive(path) as rows:
+            starts = np.cumsum([0, *map(_length, whole.rows)]).tolist()
+            told += rows.archive.check()
+            for number, expected in enumerate(whole.rows):
+                try:
+                    found = rows[starts[number] : starts[number + 1]]
+                except IsthmusError as error:
+                    told.append(str(error))
+                    if number not in lost:
+                        wrong.append(f"block {number} was refused: {error}")
+                    elif must_open and f"block {number} " not in str(error):
+                        wrong.append(f"block {number} is not named: {error}")
+                else:
+                    if not _is_same(found, expected):
+                        wrong.append("read as other values")
+            is_read = not any("lost" in line for line in told)
+    except IsthmusError as error:
+        told.append(str(error))
+        is_read = False
+        if must_open:
+            wrong.append(f"was not opened: {error}")
+    except Exception as error:
+        wrong.append(f"{type(error).__name__}: {error!s:.200}")
+        is_read = False
+    if not told:
+        wrong.append("nothing was told")
+    wrong += [
+        f"told as {line!r:.300}" for line in told if path.name not in line or "\n" in line or len(line) > 2000
+    ]
+    result.wrong += [f"{what}: {line}" for line in wrong[:1]]
+    result.read += is_read and not wrong
+    result.refused += not is_read and not wrong
+
+
+def _length(rows: Any) -> int:
+    return len(next(iter(rows.values()))) if isinstance(rows, dict) else len(rows)
+
+
+def _is_same(found: Any, expected: Any) -> bool:
+    if isinstance(expected, dict):
+        return found.keys() == expected.keys() and all(
+            _is_same(found[key], expected[key]) for key in expected
+        )
+    if isinstance(expected, np.ndarray):
+        return (found.dtype, found.shape, found.tobytes()) == (
+            expected.dtype,
+            expected.shape,
+            expected.tobytes(),
+        )
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(_is_same, found, expected))
+    return (
+        repr(found.to_pydict()) == repr(expected.to_pydict())
+        if hasattr(expected, "to_pydict")
+        else found == expected
+    )
+
+
+# ------------------------------------------------------------------ the files of a set
+
+
 def _copy(source: Path, path: Path) -> None:
     if source.is_dir():
         shutil.copytree(source, path)
@@ -130,6 +274,7 @@ CHECKS: dict[str, tuple[str, str]] = {
     "prepared.safetensors": ("isthmus.artifact.file", "_matches"),
     "checkpoints": ("isthmus.training.checkpoints", "_check"),
     "codes.parquet": ("isthmus.sources.table", "check_seal"),
+    "wav.isth": ("isthmus.codec.container.reader", "_is_whole"),
 }
 """Of a kind, what compares a digest."""
 
@@ -192,6 +337,7 @@ def _load(path: Path) -> Any:
 
 
 golden: Any = _load(Path(__file__).resolve().parents[2] / "scripts" / "golden.py")
+golden_archives: Any = _load(Path(__file__).resolve().parents[2] / "scripts" / "golden_archives.py")
 
 
 def main() -> int:

@@ -7,11 +7,14 @@ import io
 import os
 import random
 import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 from drill import REFUSED, Outcome, Scene, difference, emptied, events, forked, go_on, plain_reports, scene
 
+from isthmus.artifact import file as model_file
 from isthmus.artifact import open_model
 from isthmus.run_folder import CHECKPOINTS
 from isthmus.training.checkpoints import read_checkpoint
@@ -161,8 +164,6 @@ def _what_is_left(home: Path, status: int, log: Path, whole: Path, older: Path |
         return f"status {status}, told {text}"
     if older is not None and not (run / "model.safetensors").exists():
         return "the older model is gone"
-    if older is not None and not (run / "model.safetensors").exists():
-        return "the older model is gone"
     if (
         older is not None
         and (run / "model.safetensors").read_bytes() != (older / "model.safetensors").read_bytes()
@@ -189,18 +190,13 @@ def _spoil() -> None:
     """Files are written in place, and whether that failed is nobody's business."""
 
     def in_place(data: bytes, path: Path) -> None:
-        try:
-            with path.open("wb") as file:
-                file.write(data)
-        except OSError:
-            pass
+        with suppress(OSError), path.open("wb") as file:
+            file.write(data)
 
-    import isthmus.artifact.fitted
-    import isthmus.workflows.run
-    import isthmus.workflows.run_record
-
-    for room in (isthmus.artifact.fitted, isthmus.workflows.run, isthmus.workflows.run_record):
-        room.write_atomically = in_place  # pyright: ignore[reportAttributeAccessIssue]
+    real = model_file.write_atomically
+    for room in list(sys.modules.values()):
+        if getattr(room, "write_atomically", None) is real:
+            room.write_atomically = in_place  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def small_disks(place: Path) -> Outcome:

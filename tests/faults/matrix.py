@@ -24,6 +24,7 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # before they are read: threads do not survive a fork
 
 from drill import Outcome, forked, warm_up  # noqa: E402
+from drill_archives import kills_of_archives  # noqa: E402
 from drill_disk import full_disk, small_disks  # noqa: E402
 from drill_kills import kills  # noqa: E402
 from drill_memory import memory  # noqa: E402
@@ -116,11 +117,15 @@ DRILLS: dict[str, Drill] = {
         lambda place, short: kills_in_writes(30 if short else 600, place),
         lambda place: kills_in_writes(30, place, spoilt=True),
     ),
+    "archives": Drill(
+        lambda place, short: kills_of_archives(8 if short else 300, place, short=short),
+        lambda place: kills_of_archives(4, place, short=True, spoilt=True),
+    ),
     "power": Drill(lambda place, short: power_cuts(place), lambda place: power_cuts(place, spoilt=True)),
     "damage": Drill(damage, damage_undigested),
     "disk": Drill(
         lambda place, short: full_disk(6 if short else 10**9, place),
-        lambda place: full_disk(6, place, spoilt=True),
+        lambda place: full_disk(20, place, spoilt=True),
     ),
     "tmpfs": Drill(
         lambda place, short: (

@@ -13,7 +13,9 @@ import pytest
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="drills end processes as Unix does")
 
 
-@pytest.mark.parametrize("drill", ["kills", "writes", "power", "disk", "signals", "repeats", "memory"])
+@pytest.mark.parametrize(
+    "drill", ["kills", "writes", "archives", "power", "disk", "signals", "repeats", "memory"]
+)
 def test_a_drill_holds_and_its_twin_does_not(
     drill: str, repository: Path, process: Callable[..., Any]
 ) -> None:

@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.cli.output import number, print_json, print_lines
 from isthmus.cli.preview_words import CODEC, preview_lines
-from isthmus.cli.words import many
+from isthmus.cli.words import many, size_beside
 from isthmus.memory import bytes_text
 
 if TYPE_CHECKING:
     from isthmus.codec.container import Archive
+
+
+KINDS = {
+    "array": ("an array", "row"),
+    "arrays": ("arrays", "row"),
+    "text table": ("a table of text", "row"),
+    "table": ("a table", "row"),
+    "sound": ("a sound", "frame"),
+    "folder": ("a folder", "piece"),
+    "file": ("a file", "piece"),
+}
+"""What each kind of data is called, and a row of it."""
 
 
 def print_archive(path: Path, *, json: bool) -> None:
@@ -36,6 +48,7 @@ def _document(archive: Archive, damage: tuple[str, ...]) -> dict[str, Any]:
         "archive": str(archive.path),
         "rows": archive.n_rows,
         "kind": content.get("kind"),
+        "bytes_before": archive.footer.get("bytes_before"),
         "bytes": {
             "total": sizes.total,
             "header": sizes.header,
@@ -62,17 +75,19 @@ def _lines(archive: Archive, damage: tuple[str, ...]) -> list[tuple[str, str]]:
         f"{n:,} {codec or 'lost'} ({bytes_text(sizes.blocks.get(codec, sizes.lost))})"
         for codec, n in blocks.items()
     )
-    model = sum(sizes.sections.values())
-    is_exact = archive.header.get("bounds") is None
-    kept = "to the last bit" if is_exact else "numbers within an error, the rest to the last bit"
+    bounds = archive.header.get("bounds")
+    kept = "to the last bit" if bounds is None else _within(bounds, content)
     verified = (
         "each block was read back when it was written" if archive.footer.get("verified") else "not known"
     )
+    what, row = KINDS.get(str(content.get("kind")), ("something", "row"))
+    per_row = f", {number(8 * sizes.total / archive.n_rows)} bits a {row}" if archive.n_rows else ""
     return [
-        ("archive", f"{archive.path}: {many(archive.n_rows, 'row')} of a {content.get('kind', 'file')}"),
-        ("size", f"{bytes_text(sizes.total)}, {number(8 * sizes.total / max(1, archive.n_rows))} bits a row"),
-        *([("model", bytes_text(model))] if model else []),
+        ("archive", f"{archive.path}: {many(archive.n_rows, row)} of {what}"),
+        ("size", f"{bytes_text(sizes.total)}{_beside(archive)}{per_row}"),
+        *(("model", bytes_text(size)) for size in sizes.sections.values()),
         ("blocks", coded or "none"),
+        ("rest", f"{bytes_text(sizes.header + sizes.index)} for the header and the index"),
         *(preview_lines(archive.footer.get(CODEC)) if _is_preview(archive) else [("kept", kept)]),
         ("verified", verified),
         *(("damage", text) for text in damage),
@@ -83,6 +98,33 @@ def _lines(archive: Archive, damage: tuple[str, ...]) -> list[tuple[str, str]]:
 def _is_preview(archive: Archive) -> bool:
     """Whether it holds codes alone, so that what comes back is approximate."""
     return archive.header.get("coder") == CODEC
+
+
+def _beside(archive: Archive) -> str:
+    """How large it is beside what was compressed, with the model in it and without."""
+    before, model = archive.footer.get("bytes_before"), sum(archive.sizes.sections.values())
+    if type(before) is not int or before < 0:
+        return ""
+    alone = f" ({before / max(1, archive.sizes.total - model):.3g} times without the model)" if model else ""
+    return f", {size_beside(archive.sizes.total, before)}{alone}"
+
+
+def _within(bounds: Any, content: Mapping[str, Any]) -> str:
+    """The most by which numbers may differ, in their own unit."""
+    columns = content.get("columns")
+    found = list[float]()
+    for name, bound in bounds.items() if isinstance(bounds, dict) else ():
+        errors = bound.get("error", 0) if isinstance(bound, dict) else 0
+        digits = 0
+        if isinstance(columns, list) and name.isdecimal() and int(name) < len(columns):
+            told: Any = columns[int(name)]
+            digits = told.get("digits", 0) if isinstance(told, dict) else 0
+        found += [error / 10**digits for error in (errors if isinstance(errors, list) else [errors]) if error]
+    if not found:
+        return "to the last bit, as no number was to differ"
+    low, high = number(min(found)), number(max(found))
+    most = low if low == high else f"{low} to {high}, each column by its own"
+    return f"numbers within {most}; the rest to the last bit"
 
 
 def _content(archive: Archive) -> Mapping[str, Any]:

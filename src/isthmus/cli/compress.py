@@ -54,7 +54,7 @@ def compress(
         Go on with an archive that was not written to its end.
     """
     from isthmus.cli.preview_words import preview_lines
-    from isthmus.cli.words import many
+    from isthmus.cli.words import many, size_beside
     from isthmus.errors import ParameterError
     from isthmus.memory import bytes_text
     from isthmus.training.progress import ProgressBar
@@ -96,7 +96,7 @@ def compress(
             }
         )
         return
-    size = f"{bytes_text(done.n_bytes)}, {ratio:.3g} times smaller than {bytes_text(done.n_bytes_before)}"
+    size = f"{bytes_text(done.n_bytes)}, {size_beside(done.n_bytes, done.n_bytes_before)}"
     within = f" (the model in it {bytes_text(done.n_bytes_of_model)}; without it {alone:.3g} times)"
     coded = ", ".join(f"{codec} {n:,}" for codec, n in done.codecs.items())
     print_lines(
@@ -127,4 +127,4 @@ def _error(text: str | None) -> tuple[float | None, bool]:
 def _guarantee(max_error: str | None) -> str:
     kept = "equal to the last bit" if max_error is None else f"within {max_error}"
     of_range = " of each column's range" if max_error is not None and max_error.endswith("%") else ""
-    return f"every block was read back and is {kept}{of_range}"
+    return f"every block was read back, and all values are {kept}{of_range}"

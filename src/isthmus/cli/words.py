@@ -31,6 +31,21 @@ def source_words(name: str, source: Source) -> str:
     return f"{words}; {many(n_labels, 'label')}"
 
 
+def size_beside(n_bytes: int, n_bytes_before: int) -> str:
+    """How large something is beside what it was made of.
+
+    >>> size_beside(1000, 4000), size_beside(3000, 1000)
+    ('4 times smaller than 4 kB', '3 times as large as 1 kB')
+    """
+    from isthmus.memory import bytes_text
+
+    if n_bytes <= n_bytes_before:
+        return f"{n_bytes_before / max(1, n_bytes):.3g} times smaller than {bytes_text(n_bytes_before)}"
+    if not n_bytes_before:
+        return "of nothing"
+    return f"{n_bytes / n_bytes_before:.3g} times as large as {bytes_text(n_bytes_before)}"
+
+
 def many(n: int, noun: str) -> str:
     """A count with its noun.
 

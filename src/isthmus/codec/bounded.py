@@ -10,7 +10,7 @@ construction, whatever is done with q afterwards.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -26,8 +26,8 @@ GRID, PLACES, VALUES = "~", "^", "^="
 _MOST_ODD = 4
 """A column of which more than one in so many would be kept exactly is kept as it is."""
 _FARTHEST = 2**52
-_ROWS = 1 << 24
-"""Bytes of rows that are looked at at a time."""
+_ROWS, _FEW = 1 << 24, 16
+"""Bytes of rows that are looked at at a time; so few rows are not parted any more."""
 
 Bounds = dict[str, dict[str, Any]]
 """By column: ``lowest`` and ``error``, a number or one a feature, and ``dtype``; JSON can hold them."""
@@ -63,8 +63,7 @@ def bounds_of(content: Content, error: float, *, relative: bool = False) -> Boun
         )
     ends: dict[str, tuple[Any, Any, np.dtype[Any]]] = {}
     step = max(1, int(_ROWS / max(1.0, content.row_bytes)))
-    for start in range(0, content.n_rows, step):
-        columns = content.block(slice(start, start + step))
+    for columns in _blocks(content, 0, content.n_rows, step):
         for name in content.numbers:
             values = columns.get(name)
             if not isinstance(values, np.ndarray):  # a block of text
@@ -87,6 +86,17 @@ def bounds_of(content: Content, error: float, *, relative: bool = False) -> Boun
             errors = np.floor(errors)
         found[name] = {"lowest": lowest.tolist(), "error": errors.tolist(), "dtype": dtype.str[1:]}
     return found
+
+
+def _blocks(content: Content, start: int, stop: int, step: int) -> Iterator[Columns]:
+    """All rows, so many at a time; where these come as text, for one of them is odd, the halves of them."""
+    for begin in range(start, stop, step):
+        end = min(stop, begin + step)
+        columns = content.block(slice(begin, end))
+        if content.numbers and step > _FEW and content.numbers.keys().isdisjoint(columns):
+            yield from _blocks(content, begin, end, max(_FEW, (end - begin + 1) // 2))
+        else:
+            yield columns
 
 
 def bounded(columns: Mapping[str, Any], bounds: Bounds) -> Columns:

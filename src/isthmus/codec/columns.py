@@ -37,7 +37,8 @@ _ALL, _WORDS, _LINES = range(3)
 _AXES = ((), (0,), (1,), (1,), (2,), (1, 2))
 """Along which axes differences are taken, one after the other: of rows of values up to the third, else of the array."""
 _MOST_AXES = 32
-_MOST_DIGITS = 9
+MOST_DIGITS = 9
+"""Behind the point of decimals."""
 _LARGEST_WHOLE = 2**53
 _MOST_ODD = 8
 """Of decimals one in so many may be none."""
@@ -264,13 +265,10 @@ def _whole_unpacked(taken: _Taken, way: int, dtype: np.dtype[Any], shape: tuple[
 
 def _decimal_packed(table: NDArray[Any], bits: NDArray[Any]) -> bytes | None:
     """Floats as decimals of few digits, those that are none beside them; None where too many are none."""
-    head = _head(table)
-    digits = next(
-        (k for k in range(_MOST_DIGITS + 1) if _is_decimal(head, k)[1].mean() > 1 - 1 / _MOST_ODD), None
-    )
+    digits = digits_of(_head(table))
     if digits is None:
         return None
-    whole, good = _is_decimal(table, digits)
+    whole, good = as_decimals(table, digits)
     odd = np.flatnonzero(~good)
     if len(odd) * _MOST_ODD > table.size:
         return None
@@ -288,18 +286,29 @@ def _whole_of(whole: NDArray[Any]) -> bytes:
     return min(bytes([_PLAIN]) + _part(plain), *_whole_packed(whole, plain), key=len)
 
 
-def _is_decimal(table: NDArray[Any], digits: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def digits_of(values: NDArray[Any]) -> int | None:
+    """The fewest digits behind the point that all but a few floats have; None of floats that are no decimals.
+
+    >>> digits_of(np.array([0.25, 1.5])), digits_of(np.array([np.pi]))
+    (2, None)
+    """
+    least = 1 - 1 / _MOST_ODD
+    return next((k for k in range(MOST_DIGITS + 1) if as_decimals(values, k)[1].mean() > least), None)
+
+
+def as_decimals(table: NDArray[Any], digits: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Values times a power of ten as whole numbers, and which of them give their value back, bit for bit."""
     with np.errstate(all="ignore"):
         scaled = np.rint(table.astype(np.float64) * 10.0**digits)
         small = np.abs(scaled) < _LARGEST_WHOLE  # NaN and infinity are not
         whole = np.where(small, scaled, 0).astype(np.int64)
-        back = _from_decimal(whole, digits, table.dtype)
+        back = from_decimals(whole, digits, table.dtype)
     unsigned = f"u{table.itemsize}"
     return whole, small & (back.view(unsigned) == np.ascontiguousarray(table).view(unsigned))
 
 
-def _from_decimal(whole: NDArray[np.int64], digits: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+def from_decimals(whole: NDArray[np.int64], digits: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Floats of whole numbers of the last digit's unit."""
     with np.errstate(over="ignore"):
         return (whole.astype(np.float64) / 10.0**digits).astype(dtype)
 
@@ -307,10 +316,10 @@ def _from_decimal(whole: NDArray[np.int64], digits: int, dtype: np.dtype[Any]) -
 def _decimal_unpacked(taken: _Taken, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     digits = taken.byte()
     n = math.prod(shape)
-    if digits > _MOST_DIGITS or not n:
+    if digits > MOST_DIGITS or not n:
         raise _damaged(f"decimals of {digits} digits")
     whole = _whole_unpacked(taken, taken.byte(), np.dtype(np.int64), shape)
-    values = _from_decimal(whole.reshape(-1), digits, dtype)
+    values = from_decimals(whole.reshape(-1), digits, dtype)
     n_odd = taken.number(n)
     if n_odd:
         steps = _whole_unpacked(taken, taken.byte(), np.dtype(np.int64), (n_odd,)).reshape(-1)

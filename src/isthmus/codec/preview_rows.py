@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.codec.coding.coders import Plain
+from isthmus.codec.coding.coders import Coder, Plain, as_read
 from isthmus.codec.coding.preview import PreviewCoder
 from isthmus.codec.columns import Column, Columns
 from isthmus.codec.container import Archive, ArchiveWriter
@@ -137,6 +137,7 @@ def write_preview(
     block_rows: int,
     overwrite: bool = False,
     resume: bool = False,
+    n_bytes_before: int | None = None,
     told: Callable[[int], None] = lambda n_rows: None,
 ) -> dict[str, Any]:
     """Write an archive from which a content comes back approximately; its errors, as its footer has them.
@@ -158,6 +159,8 @@ def write_preview(
         Rows of a block, at most.
     overwrite, resume
         As :class:`~isthmus.codec.container.ArchiveWriter` takes them.
+    n_bytes_before
+        Of the data as they came, for people to be told.
     told
         Told the rows that stand in the archive, after each block.
 
@@ -169,12 +172,12 @@ def write_preview(
     block_rows = max(1, min(block_rows, coder.most_rows))
     known = {"content": content.facts, "coder": coder.id, "bounds": None}
     units = {name: 10.0**-power for name, power in content.numbers.items()}
-    errors = Errors(coder, units, labels)
+    errors, reader = Errors(coder, units, labels), as_read(coder)
     with ArchiveWriter(
         path, known, sections={MODEL: coder.section()}, overwrite=overwrite, resume=resume
     ) as writer:
         if writer.n_rows:
-            _count_written(writer.part, writer.n_rows, content, coder, errors)
+            _count_written(writer.part, writer.n_rows, content, reader, errors)
         for start in range(writer.n_rows, content.n_rows, block_rows):
             rows = slice(start, min(start + block_rows, content.n_rows))
             n, block = rows.stop - rows.start, content.block(rows)
@@ -183,15 +186,16 @@ def write_preview(
                 errors.add(block, None, n)
                 writer.add(Plain.id, n, Plain().packed(block))
             else:
-                errors.add(block, coder.unpacked(payload, n), n)
+                errors.add(block, reader.unpacked(payload, n), n)
                 writer.add(coder.id, n, payload)
             told(rows.stop)
         footer = errors.to_dict()
-        writer.close(footer={"verified": True, "preview": footer})
+        known_size = {} if n_bytes_before is None else {"bytes_before": n_bytes_before}
+        writer.close(footer={"verified": True, **known_size, "preview": footer})
     return footer
 
 
-def _count_written(part: Path, n_rows: int, content: Content, coder: PreviewCoder, errors: Errors) -> None:
+def _count_written(part: Path, n_rows: int, content: Content, coder: Coder, errors: Errors) -> None:
     """Count the blocks that a writer which was stopped has left."""
     with Archive(part) as archive:
         for number in archive.blocks_of(0, n_rows):

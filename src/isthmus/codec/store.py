@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import Bounds, bounded, unbounded
-from isthmus.codec.coding.coders import Coder, Plain, smallest
+from isthmus.codec.coding.coders import Coder, Plain, as_read, smallest
 from isthmus.codec.columns import Columns
 from isthmus.codec.container import Archive, ArchiveWriter
 from isthmus.codec.contents.base import Content
@@ -33,6 +33,7 @@ def write_rows(
     block_rows: int,
     overwrite: bool = False,
     resume: bool = False,
+    n_bytes_before: int | None = None,
     told: Callable[[int], None] = lambda n_rows: None,
 ) -> None:
     """Write an archive of all rows of a content.
@@ -54,6 +55,8 @@ def write_rows(
         Rows of a block.
     overwrite, resume
         As :class:`~isthmus.codec.container.ArchiveWriter` takes them.
+    n_bytes_before
+        Of the data as they came, for people to be told.
     told
         Told the rows that stand in the archive, after each block.
 
@@ -61,17 +64,22 @@ def write_rows(
     ------
     OutputError
         A place that cannot be written.
+    ArtifactError
+        A coder whose section is not read as it was written.
     """
-    coders: list[Coder] = [Plain()] if coder is None else [Plain(), coder]
+    coders, sections = list[Coder]([Plain()]), dict[str, bytes]()
+    if coder is not None:
+        sections[MODEL] = coder.section()
+        coders.append(as_read(coder))
     known = {"content": content.facts, "coder": None if coder is None else coder.id, "bounds": bounds}
-    sections = {} if coder is None else {MODEL: coder.section()}
     with ArchiveWriter(path, known, sections=sections, overwrite=overwrite, resume=resume) as writer:
         for start in range(writer.n_rows, content.n_rows, block_rows):
             rows = slice(start, min(start + block_rows, content.n_rows))
             codec, payload = smallest(coders, _forms(content, rows, bounds), rows.stop - rows.start)
             writer.add(codec, rows.stop - rows.start, payload)
             told(rows.stop)
-        writer.close(footer={"verified": True})
+        known_size = {} if n_bytes_before is None else {"bytes_before": n_bytes_before}
+        writer.close(footer={"verified": True, **known_size})
 
 
 def _forms(content: Content, rows: slice, bounds: Bounds | None) -> list[Columns]:
@@ -125,7 +133,7 @@ class StoredRows:
         return self.form.n_rows
 
     def __getitem__(self, rows: int | slice) -> Any:
-        """One row, or those of a slice of step 1: an array, a table or what files hold."""
+        """One row, or those of a slice of step 1: an array, arrays by name, a table or what files hold."""
         if isinstance(rows, slice):
             start, stop, step = rows.indices(len(self))
             if step != 1:
@@ -137,6 +145,8 @@ class StoredRows:
         if not 0 <= at < len(self):
             raise IndexError(f"row {rows} of an archive of {len(self)}")
         some = self._some(at, at + 1)
+        if isinstance(some, dict):
+            return {name: array[0] for name, array in _arrays(some).items()}
         return some if isinstance(some, pa.Table) else some[0]
 
     def write(self, path: Path) -> None:
@@ -167,17 +177,24 @@ class StoredRows:
         self.close()
 
     def _some(self, start: int, stop: int) -> Any:
-        parts = [
-            _some(self.form.rows(self._columns(number)), *within)
-            for number, within in self._parts(start, stop)
-        ]
+        places = list(self._parts(start, stop))
+        parts = [_some(self.form.rows(self._columns(number)), *within) for number, within in places]
         if not parts:
             blocks = self.archive.blocks
             return _some(self.form.rows(self._columns(0)), 0, 0) if blocks else self.form.no_rows()
+        if isinstance(parts[0], pa.Table) and any(part.schema != parts[0].schema for part in parts):
+            own = [self.form.part(self._columns(number), *within) for number, within in places]
+            return self.form.rows(self.form.joined(own))
         return _joined(parts)
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[int, tuple[int, int]]]:
         """Blocks that hold rows, and which of each block's they are."""
+        n_found = self.archive.n_rows
+        if start < stop and stop > n_found:
+            raise ArtifactError(
+                f"{self.archive.path}: rows {n_found:,}:{len(self):,} are lost: the file ends before them. "
+                f"Ask for rows below {n_found:,}, or take another copy of it."
+            )
         for number in self.archive.blocks_of(start, stop):
             block = self.archive.blocks[number]
             yield number, (max(start - block.first_row, 0), min(stop - block.first_row, block.n_rows))
@@ -199,17 +216,31 @@ class StoredRows:
 
 
 def _some(rows: Any, start: int, stop: int) -> Any:
+    if isinstance(rows, dict):
+        return {name: array[start:stop] for name, array in _arrays(rows).items()}
     return rows.slice(start, stop - start) if isinstance(rows, pa.Table) else rows[start:stop]
 
 
 def _joined(parts: list[Any]) -> Any:
+    first = parts[0]
     if len(parts) == 1:
-        return parts[0]
-    if isinstance(parts[0], np.ndarray):
-        return _one_array(parts)
-    if isinstance(parts[0], pa.Table):
+        return first
+    if isinstance(first, dict):
+        return {name: _one_array([part[name] for part in parts]) for name in _arrays(first)}
+    if isinstance(first, pa.Table):
         return pa.concat_tables(parts)
+    if isinstance(first, np.ndarray) and all(_is_like(part, first) for part in parts):
+        return _one_array(parts)
     return [row for part in parts for row in part]
+
+
+def _arrays(rows: Any) -> dict[str, NDArray[Any]]:
+    return rows
+
+
+def _is_like(part: Any, first: NDArray[Any]) -> bool:
+    """Whether two arrays have rows of one kind: pictures of a folder may not."""
+    return isinstance(part, np.ndarray) and (part.dtype, part.shape[1:]) == (first.dtype, first.shape[1:])
 
 
 def _one_array(parts: list[NDArray[Any]]) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,15 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import Bounds, bounded
-from isthmus.codec.coding.chain_coder import is_whole, symbols_of
-from isthmus.codec.coding.coders import Coder, Plain
+from isthmus.codec.coding.coders import Coder, Plain, as_read
+from isthmus.codec.coding.fields import symbols_of
 from isthmus.codec.coding.latent import COLUMN
 from isthmus.codec.columns import Columns
+from isthmus.codec.container.frames import guard_size
 from isthmus.codec.contents.base import Content
 from isthmus.config import Config
-from isthmus.errors import ParameterError
+from isthmus.errors import ArtifactError, DataError, ParameterError
 from isthmus.sources.arrays import ArraySource
 from isthmus.training.callbacks import Callback
+from isthmus.workflows.archive_coders import coder_of_archive, is_archive
+from isthmus.workflows.archive_pictures import MOST_LEARNED_VALUES, fitted_context, is_pictures
 
 N_TRIED = 3
 """Blocks by which it is decided whether a model is worth its own bytes."""
@@ -32,6 +36,13 @@ N_SAMPLE, N_STRETCHES = 2000, 20
 """Rows by which networks are put into whole numbers, and from how many places they are."""
 MOST_LEARNED = 400_000
 """Rows of a table that a chain learns from."""
+HIDDEN, CODE_SIZE = 256, 32
+"""Units of the only hidden layer, and of the code, of a model of arrays."""
+FEWEST_LEARNED = 16
+"""Rows of an array that a model is fitted to."""
+MOST_WEIGHTS = 0.5
+"""Weights of networks to a byte of the data: more would not be worth their own bytes."""
+BYTE = np.uint8(255)
 
 Told = Callable[[str], None]
 Watch = Callable[[str], AbstractContextManager[Callback]]
@@ -69,6 +80,8 @@ def coder_for(
     read: Read, block_rows: int, model: Path | None, *, fits: bool, seconds: float, told: Told, watch: Watch
 ) -> Coder | None:
     """What codes the read with a model, if that is smaller with the model's own bytes."""
+    if model is not None and is_archive(model):
+        return coder_of_archive(model, _tried_blocks(read, block_rows))
     values = _sample(read)
     if model is not None:
         from isthmus.artifact import open_model
@@ -82,42 +95,69 @@ def coder_for(
         return latent_coder(open_model(model), values)
     if not fits or read.n_bytes < SMALLEST_WITH_MODEL:
         return None
-    if values is not None and values.dtype == np.uint8:
+    if values is not None and is_pictures(values):
+        coder = _fitted_context(read, seconds, told, watch)
+    elif values is not None and values.dtype == np.uint8:
         coder = _fitted_latent(read, values, seconds, told, watch)
-    elif (coder := _fitted_chain(read, seconds, told, watch)) is None:
+    else:
+        coder = _fitted_chain(read, seconds, told, watch)
+    if coder is None:
+        return None
+    try:
+        coder = as_read(coder)
+    except ArtifactError as error:
+        told(f"The model is left out: {error}")
         return None
     tried = [_rows(read, start, block_rows) for start in _tried(read, block_rows)]
-    blocks = [read.block(rows) for rows in tried]
+    blocks = _tried_blocks(read, block_rows)
     without = sum(len(Plain().packed(block)) for block in blocks)
     with_model = sum(len(coder.packed(block) or Plain().packed(block)) for block in blocks)
     share = sum(rows.stop - rows.start for rows in tried) / read.n_rows
-    gain, cost = (without - with_model) / share, len(coder.section())
+    n_section = len(coder.section())
+    gain, cost = (without - with_model) / share, n_section + guard_size(n_section)
     if gain <= cost:
         told(f"The model would save {max(0, gain):,.0f} bytes and takes {cost:,} itself: it is left out.")
         return None
     return coder
 
 
-def _fitted_latent(read: Read, values: NDArray[Any], seconds: float, told: Told, watch: Watch) -> Coder:
-    """A variational autoencoder of the rows, as a coder."""
+def _fitted_context(read: Read, seconds: float, told: Told, watch: Watch) -> Coder | None:
+    """A network that sees what is around a value, as a coder; None where it cannot be learned."""
+    most = max(1, int(MOST_LEARNED_VALUES / max(1.0, read.content.row_bytes)))
+    parts = [read.block(rows)[COLUMN] for rows in _stretches(read, most, N_STRETCHES)]
+    rows = np.concatenate([part for part in parts if isinstance(part, np.ndarray)])
+
+    def plan(epochs: int, seconds: float) -> None:
+        told(_plan(epochs, seconds))
+
+    return fitted_context(rows, seconds, plan, watch("model"))
+
+
+def _fitted_latent(
+    read: Read, values: NDArray[Any], seconds: float, told: Told, watch: Watch
+) -> Coder | None:
+    """A variational autoencoder of the rows, as a coder; None where there is nothing to learn, or too much of it."""
     from isthmus.codec.coding.latent_fit import latent_coder
     from isthmus.workflows.fit import fit
 
-    shape = values.shape[1:]
+    words, n_inputs = np.unique(values), math.prod(values.shape[1:])
+    is_binary = len(words) == 2
+    n_weights = HIDDEN * (n_inputs * (2 if is_binary else 3) + 3 * CODE_SIZE)
+    if len(words) < 2 or read.n_rows < FEWEST_LEARNED or n_weights > MOST_WEIGHTS * read.n_bytes:
+        return None
     rows = read.block(slice(0, read.n_rows))[COLUMN]
     assert isinstance(rows, np.ndarray)
-    is_binary = len(np.unique(values)) <= 2
-    hidden, size = 256, 32
-    n_outputs = values[0].size * (1 if is_binary else 2)
-    cost = 6 * len(rows) * (values[0].size * hidden + hidden * 3 * size + hidden * n_outputs)
+    if is_binary:
+        rows, values = (np.where(each == words[1], BYTE, np.uint8(0)) for each in (rows, values))
+    cost = 6 * len(rows) * n_weights
     epochs = int(max(1, min(200, seconds * RATE / cost)))
     told(_plan(epochs, epochs * cost / RATE))
     config = Config.from_dict(
         {
             "model": {
                 "kind": "variational",
-                "code_size": size,
-                "network": {"name": "dense", "hidden_sizes": [hidden], "activation": "relu"},
+                "code_size": CODE_SIZE,
+                "network": {"type": "dense", "hidden_sizes": [HIDDEN], "activation": "relu"},
                 "likelihood": "bernoulli" if is_binary else "discretised_logistic",
             },
             "training": {
@@ -125,14 +165,21 @@ def _fitted_latent(read: Read, values: NDArray[Any], seconds: float, told: Told,
                 "batch_size": 256,
                 "learning_rate": 2e-3,
                 "seed": 0,
+                "threads": 1,
                 "device": "cpu",
             },
         }
     )
-    source = ArraySource(rows, sample_shape=shape if len(shape) != 2 else (*shape, 1))
-    with watch("model") as bar:
-        fitted, _ = fit(source, config, callbacks=[bar])
-    return latent_coder(fitted, values)
+    shape = values.shape[1:]
+    if len(shape) > 3:
+        rows, shape = rows.reshape(len(rows), -1), (n_inputs,)
+    try:
+        with watch("model") as bar:
+            fitted, _ = fit(ArraySource(rows, sample_shape=shape), config, callbacks=[bar])
+    except DataError:  # rows that are all the same, or nearly
+        return None
+    coder = latent_coder(fitted, values)
+    return coder.of_levels(words) if is_binary else coder
 
 
 def _fitted_chain(read: Read, seconds: float, told: Told, watch: Watch) -> Coder | None:
@@ -158,9 +205,16 @@ def _plan(epochs: int, seconds: float) -> str:
 
 
 def _column_wise(parts: list[Columns]) -> Columns:
-    """Columns of whole numbers of several blocks, joined."""
-    names = [name for name in parts[0] if all(is_whole(part.get(name)) for part in parts)]
-    joined = {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in names}
+    """Columns of several blocks, joined, of those that have one value a row."""
+    joined = Columns()
+    for name, first in parts[0].items():
+        own = [part[name] for part in parts if name in part and type(part[name]) is type(first)]
+        if len(own) < len(parts):
+            continue
+        if isinstance(first, list):
+            joined[name] = [text for part in own for text in part]
+        elif all(part.ndim == 1 and part.dtype == first.dtype for part in own if not isinstance(part, list)):
+            joined[name] = np.concatenate(own)
     n_rows = max((len(column) for column in joined.values()), default=0)
     return {name: column for name, column in joined.items() if len(column) == n_rows}
 
@@ -188,6 +242,10 @@ def _sample(read: Read) -> NDArray[Any] | None:
 
 def _rows(read: Read, start: int, block_rows: int) -> slice:
     return slice(start, min(start + block_rows, read.n_rows))
+
+
+def _tried_blocks(read: Read, block_rows: int) -> list[Columns]:
+    return [read.block(_rows(read, start, block_rows)) for start in _tried(read, block_rows)]
 
 
 def _tried(read: Read, block_rows: int) -> list[int]:

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import bounds_of
-from isthmus.codec.coding.chain_coder import ChainCoder
-from isthmus.codec.coding.coders import Coder
-from isthmus.codec.coding.latent import LatentCoder
 from isthmus.codec.coding.preview import PreviewCoder
 from isthmus.codec.container import Archive
 from isthmus.codec.contents.base import Content
@@ -23,13 +21,12 @@ from isthmus.codec.preview_rows import write_preview
 from isthmus.codec.store import StoredRows, write_rows
 from isthmus.errors import OutputError, ParameterError
 from isthmus.training.callbacks import Callback
+from isthmus.workflows.archive_coders import CODERS
 from isthmus.workflows.archive_models import Read, Told, Watch, coder_for
 from isthmus.workflows.outputs import check_file
 from isthmus.workflows.preview_models import check_preview, labels_of, preview_coder_for
 
 SUFFIX = ".isth"
-CODERS: dict[str, type[Coder]] = {each.id: each for each in (LatentCoder, ChainCoder, PreviewCoder)}
-"""What blocks may be coded with, beside general coders."""
 BLOCK_BYTES, BLOCK_ROWS = 1 << 22, (16, 1 << 16)
 """Bytes of a block before it is coded; rows that it has at least, and at most."""
 
@@ -73,7 +70,7 @@ def _unwatched(name: str) -> AbstractContextManager[Callback]:
 
 
 def compress(
-    source: str | Path | NDArray[Any],
+    source: str | Path | NDArray[Any] | Any,
     output: str | Path,
     *,
     max_error: float | None = None,
@@ -93,7 +90,7 @@ def compress(
     Parameters
     ----------
     source
-        A file, a folder or an array.
+        A file, a folder, an array or an Arrow table.
     output
         The archive, NAME.isth.
     max_error
@@ -144,6 +141,7 @@ def compress(
     content = content_of(source, as_pixels=preview)
     if isinstance(source, str | Path) and Path(source).resolve() == output.resolve():
         raise OutputError(f"{output}: is the data itself. Choose another name for the archive.")
+    n_bytes_before = _bytes_before(source)
     block_rows = _block_rows(content)
     coder = errors = bounds = None
     if preview:
@@ -152,6 +150,8 @@ def compress(
         bounds = None if max_error is None else bounds_of(content, max_error, relative=relative)
         read = Read(content, bounds)
         coder = coder_for(read, block_rows, model, fits=fits, seconds=seconds, told=told, watch=watch)
+        if coder is not None and coder.block_rows is not None:
+            block_rows = min(block_rows, coder.block_rows)
     with watch("rows") as bar:
         bar.begin(1, content.n_rows)
         n_before = 0
@@ -164,17 +164,17 @@ def compress(
         if isinstance(coder, PreviewCoder):
             errors = write_preview(
                 content, output, coder, labels_of(content), block_rows=block_rows, overwrite=force, resume=resume,
-                told=written,
+                n_bytes_before=n_bytes_before, told=written,
             )  # fmt: skip
         else:
             write_rows(
                 content, output, coder=coder, bounds=bounds, block_rows=block_rows, overwrite=force, resume=resume,
-                told=written,
+                n_bytes_before=n_bytes_before, told=written,
             )  # fmt: skip
     with Archive(output) as archive:
         codecs = Counter(block.codec for block in archive.blocks)
         sizes = archive.sizes
-    n_bytes_before, notes = _bytes_before(source), tuple(content.notes)
+    notes = tuple(content.notes)
     if errors is not None and sizes.total >= n_bytes_before:
         notes += ("The preview is no smaller than the data: leave --preview out.",)
     return Compressed(
@@ -280,8 +280,8 @@ def _block_rows(content: Content) -> int:
     return max(fewest, min(most, int(BLOCK_BYTES / max(content.row_bytes, 1e-9))))
 
 
-def _bytes_before(source: str | Path | NDArray[Any]) -> int:
-    if isinstance(source, np.ndarray):
+def _bytes_before(source: str | Path | NDArray[Any] | Any) -> int:
+    if isinstance(source, np.ndarray | pa.Table):
         return source.nbytes
     path = Path(source)
     if path.is_dir():

@@ -33,6 +33,7 @@ from isthmus.shapes import Block, n_values
 from isthmus.training.callbacks import Callback, Epoch
 from isthmus.training.loop import Trainer
 from isthmus.training.rows import TensorRows
+from isthmus.workflows.archive_coders import is_archive
 from isthmus.workflows.archive_models import Told, Watch
 
 QUALITY = 90.0
@@ -336,6 +337,11 @@ def preview_coder_for(
 def _with_model(content: Content, path: Path, columns: Columns) -> PreviewCoder:
     from isthmus.artifact import open_model
 
+    if is_archive(path):
+        raise ParameterError(
+            f"--model: expected a model file beside --preview, got {path}, an archive, whose model finds no codes. "
+            "Give one that fit wrote, or leave --model out."
+        )
     names = [name for name in content.numbers if isinstance(columns.get(name), np.ndarray)]
     if content.kind not in ("array", "folder") or not names:
         raise ParameterError(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isthmus.codec.coding.chain_coder import ChainCoder, Field, is_whole
+from isthmus.codec.coding.chain_coder import ChainCoder
 from isthmus.codec.coding.chain_model import ChainModel
-from isthmus.codec.columns import Columns
+from isthmus.codec.coding.fields import MOST_SYMBOLS, TEXTS, Field, is_whole
+from isthmus.codec.columns import Columns, as_decimals, digits_of
 from isthmus.codec.frozen.modules import freeze
 from isthmus.config.training import Training
 from isthmus.likelihoods.discretised_logistic import LARGEST_SCALE, SMALLEST_SCALE
@@ -27,24 +30,43 @@ OUTPUT_BITS = 12
 N_MIXTURES = 6
 MOST_LOGITS = 48
 """Symbols of a column of numbers that have a logit each; of more their distribution is a mixture."""
+MOST_TEXT = 1 << 14
+"""Bytes of the words of a column."""
 WEIGHT_BITS = 8
 """Of a network's weights: more than its error shows, and the archive carries them."""
 
 
 def fields_of(columns: Columns) -> list[Field]:
-    """What a chain may know of columns: those of whole numbers that are not all the same."""
+    """What a chain may know of columns: whole numbers, decimals and words, of which not all are the same."""
     found: list[Field] = []
     for name, column in columns.items():
-        if (
-            not is_whole(column)
-            or not isinstance(column, np.ndarray)
-            or column.max(initial=0) == column.min(initial=0)
-        ):
+        field = _words(name, column) if isinstance(column, list) else _numbers(name, column)
+        if field is None or field.n_symbols <= 2:
             continue
-        field = Field.of(name, column.astype(np.int64), column.dtype.str.lstrip("<>|="))
-        is_line = column.dtype.kind == "i" and field.n_symbols > MOST_LOGITS
+        is_line = not isinstance(column, list) and column.dtype.kind in "if" and field.n_symbols > MOST_LOGITS
         found.append(_as_mixture(field) if found and (is_line or field.n_ranges) else field)
-    return [field for field in found if field.n_symbols > 2]
+    return found
+
+
+def _numbers(name: str, column: NDArray[Any]) -> Field | None:
+    """Whole numbers, or floats that are decimals of few digits."""
+    dtype = column.dtype.str.lstrip("<>|=")
+    if is_whole(column):
+        return Field.of(name, column.astype(np.int64), dtype)
+    if column.ndim != 1 or column.dtype.kind != "f" or (digits := digits_of(column)) is None:
+        return None
+    values, is_known = as_decimals(column, digits)
+    return Field.of(name, values[is_known], dtype, digits)
+
+
+def _words(name: str, column: list[bytes]) -> Field | None:
+    """Words that come again and again."""
+    counts = Counter(column).most_common(MOST_SYMBOLS - 1)
+    words = sorted(word for word, count in counts if count > 1)
+    n_told = sum(count for _, count in counts if count > 1)
+    if 2 * n_told < len(column) or sum(map(len, words)) > MOST_TEXT:
+        return None
+    return Field(name, TEXTS, texts=tuple(word.decode("latin-1") for word in words))
 
 
 def _as_mixture(field: Field) -> Field:

@@ -58,7 +58,7 @@ class ChainModel(Trainable):
             )
             self.places.append(nn.Parameter(places))
             sizes = [n_seen, *hidden_sizes, 3 * m or n] if n_seen else [1, 3 * m or n]
-            network = _network(sizes, chance.at("network", at))
+            network = dense_network(sizes, chance.at("network", at))
             likelihood = DiscretisedLogistic(n, m) if m else _Logits()
             if isinstance(likelihood, DiscretisedLogistic):
                 network.start_at(_spread(likelihood))
@@ -118,7 +118,8 @@ def _spread(likelihood: DiscretisedLogistic) -> Tensor:
     return torch.cat(parts if m > 1 else parts[1:])
 
 
-def _network(sizes: Sequence[int], chance: Randomness) -> DenseDecoder:
+def dense_network(sizes: Sequence[int], chance: Randomness) -> DenseDecoder:
+    """Rectifier between layers of these sizes."""
     layers = nn.ModuleList()
     for at, (n_in, n_out) in enumerate(pairwise(sizes)):
         layer = nn.Linear(n_in, n_out)

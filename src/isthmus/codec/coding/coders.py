@@ -5,9 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import numpy as np
+import pyarrow as pa
+
 from isthmus.codec import columns as plain
 from isthmus.codec.columns import Columns
 from isthmus.errors import ArtifactError, DataError
+
+FAR_SMALLER = 0.75
+"""Share of what a quick general coder needs; slow ones seldom come below it."""
 
 
 class Coder(ABC):
@@ -15,6 +21,8 @@ class Coder(ABC):
 
     id: ClassVar[str]
     """What blocks of it are called in an archive."""
+    block_rows: ClassVar[int | None] = None
+    """Rows of a block at most: with more any row is read slower, with fewer a block takes more bytes; None: any."""
 
     @abstractmethod
     def section(self) -> bytes:
@@ -82,6 +90,25 @@ class Plain(Coder):
         return plain.unpacked(payload)
 
 
+def as_read(coder: Coder) -> Coder:
+    """A coder as a reader will have it, of its section: what it codes can be read again.
+
+    Raises
+    ------
+    ArtifactError
+        Its section is not read as it was written.
+    """
+    section = coder.section()
+    own = type(coder).of_section(section)
+    own.check()
+    if own.section() != section:
+        raise ArtifactError(
+            f"archive: the model of {coder.id} is not read as it was written. This is an error of isthmus; please "
+            "report it, and compress without a model."
+        )
+    return own
+
+
 def is_same(first: Columns, second: Columns) -> bool:
     """Whether columns are equal to the last bit."""
     if list(first) != list(second):
@@ -101,6 +128,9 @@ def is_same(first: Columns, second: Columns) -> bool:
 def smallest(coders: list[Coder], forms: list[Columns], n_rows: int) -> tuple[str, bytes]:
     """The codec and the fewest bytes that rows come back from; each way is tried, there and back.
 
+    Where a model needs far fewer bytes than a quick general coder, slow ones, which take as long as a model, are not
+    tried.
+
     Parameters
     ----------
     coders
@@ -112,13 +142,32 @@ def smallest(coders: list[Coder], forms: list[Columns], n_rows: int) -> tuple[st
         How many they are.
     """
     ways = [(coder, forms[0]) for coder in coders] + [(Plain(), form) for form in forms[1:]]
-    found = [(coder, form, payload) for coder, form in ways if (payload := coder.packed(form)) is not None]
+    ways.sort(key=lambda way: way[0].id == Plain.id)
+    found: list[tuple[Coder, Columns, bytes]] = []
+    for coder, form in ways:
+        if found and coder.id == Plain.id and len(found[0][2]) < FAR_SMALLER * _quickly(forms[0]):
+            break
+        if (payload := coder.packed(form)) is not None:
+            found.append((coder, form, payload))
     for coder, form, payload in sorted(found, key=lambda way: len(way[2])):
         try:
             if is_same(coder.unpacked(payload, n_rows), form):
                 return coder.id, payload
         except (ArtifactError, DataError):
             continue
+    if Plain.id not in {coder.id for coder, _, _ in found}:  # a model that does not give its rows back
+        return smallest([Plain()], forms, n_rows)
     raise ArtifactError(
         "archive: no coder gives these rows back as they were. This is an error of isthmus; please report it."
+    )
+
+
+def _quickly(columns: Columns) -> int:
+    """Bytes of columns by a quick general coder; 0 where some are texts."""
+    arrays = [column for column in columns.values() if isinstance(column, np.ndarray)]
+    if len(arrays) < len(columns):
+        return 0
+    quick = pa.Codec("zstd", compression_level=1)
+    return sum(
+        len(quick.compress(np.ascontiguousarray(array).data.cast("B"))) for array in arrays if array.size
     )

@@ -127,6 +127,10 @@ class LatentCoder(Coder):
             ) from None
         return coder
 
+    def of_levels(self, levels: NDArray[Any]) -> LatentCoder:
+        """The coder of rows that have other values in place of its own, in the same order."""
+        return LatentCoder(self.facts, levels, self.inputs, self.encoder, self.decoder)
+
     def check_shapes(self) -> None:
         """Raise ValueError where the parts do not fit each other."""
         facts, n_levels = self.facts, len(self.levels)

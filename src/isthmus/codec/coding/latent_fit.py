@@ -107,14 +107,17 @@ def _levels(model: FittedModel, sample: NDArray[np.generic], n_levels: int) -> N
         np.ascontiguousarray(np.broadcast_to(every.reshape(-1, *[1] * len(shape)), (len(every), *shape)))
     )
     steps = seen.reshape(len(every), -1) * (n_levels - 1)
-    is_level = (np.abs(steps - np.rint(steps)) < NEAR_A_LEVEL).all(axis=1) & (steps >= -0.5).all(axis=1)
-    is_level &= (steps <= n_levels - 0.5).all(axis=1)
-    if is_level.sum() != n_levels:
+    off = np.abs(steps - np.rint(steps)).max(axis=1)
+    is_level = (off < NEAR_A_LEVEL) & (steps > -0.5).all(axis=1) & (steps < n_levels - 0.5).all(axis=1)
+    near, number = every[is_level], np.rint(steps[is_level, 0])
+    nearest = np.lexsort((off[is_level], number))
+    _, first = np.unique(number[nearest], return_index=True)
+    if len(first) != n_levels:
         raise ParameterError(
-            f"compress: the model knows {n_levels} levels, of which the data have {is_level.sum()}; give a model of "
+            f"compress: the model knows {n_levels} levels, of which the data have {len(first)}; give a model of "
             "these data, whose likelihood has as many levels as they."
         )
-    return every[is_level]
+    return np.sort(near[nearest[first]])
 
 
 def _codes(module: AutoencoderModule, rows: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isthmus.codec.coding.distributions import Tables, scale_numbers, with_open_ends
 from isthmus.codec.coding.stack import Cumulative, Ints, Stack, pop_numbers, push_numbers
+
+FARTHEST_MEAN = 4
+"""Magnitude of a mean where levels lie from 0 to 1: what lies farther has the mass of the last level all the same."""
 
 
 class Observed(Protocol):
@@ -146,3 +150,67 @@ class Levels:
             return ((found * weights).sum(axis=2) // total).reshape(shape)
 
         return with_open_ends(below, self.n_levels)
+
+
+@dataclass(frozen=True)
+class Marked:
+    """Levels of which some are asked for one by one, each with a logit, and the others as :class:`Levels` has them.
+
+    A level that stands out, such as the black of a picture's ground, costs one decision; a mixture has to know only
+    what lies between.
+
+    Parameters
+    ----------
+    tables, point
+        As of :class:`Binary`.
+    marked
+        Numbers of levels in the order in which they are asked for.
+    others
+        Numbers of all other levels, in order.
+    levels
+        How these are coded, by their place among the others; None where there is but one, which costs nothing.
+    """
+
+    tables: Tables
+    point: int
+    marked: Ints
+    others: Ints
+    levels: Levels | None
+
+    @property
+    def n_outputs(self) -> int:
+        """That each number takes: the marked levels' logits, then those of the others."""
+        return len(self.marked) + (3 * self.levels.n_mixtures if self.levels else 0)
+
+    def push(self, stack: Stack, numbers: Ints, outputs: Ints, which: Ints) -> None:
+        """Push numbers ``(n,)``, of which number i is given the outputs ``outputs[which[i]]``."""
+        asked: list[tuple[NDArray[np.bool], Ints]] = []
+        for at, mark in enumerate(self.marked.tolist()):
+            is_mark = numbers == mark
+            asked.append((is_mark, self.tables.ones(outputs[:, at], self.point)[which]))
+            numbers, which = numbers[~is_mark], which[~is_mark]
+        if self.levels is not None and len(numbers):
+            places = np.searchsorted(self.others, numbers)
+            self.levels.push(stack, places[None], self._of_others(outputs, which))
+        for is_mark, ones in reversed(asked):
+            stack.push(is_mark, ones)
+
+    def pop(self, stack: Stack, outputs: Ints, which: Ints) -> Ints:
+        """Pop them."""
+        numbers = np.full(len(which), self.others[0])
+        left = np.arange(len(which))
+        for at, mark in enumerate(self.marked.tolist()):
+            is_mark = stack.pop(self.tables.ones(outputs[:, at], self.point)[which[left]]) > 0
+            numbers[left[is_mark]] = mark
+            left = left[~is_mark]
+        if self.levels is not None and len(left):
+            numbers[left] = self.others[self.levels.pop(stack, self._of_others(outputs, which[left]))[0]]
+        return numbers
+
+    def _of_others(self, outputs: Ints, which: Ints) -> Ints:
+        """Outputs as :class:`Levels` takes those of one row, ``(1, n_outputs, n)``; means far out are held nearer."""
+        assert self.levels is not None
+        m, farthest = self.levels.n_mixtures, FARTHEST_MEAN << self.point
+        found = np.ascontiguousarray(outputs[which, len(self.marked) :].T)
+        found[m : 2 * m] = np.clip(found[m : 2 * m], -farthest, farthest)
+        return found[None]

@@ -200,7 +200,7 @@ class Archive:
         if block.codec != LOST:
             data = self._read(block.offset, HEAD.size + block.n_bytes)
             head, payload = data[: HEAD.size], data[HEAD.size :]
-            if _frame(block).digest_of(payload, self._id) == head[-frames.N_DIGEST :]:
+            if _is_whole(block, head, payload, self._id):
                 return payload
         raise ArtifactError(self._lost(number))
 
@@ -398,6 +398,10 @@ class Archive:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _is_whole(block: Block, head: bytes, payload: bytes, id_: bytes) -> bool:
+    return _frame(block).digest_of(payload, id_) == head[-frames.N_DIGEST :]
 
 
 def _frame(block: Block) -> Frame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -85,6 +85,10 @@ class Form(ABC):
     def part(self, columns: Columns, start: int, stop: int) -> Columns:
         """The columns of some rows of a block, counted from its first, as the form of some rows takes them."""
         return {name: column[start:stop] for name, column in columns.items()}
+
+    def joined(self, parts: Sequence[Columns]) -> Columns:
+        """The columns of several :meth:`part` as one, where the tables of their rows are of different columns."""
+        raise unfit("tables of different columns")
 
     @property
     def suffix(self) -> str:

@@ -266,10 +266,14 @@ class FolderContent(Content):
         left = [f"{n_left} links that lead out of {path} are left out."] if n_left else []
         n_pictures = sum(file.kind is not None for file in self._files)
         n_sounds = sum(file.sound is not None for file in self._files)
-        said = (
-            f"{n_pictures} pictures are kept as pixels if they can be decoded, {n_sounds} sounds as samples"
+        n_others = sum(file.size is not None for file in self._files) - n_pictures - n_sounds
+        ways = (
+            (f"pictures ({n_pictures:,}) pixel for pixel, in PNG files packed anew", n_pictures),
+            (f"sounds ({n_sounds:,}) sample for sample", n_sounds),
+            (f"other files ({n_others:,}) byte for byte", n_others),
         )
-        self.notes = (f"{said}, {len(self._files) - n_pictures - n_sounds} other files byte for byte.", *left)
+        told = ", ".join(way for way, n in ways if n)
+        self.notes = (*([f"What comes back: {told}."] if told else []), *left)
 
     @property
     def numbers(self) -> dict[str, int]:

@@ -44,7 +44,7 @@ def content_of(source: str | os.PathLike[str] | NDArray[Any] | Any, *, as_pixels
     SourceError
         Nothing there.
     DataError
-        An array of Python objects, or a table with columns that are not kept as values.
+        An array of Python objects or with a mask, a table with columns that are not kept as values, or anything else.
 
     Examples
     --------
@@ -52,6 +52,11 @@ def content_of(source: str | os.PathLike[str] | NDArray[Any] | Any, *, as_pixels
     >>> content.kind, content.n_rows, content.block(slice(1, 3))["values"].tolist()
     ('array', 3, [[2, 3], [4, 5]])
     """
+    if isinstance(source, np.ma.MaskedArray):
+        raise DataError(
+            "array: expected values alone, got an array with a mask; fill what is hidden, or keep the mask in an array "
+            "of its own."
+        )
     if isinstance(source, np.ndarray):
         return ArrayContent(source)
     if isinstance(source, pa.Table):
@@ -62,6 +67,10 @@ def content_of(source: str | os.PathLike[str] | NDArray[Any] | Any, *, as_pixels
                 "type (map, union, run-end-encoded), or none; cast it."
             )
         return table
+    if not isinstance(source, str | os.PathLike):
+        raise DataError(
+            f"data: expected a path, an array or an Arrow table, got {type(source).__name__}; make it one of these."
+        )
     path = Path(source)
     if not is_there(path):
         raise SourceError(f"{path}: expected a file or folder, got nothing there; check the path.")

@@ -9,7 +9,8 @@ a row of other than the common number of cells, another line end - is kept as it
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import IO, Any, NamedTuple, final
 
@@ -140,6 +141,26 @@ class TextForm(Form):
         """Rows as they stand in the file."""
         return {TEXT: self.texts(columns)[start:stop]}
 
+    def joined(self, parts: Sequence[Columns]) -> Columns:
+        """The columns of rows that stand one after the other, as a block of all of them has them."""
+        texts = [text for columns in parts for text in self.texts(columns)]
+        return self.columns_of(b"".join(texts), list(accumulate(map(len, texts))))
+
+    def columns_of(self, data: bytes, ends: list[int]) -> Columns:
+        """Columns of rows that end there: their cells, or the rows themselves where they do not come back from them."""
+        columns, texts = Columns(), _rows(data, ends)
+        cells = _cells(data, ends, self.dialect, len(self.cells)) if ends else None
+        if cells is None:
+            return {TEXT: texts}
+        for number, (kind, column) in enumerate(zip(self.cells, cells, strict=True)):
+            values, odd = kind.read(column)
+            columns[f"{number}"] = values
+            if odd:
+                marks = np.zeros(len(column), np.uint8)
+                marks[odd] = 1
+                columns[f"{number}?"], columns[f"{number}!"] = marks, [column[place] for place in odd]
+        return columns if self.texts(columns) == texts else {TEXT: texts}
+
     def write(self, blocks: Iterable[Columns], path: Path) -> None:
         """Write the file, byte for byte as it was; of one that was packed its contents."""
         with beside(path) as place, place.open("wb") as file:
@@ -227,20 +248,7 @@ class TextContent(Content):
 
     def block(self, rows: slice) -> Columns:
         """Columns ``"0"``, ``"1"``, ... of some rows; where cells are odd ``"0?"`` marks them and ``"0!"`` has them."""
-        form, columns = self._form, Columns()
-        data, ends = self._stretch(*rows.indices(self.n_rows)[:2])
-        texts = _rows(data, ends)
-        cells = _cells(data, ends, form.dialect, len(form.cells)) if ends else None
-        if cells is None:
-            return {TEXT: texts}
-        for number, (kind, column) in enumerate(zip(form.cells, cells, strict=True)):
-            values, odd = kind.read(column)
-            columns[f"{number}"] = values
-            if odd:
-                marks = np.zeros(len(column), np.uint8)
-                marks[odd] = 1
-                columns[f"{number}?"], columns[f"{number}!"] = marks, [column[place] for place in odd]
-        return columns if form.texts(columns) == texts else {TEXT: texts}
+        return self._form.columns_of(*self._stretch(*rows.indices(self.n_rows)[:2]))
 
     def plain(self, rows: slice) -> Columns:
         """The column ``"text"`` alone."""
@@ -255,7 +263,7 @@ class TextContent(Content):
         for place in range(n_places):
             start = place * n_rows // n_places
             data, ends = self._stretch(start, min(n_rows, start + sample))
-            for at, column in enumerate(_cells(data, ends, self._form.dialect, n_columns) or []):
+            for at, column in enumerate(_regular(data, ends, self._form.dialect, n_columns)):
                 found[at] += column
         kinds, left = [typed(column) for column in found], _MOST_WORDS
         for at, kind in enumerate(kinds):  # facts are read before anything else, and have a bound
@@ -279,7 +287,17 @@ class TextContent(Content):
 
 
 def _rows(data: bytes, ends: list[int]) -> list[bytes]:
-    return [data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    return [data[start:end] for start, end in pairwise([0, *ends])]
+
+
+def _regular(data: bytes, ends: list[int], dialect: _Dialect, n_columns: int) -> list[list[bytes]]:
+    """The cells of rows by column, rows of other than so many left out; where there are such, of the first rows."""
+    cells = _cells(data, ends, dialect, n_columns)
+    if cells is not None:
+        return cells
+    rows = [_cells(row, [len(row)], dialect, n_columns) for row in _rows(data, ends[:_STEP])]
+    good = [row for row in rows if row is not None]
+    return [[row[at][0] for row in good] for at in range(n_columns)]
 
 
 def open_text(path: Path) -> TextContent | None:

@@ -1,0 +1,178 @@
+"""Archives of data with a model that was fitted for them: used where it saves more than it takes, never in the way."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import isthmus
+from isthmus.codec.coding import context_fit
+from isthmus.codec.contents import content_of
+from isthmus.errors import DataError, ParameterError
+from isthmus.workflows import archive_models
+
+torch.set_num_threads(1)
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+import golden_archives  # noqa: E402
+
+N = 300
+
+
+@pytest.fixture
+def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data of any size have a model fitted, a small one."""
+    monkeypatch.setattr(context_fit, "FEW_HIDDEN", 12)
+    monkeypatch.setattr(archive_models, "SMALLEST_WITH_MODEL", 0)
+    monkeypatch.setattr(archive_models, "HIDDEN", 16)
+    monkeypatch.setattr(archive_models, "CODE_SIZE", 2)
+
+
+def compressed(source: np.ndarray | Path, path: Path, seconds: float) -> isthmus.Compressed:
+    """An archive that was read back and is right."""
+    done = isthmus.compress(source, path, seconds=seconds)
+    if isinstance(source, np.ndarray):
+        with isthmus.open_archive(path) as rows:
+            found = rows[:]
+        assert (found.dtype, found.shape) == (source.dtype, source.shape)
+        assert found.tobytes() == source.tobytes()
+    else:
+        back = path.with_name(f"back{source.suffix}")
+        isthmus.decompress(path, back)
+        assert back.read_bytes() == source.read_bytes()
+    return done
+
+
+def chequers(n: int, side: int = 8) -> np.ndarray:
+    """Pictures of zeros and ones: a chequerboard or its opposite, and a few dots of the other kind."""
+    chance = np.random.default_rng(0)
+    fields = np.indices((side, side)).sum(axis=0) % 2
+    return fields ^ chance.integers(0, 2, (n, 1, 1)) ^ (chance.random((n, side, side)) < 0.08)
+
+
+@pytest.mark.usefixtures("small_models")
+def test_bytes_have_a_model_where_it_pays(tmp_path: Path) -> None:
+    rows = golden_archives.shades(4000).reshape(4000, -1)
+    done = compressed(rows, tmp_path / "a.isth", 3.0)
+    assert set(done.codecs) == {"bits-back"}
+    assert 0 < done.n_bytes_of_model < 8000
+    assert done.n_bytes < isthmus.compress(rows, tmp_path / "b.isth", fits=False).n_bytes
+
+
+@pytest.mark.usefixtures("small_models")
+def test_two_values_have_a_model_whichever_they_are(tmp_path: Path) -> None:
+    rows = np.array([3, 7], np.uint8)[chequers(14_000)].reshape(14_000, 64)
+    assert set(compressed(rows, tmp_path / "a.isth", 1.8).codecs) == {"bits-back"}
+
+
+@pytest.mark.usefixtures("small_models")
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16])
+def test_pictures_have_a_model_that_sees_what_is_around(tmp_path: Path, dtype: type[np.integer]) -> None:
+    rows = np.array([3, 70], dtype)[chequers(1200, 16)]
+    done = compressed(rows, tmp_path / "a.isth", 1.0)
+    assert set(done.codecs) == {"context"}
+    assert done.n_bytes < isthmus.compress(rows, tmp_path / "b.isth", fits=False).n_bytes
+
+
+@pytest.mark.usefixtures("small_models")
+def test_the_model_of_an_archive_serves_again(tmp_path: Path) -> None:
+    rows = chequers(1200, 16).astype(np.uint8)
+    first = isthmus.compress(rows, tmp_path / "a.isth", seconds=1.0)
+    again = isthmus.compress(rows[:900], tmp_path / "b.isth", model=tmp_path / "a.isth")
+    assert set(again.codecs) == {"context"}
+    assert again.n_bytes_of_model == first.n_bytes_of_model
+    with isthmus.open_archive(tmp_path / "b.isth") as found:
+        assert (found[:] == rows[:900]).all()
+    for other in (rows.astype(np.int32), rows[:, :9], rows + 5):
+        with pytest.raises(ParameterError, match="such data"):
+            isthmus.compress(other, tmp_path / "c.isth", model=tmp_path / "a.isth")
+    isthmus.compress(rows, tmp_path / "d.isth", fits=False)
+    with pytest.raises(ParameterError, match="which has none"):
+        isthmus.compress(rows, tmp_path / "c.isth", model=tmp_path / "d.isth")
+
+
+@pytest.mark.parametrize("shape", [(36,), (6, 6), (6, 6, 1), (2, 6, 3), (2, 3, 2, 3)])
+@pytest.mark.usefixtures("small_models")
+def test_rows_of_any_shape_are_learned(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    told: list[str] = []
+    isthmus.compress(
+        golden_archives.shades(500).reshape(-1, *shape), tmp_path / "a.isth", seconds=0.01, told=told.append
+    )
+    assert len(told) == 2
+    assert "is left out" in told[1]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        np.zeros((N, 8, 8), np.uint8),
+        np.full((N, 8), 7, np.uint8),
+        np.zeros((0, 8, 8), np.uint8),
+        np.zeros((N, 0), np.uint8),
+        np.arange(256, dtype=np.uint8)[:, None].repeat(4, axis=1),
+        np.arange(8, dtype=np.uint8).reshape(1, 8),
+        np.arange(N).astype(np.uint8),
+        np.arange(N).reshape(N // 2, 2) % 2 == 0,
+        np.array([["a", "bc"]] * 50),
+        np.random.default_rng(0).integers(0, 256, (20, 40, 40), np.uint8),
+    ],
+    ids=lambda rows: f"{rows.dtype}{rows.shape}",
+)
+@pytest.mark.usefixtures("small_models")
+def test_data_that_nothing_can_be_learned_of_are_kept_without_a_model(
+    tmp_path: Path, rows: np.ndarray
+) -> None:
+    assert compressed(rows, tmp_path / "a.isth", 0.01).n_bytes_of_model == 0
+
+
+def test_networks_larger_than_the_data_are_not_begun(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Rows of a million bytes each would have had a network of a billion weights."""
+    told: list[str] = []
+    rows = np.random.default_rng(0).integers(0, 256, (20, 90_000), np.uint8)
+    isthmus.compress(rows, tmp_path / "a.isth", told=told.append)
+    assert not told
+
+
+@pytest.mark.usefixtures("small_models")
+def test_a_table_has_a_chain_where_it_pays(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(golden_archives.columns(24_000), newline="\n")
+    done = compressed(tmp_path / "t.csv", tmp_path / "a.isth", 2.0)
+    assert set(done.codecs) == {"chain"}
+
+
+@pytest.mark.usefixtures("small_models")
+def test_the_same_data_give_the_same_archive(tmp_path: Path) -> None:
+    rows = chequers(9000).astype(np.uint8) * 255
+    for name in ("a", "b"):
+        done = isthmus.compress(rows, tmp_path / f"{name}.isth", seconds=1.0)
+        assert done.n_bytes_of_model
+    assert (tmp_path / "a.isth").read_bytes() == (tmp_path / "b.isth").read_bytes()
+
+
+def test_a_table_in_memory_comes_back(tmp_path: Path) -> None:
+    table = golden_archives.table()
+    done = isthmus.compress(table, tmp_path / "t.isth")
+    assert (done.n_rows, done.n_bytes_before) == (len(table), table.nbytes)
+    with isthmus.open_archive(tmp_path / "t.isth") as rows:
+        assert golden_archives.table_bytes(rows[:]) == golden_archives.table_bytes(table)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [([1, 2], "got list"), (np.float64(1), "got float64"), (np.ma.masked_less(np.arange(5), 2), "mask")],
+    ids=["list", "number", "mask"],
+)
+def test_what_would_not_come_back_is_refused(tmp_path: Path, source: object, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        isthmus.compress(source, tmp_path / "a.isth")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_without_rows_has_a_block_without_rows(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n", newline="\n")
+    assert content_of(tmp_path / "t.csv").block(slice(0, 0)) == {"text": []}
+    compressed(tmp_path / "t.csv", tmp_path / "t.isth", 0.01)
