@@ -4,13 +4,13 @@
     python benchmarks/archives.py --only table --seconds 600     one, with a longer fit
 
 ``binary`` and ``grey``: the MNIST test pictures, coded with models of the 60,000 training pictures, one that sees what
-is around each value and one for bits-back, in blocks of 1,000; bits a pixel gross, nothing taken off for the bits
-that a block begins with, with and without the model's bytes. ``table``: 200,000 made rows of 13 columns - numbers,
-counts, words, of which each hangs on others in lines and curves - within 0.5 % of each number's range, shuffled and
-self-contained. ``notes``: all recordings of the folder, exactly. ``lossy``: previews of the MNIST test pictures with models of the training pictures, one a beta, beside JPEG
-and WebP of one sheet of all pictures and principal components through zstd, of each the fewest bytes of an error no
-larger. Beside each of the others what xz, bz2 and zstd make of the same numbers (pixels, places on the grid, samples)
-in blocks as large.
+is around each value and one for bits-back, in blocks of 1,000; bits a pixel gross, nothing taken off for the bits that
+a block begins with, with and without the model's bytes. ``table``: 200,000 made rows of 13 columns - numbers, counts,
+words, of which each hangs on others in lines and curves - within 0.5 % of each number's range, shuffled and
+self-contained. ``notes``: all recordings of the folder, exactly. ``lossy``: previews of the MNIST test pictures with
+models of the training pictures, one a beta, beside JPEG and WebP of one sheet of all pictures and principal components
+through zstd, of each the fewest bytes of an error no larger. Beside each of the others what xz, bz2 and zstd make of
+the same numbers (pixels, places on the grid, samples) in blocks as large.
 """
 
 from __future__ import annotations

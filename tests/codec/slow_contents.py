@@ -19,11 +19,16 @@ import numpy as np
 import pyarrow as pa
 from slow_columns import columns, product, whole_numbers
 from slow_models import BitsBack, Chain
+from slow_preview import SlowPreview
 from slow_reader import SlowArchive, must
 
 Block = dict[str, Any]
 """Columns by name: texts, or (type, shape, bits of the values)."""
-MODELS: dict[str, Callable[[bytes], Any]] = {"bits-back": BitsBack, "chain": Chain}
+MODELS: dict[str, Callable[[bytes], Any]] = {
+    "bits-back": BitsBack,
+    "chain": Chain,
+    "preview": SlowPreview,
+}
 """By codec, what is made of the section ``model`` and gives the columns of a payload of so many rows."""
 
 

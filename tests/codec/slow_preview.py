@@ -82,6 +82,25 @@ class SlowPreview:
             found[part["name"]] = self.kept(part["name"], rows, held)
         return found
 
+    def columns(self, payload, n_rows):
+        """All columns of a block, arrays as (type, shape, bits of the values)."""
+        held, made = columns(payload), self(payload)
+        found = {}
+        for name, column in held.items():
+            part = next((part for part in self.parts if part["name"] == name), None)
+            if part is not None:
+                found[name] = made[name] if part["dtype"] == "texts" else self.bits(part, made[name])
+            elif not name.startswith("\0"):
+                found[name] = column
+        return found
+
+    def bits(self, part, rows):
+        code, width = "<" + CODES[part["dtype"]], int(part["dtype"][1])
+        flat = [value for row in rows for value in (row if isinstance(row, list) else [row])]
+        data = [int.from_bytes(struct.pack(code, value), "little") for value in flat]
+        assert all(value < 1 << 8 * width for value in data)
+        return part["dtype"], (len(rows), *part["shape"]), data
+
     def symbols(self, stack, n):
         starts = [[0] * len(self.counts) for _ in range(n)]
         half = 1 << self.n_halvings

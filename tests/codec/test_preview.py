@@ -123,6 +123,8 @@ def test_every_type_is_decoded_as_the_page_says(dtype: str) -> None:
     rows = rows.astype(dtype)
     if dtype != "i2" and rows.dtype.kind == "f":
         rows[3, 1], rows[4, 2], rows[5, 0] = np.nan, np.inf, -np.inf
+        if dtype == "f8":  # one that signals
+            rows.view(np.uint64)[6, 0] = 0x7FF0000000000001
     content, coder = coder_of(rows)
     block = content.block(slice(0, 10))
     check_slowly(coder, block)
@@ -329,6 +331,14 @@ def test_rows_that_the_coder_does_not_know_are_kept(tmp_path: Path) -> None:
     with open_archive(tmp_path / "t.isth") as archive:
         archive.write(tmp_path / "back.csv")
     assert (tmp_path / "back.csv").read_text().splitlines()[451] == "one,two,three"
+
+
+def test_values_that_no_row_of_the_fit_had_are_coded_as_well_as_can_be() -> None:
+    content, coder = coder_of(np.random.default_rng(0).normal(size=(300, 4)))
+    far: Columns = {"values": np.full((3, 4), 1e300)}
+    found = np.asarray(coder.unpacked(packed_by(coder, far), 3)["values"])
+    assert np.isfinite(found).all()
+    assert (found > np.asarray(content.block(slice(0, 300))["values"]).mean()).any()
 
 
 def test_a_writer_that_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ STEP = 1e7
 BYTES_A_WEIGHT = 40
 """Bytes of data for each weight of the decoder."""
 HIDDEN = (16, 512)
+FARTHEST = 1e4
+"""Model units beyond which a network is shown no value."""
 MOST_UNITS = 128
 LEARNING_RATE = 1e-3
 N_AXES = 4000
@@ -88,10 +90,10 @@ class Feature:
         """Of a column of numbers ``(n, ...)``; None where they do not vary."""
         shape = rows.shape[1:]
         model_shape = _model_shape(shape)
-        finite = rows.astype(np.float64)
-        finite[~np.isfinite(finite)] = np.nan
         is_one = rows.ndim > 2 or rows.dtype.itemsize == 1
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # NaN that signals
+            finite = rows.astype(np.float64)
+            finite[~np.isfinite(finite)] = np.nan
             axis = None if is_one else 0
             shift = np.atleast_1d(np.nan_to_num(_mean(finite, axis)))
             scale = np.atleast_1d(np.nan_to_num(_mean((finite - shift) ** 2, axis) ** 0.5))
@@ -127,9 +129,11 @@ class Feature:
             else:
                 numbers = column.astype(np.int64)
             return (numbers[:, None] == np.arange(part.n_words)).astype(np.float32)
-        tiles = part.tiles(np.asarray(column)).astype(np.float64)
-        units = (tiles.reshape(len(tiles), -1) - self.shift) / self.scale
+        tiles = part.tiles(np.asarray(column))
+        with np.errstate(all="ignore"):  # NaN that signals
+            units = (tiles.reshape(len(tiles), -1).astype(np.float64) - self.shift) / self.scale
         units[~np.isfinite(units)] = 0.0
+        np.clip(units, -FARTHEST, FARTHEST, out=units)
         first = np.moveaxis(units.reshape(len(tiles), *part.model_shape), -1, 1)
         return first.reshape(len(tiles), -1).astype(np.float32)
 
