@@ -294,7 +294,7 @@ def main() -> None:
     parser.add_argument("--audio", type=Path, help="folder of recordings")
     parser.add_argument("--epochs", type=int, default=40, help="of the models of pictures")
     parser.add_argument(
-        "--betas", type=float, nargs="+", default=[0.03, 0.01], help="of the codes of previews"
+        "--betas", type=float, nargs="+", default=[0.1, 0.03], help="of the codes of previews"
     )
     parser.add_argument("--preview-epochs", type=int, default=10, help="of the models of previews")
     parser.add_argument("--rows", type=int, default=200_000, help="of the table")
