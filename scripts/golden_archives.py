@@ -306,6 +306,23 @@ def _chain(content: Any) -> Any:
     return fit_chain(fields, symbols, epochs=15)
 
 
+def _context(content: Any) -> Any:
+    """A network that sees what is around each value of pictures."""
+    from isthmus.codec.coding.context_fit import facts_of, fit_context, levels_of
+
+    rows = content.block(slice(0, content.n_rows))["values"]
+    levels = levels_of(rows)
+    assert levels is not None
+    return fit_context(facts_of(rows, levels), levels, rows, epochs=120)
+
+
+def _grounds() -> np.ndarray[Any, Any]:
+    """Pictures of 6 x 6 with 3 channels, above of one shade each."""
+    rows = shades(70, 3).astype(np.int16) * 9
+    rows[:, :3] = 700
+    return rows
+
+
 def _preview(content: Any) -> Any:
     """A quantised code of all that a preview knows of the rows."""
     from contextlib import nullcontext
@@ -344,6 +361,8 @@ ARCHIVES: dict[str, Archive] = {
         lambda _: shades(50, 3), _latent("discretised_logistic", 2, "conv2d"), block_rows=30
     ),
     "chain": Archive(_columns, _chain, block_rows=500),
+    "context-binary": Archive(lambda _: bars(120), _context, block_rows=100),
+    "context-channels": Archive(lambda _: _grounds(), _context, block_rows=50),
     "chain-typed": Archive(_typed_columns, _chain, block_rows=300),
     "preview-pictures": Archive(lambda _: shades(300, 3), _preview, block_rows=40),
     "preview-tiles": Archive(lambda _: np.tile(shades(4, 3), (1, 9, 8, 1)), _preview, block_rows=3),

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from slow_columns import columns, product, whole_numbers
-from slow_models import BitsBack, Chain
+from slow_models import BitsBack, Chain, Context
 from slow_preview import SlowPreview
 from slow_reader import SlowArchive, must
 
@@ -27,6 +27,7 @@ Block = dict[str, Any]
 MODELS: dict[str, Callable[[bytes], Any]] = {
     "bits-back": BitsBack,
     "chain": Chain,
+    "context": Context,
     "preview": SlowPreview,
 }
 """By codec, what is made of the section ``model`` and gives the columns of a payload of so many rows."""

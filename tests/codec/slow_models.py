@@ -263,6 +263,102 @@ class BitsBack:
         return [self.inputs[level][place % len(self.inputs[level])] for place, level in enumerate(row)]
 
 
+# ------------------------------------------------------------------ context
+
+
+class Context:
+    """The section ``model`` of the codec ``context``."""
+
+    def __init__(self, section: bytes) -> None:
+        model = columns(section)
+        self.facts = json.loads(model["facts"][0])
+        self.networks = [SlowNetwork(each) for each in model["networks"]]
+        for network in self.networks:
+            network.check()
+        self.type, (self.n_levels,), self.levels = model["levels"]
+        self.tables = list[list[list[int]]]()
+        for name in ("lines", "columns"):
+            kind, (n, width), bits = model[name]
+            whole = whole_numbers(bits, kind)
+            self.tables.append([whole[at * width : (at + 1) * width] for at in range(n)])
+        marked = self.facts["marked"]
+        self.others = [level for level in range(self.n_levels) if level not in marked]
+
+    def columns(self, payload: bytes, n_rows: int) -> dict[str, Any]:
+        height, width, n_channels = self.facts["picture"]
+        slope, stack = self.facts["slope"], SlowStack.stored(payload)
+        found = [dict[tuple[int, int, int], int]() for _ in range(n_rows)]
+        for wave in range(width + slope * (height - 1)):
+            places = [(y, wave - slope * y) for y in range(height) if 0 <= wave - slope * y < width]
+            for channel in range(n_channels):
+                here = [(row, y, x, channel) for y, x in places for row in found]
+                for (row, *place), number in zip(here, self._numbers(stack, here), strict=True):
+                    row[place[0], place[1], place[2]] = number
+        order = [(y, x, c) for y in range(height) for x in range(width) for c in range(n_channels)]
+        bits = [self.levels[row[place]] for row in found for place in order]
+        return {"values": (self.type, (n_rows, *self.facts["shape"]), bits)}
+
+    def _numbers(
+        self, stack: SlowStack, here: list[tuple[dict[tuple[int, int, int], int], int, int, int]]
+    ) -> list[int]:
+        """Of an array of numbers, each in a row at a line, a column and a channel."""
+        if not here:
+            return []
+        network, known = self.networks[here[0][3]], list[int | None]([None] * len(here))
+        point = network.header["output_bits"]
+        read = [self._read(*place) for place in here]
+        said = network([values for values, _ in read])
+        for at, mark in enumerate(self.facts["marked"]):
+            for place, row in enumerate(said):
+                share = tables().shares[held(shifted(row[at], point - 8) + 3072, 0, 6144)]
+                if known[place] is None and stack.pop(share):
+                    known[place] = mark
+        left = [place for place, number in enumerate(known) if number is None]
+        if len(self.others) == 1:
+            return [self.others[0] if number is None else number for number in known]
+        m, first = self.facts["n_mixtures"], len(self.facts["marked"])
+        below = list[Below]()
+        for place in left:
+            parts = [said[place][first + part * m : first + (part + 1) * m] for part in range(3)]
+            means = [
+                held(mean + (read[place][1] << point) // self._range, -4 << point, 4 << point)
+                for mean in parts[1]
+            ]
+            below.append(logistic(self.facts, [parts[0], means, parts[2]], len(self.others), point))
+        popped = stack.pop_numbers(below, (len(self.others) - 1).bit_length())
+        for place, number in zip(left, popped, strict=True):
+            known[place] = self.others[min(number, len(self.others) - 1)]
+        return [number for number in known if number is not None]
+
+    @property
+    def _range(self) -> int:
+        return (self.n_levels - 1) * self.facts["step"]
+
+    def _read(
+        self, row: dict[tuple[int, int, int], int], y: int, x: int, channel: int
+    ) -> tuple[list[int], int]:
+        """What the network is given, and the guess above what the lowest level is read as."""
+        common, step, n_channels = self.facts["common"], self.facts["step"], self.facts["picture"][2]
+
+        def at(up: int, right: int, of: int) -> int:
+            return (row.get((y - up, x + right, of), common) - common) * step
+
+        def plane(of: int) -> int:
+            left, above, corner = at(0, -1, of), at(1, 0, of), at(1, -1, of)
+            return held(left + above - corner, min(left, above), max(left, above))
+
+        values = [at(up, right, of) for up, right in self.facts["offsets"] for of in range(n_channels)]
+        values += [at(0, 0, of) for of in range(channel)]
+        low, guess = -common * step, 0
+        if len(self.others) > 1:
+            guess = plane(channel)
+            if channel:
+                last = channel - 1
+                guess = held(guess + at(0, 0, last) - plane(last), low, low + self._range)
+            values.append(guess)
+        return [*values, *self.tables[0][y], *self.tables[1][x]], guess - low
+
+
 # ------------------------------------------------------------------ chain
 
 

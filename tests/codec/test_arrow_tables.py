@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from isthmus.codec.columns import packed, unpacked
 from isthmus.codec.contents import content_from, content_of
 from isthmus.codec.contents.arrow_columns import decoded, encoded, is_supported
-from isthmus.errors import ArtifactError, DataError
+from isthmus.errors import ArtifactError, DataError, SourceError
 
 WHOLE = st.integers(-(2**31), 2**31 - 1)
 TYPES = {
@@ -174,3 +174,16 @@ def test_facts_and_columns_of_nobody_are_refused(tmp_path):
     with pytest.raises(ArtifactError, match="no column '4'"):
         content.form.write([block], tmp_path / "x.parquet")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_values_that_their_type_does_not_have_are_told(tmp_path):
+    codes = pa.Array.from_buffers(pa.int8(), 3, [None, pa.py_buffer(bytes([0, 9, 1]))])
+    words = pa.DictionaryArray.from_arrays(codes, pa.array(["a", "b"]), safe=False)
+    table = pa.table({"x": words})
+    with pytest.raises(DataError, match="of the types of its columns"):
+        content_of(table)
+    with pa.ipc.new_file(str(tmp_path / "t.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    content = content_of(tmp_path / "t.arrow")
+    with pytest.raises(SourceError, match="whole Arrow file"):
+        content.block(slice(0, 3))

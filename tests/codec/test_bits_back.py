@@ -8,6 +8,7 @@ import torch
 
 from isthmus import VariationalAutoencoder
 from isthmus.artifact import FittedModel
+from isthmus.codec.coding import bits_back
 from isthmus.codec.coding.bits_back import STEPS
 from isthmus.codec.coding.latent import LatentCoder
 from isthmus.codec.coding.latent_fit import latent_coder
@@ -177,3 +178,18 @@ def test_damaged_sections_and_payloads_are_named(binary: LatentCoder) -> None:
             binary.unpacked(spoilt, 50)
     with pytest.raises(ArtifactError):
         binary.unpacked(payload, 400)
+
+
+def test_steps_of_large_rows_are_short(binary: LatentCoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a block takes no more memory than a step of it; a reader refuses longer ones."""
+    rows = strokes(3)[:500].reshape(500, -1).astype(float)
+    whole = binary.packed({"values": rows})
+    monkeypatch.setattr(bits_back, "MOST_OUTPUTS", 20 * 64 + 7)
+    payload = binary.packed({"values": rows})
+    assert payload is not None
+    n_steps = int.from_bytes(payload[:4], "little")
+    assert max(STEPS[step] for step in payload[4 : 4 + n_steps]) == 20
+    np.testing.assert_array_equal(np.asarray(binary.unpacked(payload, 500)["values"]), rows)
+    assert whole is not None
+    with pytest.raises(ArtifactError, match="memory"):
+        binary.unpacked(whole, 500)

@@ -188,3 +188,12 @@ def test_numbers_from_end_to_end_of_their_type_are_read_again() -> None:
     payload = coder.packed(rows)
     assert payload is not None
     assert is_same(coder.unpacked(payload, n), rows)
+
+
+def test_blocks_of_rows_without_end_are_refused(coder: ChainCoder) -> None:
+    """Symbols may take no bytes at all: memory is asked for by the number of rows alone."""
+    payload = coder.packed(table(6, 100))
+    assert payload is not None
+    with pytest.raises(ArtifactError, match="at most 65,536 rows, got 4,294,967,295"):
+        coder.unpacked(payload, 2**32 - 1)
+    assert coder.packed(table(6, 65_537)) is None

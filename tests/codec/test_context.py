@@ -17,6 +17,7 @@ from isthmus.codec.coding.coders import Plain, smallest
 from isthmus.codec.coding.context import Neighbourhood
 from isthmus.codec.coding.context_coder import MOST_VALUES, ContextCoder, numbers_of
 from isthmus.codec.coding.context_fit import facts_of, fit_context, hats, levels_of
+from isthmus.codec.columns import Columns
 from isthmus.errors import ArtifactError, IsthmusError
 
 torch.set_num_threads(1)
@@ -96,6 +97,32 @@ def test_pictures_like_no_other_come_back() -> None:
     exact(coder, rows)
 
 
+def test_slow_coders_are_left_out_where_the_model_is_far_smaller(
+    two: ContextCoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def packed(self: Plain, columns: Columns) -> bytes:
+        asked.append(1)
+        return plain.packed(columns)
+
+    monkeypatch.setattr(Plain, "packed", packed)
+    calm = (walks(300) & 0) + (np.arange(12) > 5).astype(np.uint8)
+    noise = np.random.default_rng(0).integers(0, 2, (300, 9, 12)).astype(np.uint8)
+    assert smallest([Plain(), two], [{"values": walks(1000, 4)}], 1000)[0] == "context"
+    assert not asked
+    assert smallest([Plain(), two], [{"values": noise}], 300)[0] == "plain"
+    assert smallest([Plain(), two], [{"values": calm}], 300)[0] == "plain"
+    assert len(asked) == 2
+
+
+def test_a_model_that_gives_back_other_rows_is_never_taken(
+    two: ContextCoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ContextCoder, "unpacked", lambda *_: {"values": walks(1000, 5)})
+    assert smallest([Plain(), two], [{"values": walks(1000, 4)}], 1000)[0] == "plain"
+
+
 @pytest.mark.parametrize("at_once", [1, 7, 5000])
 def test_a_decoder_may_compute_fewer_or_more_at_a_time(
     two: ContextCoder, monkeypatch: pytest.MonkeyPatch, at_once: int
@@ -172,6 +199,7 @@ FACTS: list[tuple[str, Any]] = [
     ("slope", 1.5),
     ("picture", [9, 12, 2]),
     ("picture", [1 << 20, 1 << 20, 1]),
+    ("picture", [1 << 15, 1, 1]),
     ("picture", [9, 12]),
     ("picture", [0, 12, 1]),
     ("shape", [108]),
@@ -193,6 +221,8 @@ def test_hostile_facts_are_refused(two: ContextCoder, name: str, value: Any) -> 
     if name == "shape":  # as many values, but nothing that rows are laid out by
         told["picture"] = [9, 11, 1]
     told[name] = value
+    if value == [1 << 15, 1, 1]:
+        told["shape"] = [1 << 15]
     held["facts"] = [json.dumps(told).encode()]
     with pytest.raises(ArtifactError, match="archive: expected a model") as caught:
         ContextCoder.of_section(plain.packed(held))

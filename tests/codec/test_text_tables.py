@@ -164,6 +164,15 @@ def test_an_odd_cell_makes_its_column_text_in_a_table(tmp_path):
     assert content.form.rows(content.block(slice(48, 51)))["a"].to_pylist() == ["1", "1", "one"]
 
 
+def test_times_of_a_zone_are_odd_among_others(folder):
+    lines = [f"2024-02-{1 + row % 28:02}T10:00:00\n" for row in range(60)]
+    lines[7], lines[9] = "2024-02-03T10:00+1\n", "2024-02-03T10:00:0Z\n"
+    content, blocks, back = brought_back(written(folder, ("when\n" + "".join(lines)).encode()), 60)
+    assert content.facts["columns"][0]["type"] == "time"
+    assert blocks[0]["0!"] == [b"2024-02-03T10:00+1", b"2024-02-03T10:00:0Z"]
+    assert back == ("when\n" + "".join(lines)).encode()
+
+
 def test_a_packed_table_has_its_contents_back(tmp_path):
     _, text = many(100)
     path = tmp_path / "t.csv.gz"

@@ -66,6 +66,13 @@ def assert_same(a: State, b: State) -> None:
         assert torch.equal(a[name], b[name]), name
 
 
+def assert_near(a: State, b: State) -> None:
+    """But for rounding: a plain dense module's steps are made without a graph, see test_dense_step.py."""
+    assert a.keys() == b.keys()
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=1e-5, atol=1e-6)
+
+
 def differ(a: State, b: State) -> bool:
     return any(not torch.equal(a[name], b[name]) for name in a)
 
@@ -186,7 +193,7 @@ PARTS: list[dict[str, Any]] = [
 def test_training_equals_a_loop_written_by_hand(parts: dict[str, Any]) -> None:
     module = made(**parts)
     Trainer(module, plan(warm_up_share=0.25)).fit(TensorRows(X))
-    assert_same(state(module), by_hand(made(**parts), cosine))
+    assert_near(state(module), by_hand(made(**parts), cosine))
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.3])
@@ -195,7 +202,7 @@ def test_decay_and_clipping_are_those_of_the_loop_by_hand(decay: float, clip: fl
     module = made()
     settings = plan(warm_up_share=0.0, schedule="constant", weight_decay=decay, gradient_clip=clip)
     Trainer(module, settings).fit(TensorRows(X))
-    assert_same(state(module), by_hand(made(), lambda _: 0.01, decay=decay, clip=clip))
+    assert_near(state(module), by_hand(made(), lambda _: 0.01, decay=decay, clip=clip))
 
 
 def test_decay_and_clipping_each_change_the_weights() -> None:
@@ -500,7 +507,7 @@ def test_a_batch_that_is_not_finite_is_left_out(value: float) -> None:
             optimiser.zero_grad()
             twin.objective(X[indices], step).loss.backward()
             optimiser.step()
-    assert_same(state(module), state(twin))
+    assert_near(state(module), state(twin))
     assert all(math.isfinite(epoch.training["loss"]) for epoch in history.epochs)
     assert len(recorder.notes) == 4
     assert history.notes == [recorder.notes[0], "4 batches were left out in all, for such a reason each."]

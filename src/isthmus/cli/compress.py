@@ -39,8 +39,8 @@ def compress(
         The most by which a number may differ from what comes back: in its own unit, such as 0.01, or as a share of
         its column's range, such as 0.5%. Without it every bit is kept.
     model
-        A model that fit wrote for such data, with a Gaussian code and exact probabilities. Without one, arrays of
-        bytes have one fitted if it saves more than its own size.
+        A model that fit wrote for such data, with a Gaussian code and exact probabilities, or an archive of such data
+        that has a model. Without one, arrays of whole numbers have one fitted if it saves more than its own size.
     no_model
         Fit none: general means alone.
     seconds

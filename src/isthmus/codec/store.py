@@ -116,7 +116,7 @@ class StoredRows:
             self._coders: dict[str, Coder] = {Plain.id: Plain()}
             name = header.get("coder")
             if name is not None:
-                if name not in coders:
+                if not isinstance(name, str) or name not in coders:
                     raise ArtifactError(
                         f"{path}: is coded with {str(name)[:60]!r}, which this isthmus does not know. "
                         "Install a newer one."

@@ -6,8 +6,8 @@ The mean over the examples of one batch is the objective's own.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from isthmus.numerics.randomness import Randomness
 from isthmus.training.best import Best
 from isthmus.training.callbacks import Callback, Epoch
 from isthmus.training.dead_units import LAST_SHARE, revive_dead_units
+from isthmus.training.dense_step import DenseStep
 from isthmus.training.diagnosis import diagnose
 from isthmus.training.means import Means
 from isthmus.training.micro import MicroBatches, is_out_of_memory
@@ -147,7 +148,7 @@ class Trainer:
                 callback.goes_on(self._history.epochs, self._n_rows_done(len(rows)))
         history, best = self._history, self._best
         weights = sample_weight, validation_weight
-        with training_threads(int(_number(self.plan.threads))):
+        with training_threads(int(_number(self.plan.threads))), self._dense_steps():
             try:
                 history.reason = self._train(rows, validation, weights, begun=state is not None)
             except (KeyboardInterrupt, _StoppedError):
@@ -199,6 +200,20 @@ class Trainer:
             if self._best.n_worse >= max(1.0, patience) and epoch < n_epochs:
                 return "patience"
         return "all epochs"
+
+    @contextmanager
+    def _dense_steps(self) -> Generator[None]:
+        """Steps of a plain dense module without a graph."""
+        if not DenseStep.fits(self.module, self.optimiser):
+            yield
+            return
+        steps = DenseStep(self.module, self.optimiser)
+        self._micro_batches.dense = steps
+        try:
+            yield
+        finally:
+            self._micro_batches.dense = None
+            steps.release()
 
     # State
 
@@ -446,7 +461,11 @@ class Trainer:
             group["lr"] = rate * share
         if self.plan.gradient_clip is not None:
             self._clip(_number(self.plan.gradient_clip))
-        self.optimiser.step()
+        dense = self._micro_batches.dense
+        if dense is None:
+            self.optimiser.step()
+        else:
+            dense.update()
         self.n_steps_done += 1
 
     def _clip(self, largest: float) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from isthmus.errors import ParameterError, TrainingError
 from isthmus.model.objective import Objective, Trainable
 from isthmus.numerics.randomness import Randomness
+from isthmus.training.dense_step import DenseStep
 
 try:
     import resource
@@ -88,6 +89,8 @@ class MicroBatches:
         self._convolutions = safe_convolutions if memory_is_limited() else nullcontext
         self.most: int | None = None if most == "auto" else most
         """Rows at a time; None: all of a batch."""
+        self.dense: DenseStep | None = None
+        """What makes steps of a plain dense module."""
 
     def differentiate(
         self, batch: Any, step: int, weight: Tensor | None = None, progress: float = 1.0
@@ -103,6 +106,8 @@ class MicroBatches:
         """
         while True:
             try:
+                if self.dense is not None and self.most is None and weight is None:
+                    return self.dense.differentiate(batch)
                 for parameter in self._parameters:
                     parameter.grad = None
                 with self._convolutions():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +40,8 @@ MOST_LEARNED = 400_000
 """Rows of a table that a chain learns from."""
 HIDDEN, CODE_SIZE = 256, 32
 """Units of the only hidden layer, and of the code, of a model of arrays."""
-FEWEST_LEARNED = 16
-"""Rows of an array that a model is fitted to."""
+FEWEST_LEARNED, FEWEST_LEARNED_OF_TABLE = 16, 500
+"""Rows of an array, and of a table, that a model is fitted to."""
 MOST_WEIGHTS = 0.5
 """Weights of networks to a byte of the data: more would not be worth their own bytes."""
 BYTE = np.uint8(255)
@@ -80,34 +82,22 @@ def coder_for(
     read: Read, block_rows: int, model: Path | None, *, fits: bool, seconds: float, told: Told, watch: Watch
 ) -> Coder | None:
     """What codes the read with a model, if that is smaller with the model's own bytes."""
-    if model is not None and is_archive(model):
-        return coder_of_archive(model, _tried_blocks(read, block_rows))
-    values = _sample(read)
     if model is not None:
-        from isthmus.artifact import open_model
-        from isthmus.codec.coding.latent_fit import latent_coder
-
-        if values is None:
-            raise ParameterError(
-                f"--model: expected an array of rows that the model knows, got {read.content.name}, which is none. "
-                "Leave --model out."
-            )
-        return latent_coder(open_model(model), values)
+        return _given(read, block_rows, model)
+    values = _sample(read)
     if not fits or read.n_bytes < SMALLEST_WITH_MODEL:
         return None
-    if values is not None and is_pictures(values):
-        coder = _fitted_context(read, seconds, told, watch)
-    elif values is not None and values.dtype == np.uint8:
-        coder = _fitted_latent(read, values, seconds, told, watch)
-    else:
-        coder = _fitted_chain(read, seconds, told, watch)
-    if coder is None:
-        return None
+    coder = _fitted(read, values, seconds, told, watch)
+    return coder if coder is not None and _pays(coder, read, block_rows, told) else None
+
+
+def _pays(coder: Coder, read: Read, block_rows: int, told: Told) -> bool:
+    """Whether a reader can have a coder, and the read is smaller with it and its own bytes."""
     try:
-        coder = as_read(coder)
+        as_read(coder)
     except ArtifactError as error:
         told(f"The model is left out: {error}")
-        return None
+        return False
     tried = [_rows(read, start, block_rows) for start in _tried(read, block_rows)]
     blocks = _tried_blocks(read, block_rows)
     without = sum(len(Plain().packed(block)) for block in blocks)
@@ -117,8 +107,34 @@ def coder_for(
     gain, cost = (without - with_model) / share, n_section + guard_size(n_section)
     if gain <= cost:
         told(f"The model would save {max(0, gain):,.0f} bytes and takes {cost:,} itself: it is left out.")
-        return None
-    return coder
+    return gain > cost
+
+
+def _given(read: Read, block_rows: int, path: Path) -> Coder:
+    """The model of an archive, or one that fit wrote."""
+    if is_archive(path):
+        return coder_of_archive(path, _tried_blocks(read, block_rows))
+    from isthmus.artifact import open_model
+    from isthmus.codec.coding.latent_fit import latent_coder
+
+    values = _sample(read)
+    if values is None:
+        raise ParameterError(
+            f"--model: expected an array of rows that the model knows, got {read.content.name}, which is none. "
+            "Leave --model out."
+        )
+    return latent_coder(open_model(path), values)
+
+
+def _fitted(
+    read: Read, values: NDArray[Any] | None, seconds: float, told: Told, watch: Watch
+) -> Coder | None:
+    """What suits the kind of data: of pictures a context, of other bytes a code, of tables a chain."""
+    if values is not None and is_pictures(values):
+        return _fitted_context(read, seconds, told, watch)
+    if values is not None and values.dtype == np.uint8:
+        return _fitted_latent(read, values, seconds, told, watch)
+    return _fitted_chain(read, seconds, told, watch)
 
 
 def _fitted_context(read: Read, seconds: float, told: Told, watch: Watch) -> Coder | None:
@@ -145,8 +161,11 @@ def _fitted_latent(
     n_weights = HIDDEN * (n_inputs * (2 if is_binary else 3) + 3 * CODE_SIZE)
     if len(words) < 2 or read.n_rows < FEWEST_LEARNED or n_weights > MOST_WEIGHTS * read.n_bytes:
         return None
-    rows = read.block(slice(0, read.n_rows))[COLUMN]
-    assert isinstance(rows, np.ndarray)
+    most = max(FEWEST_LEARNED, int(seconds * RATE / (6 * n_weights)))
+    parts = [
+        read.block(rows)[COLUMN] for rows in _stretches(read, most, N_STRETCHES if most < read.n_rows else 1)
+    ]
+    rows = np.concatenate([part for part in parts if isinstance(part, np.ndarray)])
     if is_binary:
         rows, values = (np.where(each == words[1], BYTE, np.uint8(0)) for each in (rows, values))
     cost = 6 * len(rows) * n_weights
@@ -184,15 +203,20 @@ def _fitted_latent(
 
 def _fitted_chain(read: Read, seconds: float, told: Told, watch: Watch) -> Coder | None:
     """A chain of networks for the columns of whole numbers; None where there are too few."""
-    from isthmus.codec.coding.chain_fit import fields_of, fit_chain, work_of_a_row
+    from isthmus.codec.coding.chain_fit import fields_of, fit_chain, weights_of
 
     parts = [read.block(rows) for rows in _stretches(read, MOST_LEARNED, N_STRETCHES)]
     fields = fields_of(_column_wise(parts))
+    weights = list(accumulate(weights_of(fields)))
+    most = min(MOST_WEIGHTS * read.n_bytes, seconds * RATE / (6 * FEWEST_LEARNED_OF_TABLE))
+    fields = fields[: bisect_right(weights, most)]  # of a wide table the first ones
     if len(fields) < 2:
         return None
     symbols = [found for part in parts if (found := symbols_of(fields, part)) is not None]
+    work = 6 * weights[len(fields) - 1]
     rows = np.concatenate(symbols)
-    cost = work_of_a_row(fields) * len(rows)
+    rows = rows[:: math.ceil(len(rows) * work / (seconds * RATE))]
+    cost = work * len(rows)
     epochs = int(max(1, min(100, seconds * RATE / cost)))
     told(_plan(epochs, epochs * cost / RATE))
     with watch("model") as bar:

@@ -9,13 +9,16 @@ from typing import Any
 from numpy.typing import NDArray
 
 from isthmus.codec.coding.coders import Coder
+from isthmus.codec.coding.context_coder import MOST_VALUES, MOST_WAVES
 from isthmus.training.callbacks import Callback
 
 RATE = 6e9
 """Multiplications a second that a fit is planned by."""
-MOST_LEARNED_VALUES = 1 << 28
+MOST_LEARNED_VALUES = 1 << 26
 """Bytes of values that are learned from."""
 MOST_EPOCHS = 1000
+FEWEST_ROWS = 16
+"""Of a block."""
 SMALLEST_SIDE = 4
 """Of a picture: with less there is little around a value."""
 
@@ -51,9 +54,11 @@ def fitted_context(
     from isthmus.codec.coding.context_fit import facts_of, fit_context, levels_of, work_of_a_row
 
     levels = levels_of(values)
-    if levels is None:
+    if levels is None or FEWEST_ROWS * values[0].size > MOST_VALUES:
         return None
     facts = facts_of(values, levels)
+    if facts.neighbourhood.n_waves * facts.picture[2] > MOST_WAVES:
+        return None
     cost = work_of_a_row(facts, len(levels), len(values)) * len(values)
     epochs = int(max(1, min(MOST_EPOCHS, seconds * RATE / cost)))
     plan(epochs, epochs * cost / RATE)

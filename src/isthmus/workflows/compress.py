@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import bounds_of
@@ -280,9 +280,11 @@ def _block_rows(content: Content) -> int:
     return max(fewest, min(most, int(BLOCK_BYTES / max(content.row_bytes, 1e-9))))
 
 
-def _bytes_before(source: str | Path | NDArray[Any] | Any) -> int:
-    if isinstance(source, np.ndarray | pa.Table):
+def _bytes_before(source: Any) -> int:
+    if isinstance(source, np.ndarray):
         return source.nbytes
+    if not isinstance(source, str | PathLike):  # a table
+        return int(source.nbytes)
     path = Path(source)
     if path.is_dir():
         return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())

@@ -26,6 +26,8 @@ GRID_LEVELS = 8
 """And there are 2^8 of them, from -8 to 8: the prior is N(0, 1)."""
 STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256)
 """Rows that are coded at once."""
+MOST_OUTPUTS = 1 << 24
+"""Of the decoder in a step of several rows; a reader takes twice as many."""
 SPREAD = 4.0
 """Standard deviations of what a step may take from the stack that are held ready."""
 RESERVE = 96
@@ -39,6 +41,11 @@ class WholeNetwork(Protocol):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
+        """Of a row."""
+        ...
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
         """Of a row."""
         ...
 
@@ -88,7 +95,7 @@ class BitsBack:
         stack = Stack(np.random.Generator(np.random.PCG64(0)).integers(0, 1 << 32, n_first, np.uint32))
         steps, start = bytearray(), 0
         while start < len(numbers):
-            step = _longest(needed[start:], scales.shape[1], stack.n_bits)
+            step = _longest(needed[start:], scales.shape[1], stack.n_bits, self._most_rows)
             rows = slice(start, start + STEPS[step])
             code = pop_numbers(
                 stack, means[rows].shape, self._posterior_mass(means[rows], scales[rows]), GRID_LEVELS
@@ -132,8 +139,12 @@ class BitsBack:
     def _n_places(self) -> int:
         return math.prod(self.encoder.input_shape)
 
-    @staticmethod
-    def _parts(data: bytes, n_rows: int) -> tuple[list[int], NDArray[np.uint32]]:
+    @property
+    def _most_rows(self) -> int:
+        """Of a step."""
+        return max(1, MOST_OUTPUTS // math.prod(self.decoder.output_shape))
+
+    def _parts(self, data: bytes, n_rows: int) -> tuple[list[int], NDArray[np.uint32]]:
         n_steps = int.from_bytes(data[:4], "little")
         known, rest = data[4 : 4 + n_steps], data[4 + n_steps :]
         if len(known) < n_steps or any(step >= len(STEPS) for step in known) or len(rest) % 4:
@@ -143,6 +154,10 @@ class BitsBack:
             steps[-1] = min(steps[-1], n_rows - sum(steps[:-1]))
         if sum(steps) != n_rows or any(step < 1 for step in steps):
             raise DataError("a block coded with a model: its steps are not its rows; the archive is damaged.")
+        if max(steps, default=1) > 2 * self._most_rows:
+            raise DataError(
+                "a block coded with a model: its steps take too much memory; the archive is damaged."
+            )
         return steps, np.frombuffer(rest, "<u4").astype(np.uint32)
 
     def _posterior(self, numbers: Ints) -> tuple[Ints, Ints]:
@@ -179,12 +194,12 @@ def _needed(scales: Ints) -> NDArray[np.float64]:
     return np.maximum(in_cells + HALF_LOG_2_PI_E, 0.1).sum(axis=1)
 
 
-def _longest(needed: NDArray[np.float64], size: int, n_bits: int) -> int:
+def _longest(needed: NDArray[np.float64], size: int, n_bits: int, most: int) -> int:
     """The step of the most rows that the stack has bits for, and no longer than they need; the first at least."""
-    ready = np.cumsum(needed[: STEPS[-1]])
+    ready = np.cumsum(needed[: min(most, STEPS[-1])])
     ready += SPREAD * np.sqrt(size * np.arange(1, len(ready) + 1)) + RESERVE
     n = max(1, int(np.searchsorted(ready, n_bits, side="right")))
-    n_left = len(ready)
+    n_left = len(needed)
     return next(
         at for at in reversed(range(len(STEPS))) if STEPS[at] <= n or (n == n_left and STEPS[at - 1] < n)
     )

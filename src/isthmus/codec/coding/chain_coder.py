@@ -21,6 +21,8 @@ from isthmus.errors import ArtifactError
 
 CODED = "\0"
 """The name that what the chain wrote has beside the columns that are left over: no column of a content has it."""
+MOST_ROWS = 1 << 16
+"""Of a block: their symbols may take no bytes at all."""
 LOW, OTHER = "\0low", "\0other"
 """Beginnings of the names of lower bits and of values without a symbol."""
 
@@ -99,7 +101,7 @@ class ChainCoder(Coder):
     def packed(self, columns: Columns) -> bytes | None:
         """The columns that it knows by the chain, others beside; None where one of its own is missing."""
         symbols = symbols_of(self.fields, columns)
-        if symbols is None:
+        if symbols is None or len(symbols) > MOST_ROWS:
             return None
         held: Columns = {CODED: [self._chain.packed(symbols)]}
         for name, column in columns.items():
@@ -125,6 +127,11 @@ class ChainCoder(Coder):
         coded = held.pop(CODED, None)
         if not isinstance(coded, list) or len(coded) != 1 or len(coded[0]) % 4:
             raise ArtifactError("archive: expected a block of a chain, got none; take another copy of it.")
+        if n_rows > MOST_ROWS:
+            raise ArtifactError(
+                f"archive: expected a block of a chain with at most {MOST_ROWS:,} rows, got {n_rows:,}; take another "
+                "copy of it."
+            )
         symbols = self._chain.unpacked(coded[0], n_rows)
         found = Columns()
         for name, column in held.items():

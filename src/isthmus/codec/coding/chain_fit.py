@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.codec.coding.chain_coder import ChainCoder
-from isthmus.codec.coding.chain_model import ChainModel
+from isthmus.codec.coding.chain_model import HIDDEN_SIZES, ChainModel, n_dimensions
 from isthmus.codec.coding.fields import MOST_SYMBOLS, TEXTS, Field, is_whole
 from isthmus.codec.columns import Columns, as_decimals, digits_of
 from isthmus.codec.frozen.modules import freeze
@@ -82,10 +83,14 @@ def _model(fields: Sequence[Field], seed: int) -> ChainModel:
     )
 
 
-def work_of_a_row(fields: Sequence[Field]) -> int:
-    """Multiplications that learning from a row once takes, about."""
-    model = _model(fields, 0)
-    return 6 * sum(parameter.numel() for network in model.columns for parameter in network.parameters())
+def weights_of(fields: Sequence[Field]) -> list[int]:
+    """Weights of the network of each field, about: each reads all fields before it."""
+    found, n_seen = list[int](), 0
+    for field in fields:
+        sizes = [n_seen, *HIDDEN_SIZES, field.n_outputs] if n_seen else [1, field.n_outputs]
+        found.append(sum(n_in * n_out for n_in, n_out in pairwise(sizes)))
+        n_seen += n_dimensions(field.n_symbols, field.n_mixtures)
+    return found
 
 
 def fit_chain(

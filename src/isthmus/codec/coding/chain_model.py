@@ -16,6 +16,7 @@ from isthmus.model.objective import Objective, Trainable
 from isthmus.networks.dense import DenseDecoder
 from isthmus.numerics.randomness import Randomness
 
+HIDDEN_SIZES = (64, 24)
 MOST_DIMENSIONS = 8
 """Of the place of a symbol that has a logit."""
 
@@ -44,7 +45,7 @@ class ChainModel(Trainable):
         n_symbols: Sequence[int],
         n_mixtures: Sequence[int],
         *,
-        hidden_sizes: Sequence[int] = (64, 24),
+        hidden_sizes: Sequence[int] = HIDDEN_SIZES,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -53,9 +54,7 @@ class ChainModel(Trainable):
         self.places, self.columns, self.likelihoods = nn.ParameterList(), nn.ModuleList(), nn.ModuleList()
         n_seen = 0
         for at, (n, m) in enumerate(zip(n_symbols, n_mixtures, strict=True)):
-            places = (
-                _line(n) if m else chance.at("places", at).normal((n, min(MOST_DIMENSIONS, max(1, n - 1))))
-            )
+            places = _line(n) if m else chance.at("places", at).normal((n, n_dimensions(n, m)))
             self.places.append(nn.Parameter(places))
             sizes = [n_seen, *hidden_sizes, 3 * m or n] if n_seen else [1, 3 * m or n]
             network = dense_network(sizes, chance.at("network", at))
@@ -97,6 +96,11 @@ class ChainModel(Trainable):
         """Minus the log probability, of the whole batch."""
         losses = self(batch).sum(dim=1)
         return Objective(losses.mean(), {"distortion": losses.mean()}, losses)
+
+
+def n_dimensions(n_symbols: int, n_mixtures: int) -> int:
+    """Of the place of a symbol of a column."""
+    return 3 if n_mixtures else min(MOST_DIMENSIONS, max(1, n_symbols - 1))
 
 
 class _Logits(nn.Module):

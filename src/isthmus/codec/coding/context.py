@@ -67,7 +67,7 @@ class Neighbourhood:
         """Values that a value of a channel sees."""
         return len(self.offsets) * self.shape[2] + channel
 
-    def guess(self, seen: Ints, channel: int, low: int, high: int) -> Ints:
+    def guess(self, seen: Canvas, channel: int, low: int, high: int) -> Canvas:
         """What values may be, given what they see, ``(n_seen, n)``: as the plane through three neighbours has it.
 
         Of one channel ``left + above - corner``, held between the lower and the higher of left and above (Weinberger
@@ -162,7 +162,7 @@ class Context:
         for wave in self._waves(backwards=False) if n_rows else ():
             numbers = self.observed.pop(stack, *self._outputs(canvas, wave))
             canvas[wave.lines()] = (numbers.reshape(len(wave.y), n_rows) - self.common) * self.step
-        return np.moveaxis(self._inside(canvas) // self.step + self.common, -1, 0)
+        return np.moveaxis(self._inside(canvas) // self.step + self.common, -1, 0).astype(np.int64)
 
     def _waves(self, *, backwards: bool) -> Iterator[_Wave]:
         around = self.neighbourhood

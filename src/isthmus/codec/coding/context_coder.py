@@ -17,7 +17,6 @@ from isthmus.codec.coding.coders import Coder
 from isthmus.codec.coding.context import NEAREST, Context, Neighbourhood
 from isthmus.codec.coding.distributions import PLACE_BITS, Tables
 from isthmus.codec.coding.observed import Levels, Marked
-from isthmus.codec.coding.stack import Ints
 from isthmus.codec.columns import Columns
 from isthmus.codec.frozen.network import FrozenNetwork
 from isthmus.errors import ArtifactError
@@ -28,6 +27,8 @@ MOST_LEVELS = 1 << 16
 MOST_VALUES = 1 << 26
 """Of a block."""
 MOST_CHANNELS = 16
+MOST_WAVES = 1 << 16
+"""Of all channels: each takes a decoder a third of a millisecond at least."""
 MOST_OFFSETS = 1024
 FARTHEST = 64
 """Lines or columns that a place sees."""
@@ -183,7 +184,7 @@ class ContextCoder(Coder):
         if numbers is None:
             return None
         with threadpool_limits(1):  # of products so small, threads wait longer for each other than they work
-            return self._coding.packed(numbers.reshape(len(values), *self.facts.picture))
+            return self._coding.packed(numbers.astype(np.int64).reshape(len(values), *self.facts.picture))
 
     def unpacked(self, payload: bytes, n_rows: int) -> Columns:
         """The values again."""
@@ -194,11 +195,11 @@ class ContextCoder(Coder):
         return {COLUMN: self.levels[numbers].reshape(n_rows, *self.facts.shape)}
 
 
-def numbers_of(values: NDArray[Any], levels: NDArray[Any]) -> Ints | None:
+def numbers_of(values: NDArray[Any], levels: NDArray[Any]) -> NDArray[np.integer] | None:
     """The number of each value among levels of the same type, in order; None where some is none of them."""
     if values.dtype.itemsize <= 2:
         bits = np.dtype(f"u{values.dtype.itemsize}")
-        table = np.full(1 << 8 * bits.itemsize, -1)
+        table = np.full(1 << 8 * bits.itemsize, -1, np.int32)
         table[levels.view(bits)] = np.arange(len(levels))
         numbers = table[np.ascontiguousarray(values).view(bits)]
         return None if numbers.min(initial=0) < 0 else numbers
@@ -244,6 +245,8 @@ def _check(facts: ContextFacts, levels: Any) -> None:
         not (0 <= up <= FARTHEST and -FARTHEST <= right < min(slope * up, FARTHEST)) for up, right in offsets
     ):
         raise ValueError("a neighbourhood of what comes later")
+    if facts.neighbourhood.n_waves * sides[2] > MOST_WAVES:
+        raise ValueError("pictures of too many waves")
     if facts.neighbourhood.margin[1] + facts.neighbourhood.margin[2] + sides[1] <= slope:
         raise ValueError("waves that are none")
     if not isinstance(levels, np.ndarray) or levels.ndim != 1 or levels.dtype.kind not in "iu":

@@ -107,7 +107,7 @@ class ContextModel(Trainable):
         read = [values.T / self.steps, self.places[at.flatten()]]
         if self.likelihood is not None:
             ends = -self.common, self.steps - self.common
-            found = self.neighbourhood.guess(values.numpy(), channel, *ends)  # pyright: ignore[reportArgumentType]
+            found = self.neighbourhood.guess(values.numpy(), channel, *ends)
             guess = torch.from_numpy(found)[None] / self.steps
             read.insert(1, guess.T)
         return torch.cat(read, dim=1), canvas.take(here).long(), guess[0] + self.common / self.steps

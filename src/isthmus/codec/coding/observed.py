@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isthmus.codec.coding.distributions import Tables, scale_numbers, with_open_ends
 from isthmus.codec.coding.stack import Cumulative, Ints, Stack, pop_numbers, push_numbers
@@ -184,10 +183,10 @@ class Marked:
 
     def push(self, stack: Stack, numbers: Ints, outputs: Ints, which: Ints) -> None:
         """Push numbers ``(n,)``, of which number i is given the outputs ``outputs[which[i]]``."""
-        asked: list[tuple[NDArray[np.bool], Ints]] = []
+        asked: list[tuple[Ints, Ints]] = []
         for at, mark in enumerate(self.marked.tolist()):
             is_mark = numbers == mark
-            asked.append((is_mark, self.tables.ones(outputs[:, at], self.point)[which]))
+            asked.append((is_mark.astype(np.int64), self.tables.ones(outputs[:, at], self.point)[which]))
             numbers, which = numbers[~is_mark], which[~is_mark]
         if self.levels is not None and len(numbers):
             places = np.searchsorted(self.others, numbers)

@@ -14,7 +14,7 @@ import pyarrow.parquet as arrow_parquet
 from isthmus.codec.columns import Columns
 from isthmus.codec.contents.arrow_columns import decoded, encoded, is_supported
 from isthmus.codec.contents.base import Content, Facts, Form, beside, check_rows, fact, unfit
-from isthmus.errors import SourceError
+from isthmus.errors import DataError, SourceError
 from isthmus.sources.arrow_sizes import check_arrow, check_parquet
 from isthmus.sources.seal import check_seal
 from isthmus.sources.table import whole_file
@@ -167,9 +167,7 @@ class ArrowContent(Content):
         """A row group; the one that was read last is held."""
         if self._held[0] != group:
             self._held = (-1, None)  # before the next one takes its memory
-            table = self._read(group)
-            table.validate(full=True)
-            self._held = (group, table)
+            self._held = (group, self._read(group))
         return self._held[1]
 
 
@@ -186,7 +184,12 @@ def table_content(table: Any, name: str = "table") -> ArrowContent | None:
     """The content of an Arrow table in memory; None of one with a column of a type that is not kept as values."""
     if not _is_supported(table.schema):
         return None
-    table.validate(full=True)
+    try:
+        _valid(table)
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"{name}: expected values of the types of its columns, got others ({str(error)[:200]}); make it anew."
+        ) from None
     facts = _facts(table.schema, [len(table)], "arrow", "none")
     return ArrowContent(facts, [len(table)], lambda _: table, table.nbytes / max(1, len(table)), name)
 
@@ -216,7 +219,7 @@ def _open_parquet(path: Path) -> ArrowContent | None:
 
     def read(group: int) -> Any:
         with whole_file(path):
-            return file.read_row_group(group)
+            return _valid(file.read_row_group(group))
 
     return ArrowContent(facts, sizes, read, n_bytes / max(1, sum(sizes)), str(path))
 
@@ -235,9 +238,21 @@ def _open_ipc(path: Path) -> ArrowContent | None:
 
     def read(group: int) -> Any:
         with whole_file(path):
-            return pa.Table.from_batches([file.get_batch(group)])
+            return _valid(pa.Table.from_batches([file.get_batch(group)]))
 
     return ArrowContent(facts, sizes, read, n_bytes / max(1, sum(sizes)), str(path))
+
+
+def _valid(table: Any) -> Any:
+    """A table, every value of which was looked at.
+
+    Raises
+    ------
+    ArrowInvalid
+        One that its type does not have.
+    """
+    table.validate(full=True)
+    return table
 
 
 def _facts(schema: Any, sizes: Sequence[int], file: str, packing: str) -> Facts:

@@ -15,6 +15,8 @@ from isthmus.errors import ArtifactError, IsthmusError, OutputError, ParameterEr
 
 Facts = dict[str, Any]
 """What JSON can hold: all that is needed beside the blocks to give everything back."""
+MOST_ROWS = 1 << 54
+"""As many as all blocks of an archive may have."""
 _Some = TypeVar("_Some")
 
 
@@ -38,7 +40,7 @@ class Form(ABC):
     def __init__(self, facts: Mapping[str, Any]) -> None:
         self.facts = dict(facts)
         self.n_rows = fact(facts, "n_rows", int)
-        if self.n_rows < 0:
+        if not 0 <= self.n_rows < MOST_ROWS:
             raise unfit(f"{self.n_rows} rows")
 
     @abstractmethod

@@ -26,6 +26,7 @@ _LEAST_SHARE = 0.9
 _MOST_DIGITS = 15
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?")
 _PADDED = re.compile(rb"\d+")
+_TIME = re.compile(rb"\d{4}-\d\d-\d\d(?:.\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?")
 _TIMES = {10: "D", 16: "m", 19: "s", 23: "ms", 26: "us"}
 """Units of dates and times by the length of their text."""
 
@@ -245,7 +246,7 @@ class Time(Cells):
     def read(self, cells: Sequence[bytes]) -> tuple[Values, list[int]]:
         """Units since 1970, ``(n,)`` int64; odd ones are as the one before."""
         length = next(n for n, unit in _TIMES.items() if unit == self._unit)
-        good = np.array([len(cell) == length and cell[:4].isdigit() for cell in cells], bool)
+        good = np.array([len(cell) == length and _TIME.fullmatch(cell) is not None for cell in cells], bool)
         values, odd = np.zeros(len(cells), np.int64), list(map(int, np.flatnonzero(~good)))
         with suppress(ValueError):
             values[good] = self._numbers([cell for cell, is_good in zip(cells, good, strict=True) if is_good])

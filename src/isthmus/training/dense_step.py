@@ -1,0 +1,295 @@
+"""Steps of plain dense autoencoders with their gradient written out: no graph is built, all weights move at once.
+
+A step of a small network is almost all overhead of dispatch, autograd and the optimiser's bookkeeping. Here
+back-propagation (Rumelhart et al. 1986) is a fixed list of matrix products into memory that is kept, and weights,
+gradients and moments lie in one vector each, which one fused call of AdamW moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor, nn
+
+from isthmus.codes.deterministic import Deterministic
+from isthmus.config.parts.activations import Activation
+from isthmus.likelihoods.bernoulli import Bernoulli
+from isthmus.likelihoods.squared_error import SquaredError
+from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.model.objective import Objective, Trainable
+from isthmus.networks.dense import DenseDecoder, DenseEncoder
+
+ALIGNMENT = 16
+"""Numbers, of 64 bytes: where matrix products begin elsewhere, they round in another order."""
+MOST_SIZES = 4
+"""Sizes of batches for which memory is kept."""
+
+Forward = Callable[[Tensor, Tensor], object]
+"""``(a, into)``: puts act(a) into a tensor."""
+Backward = Callable[[Tensor, Tensor, Tensor, Tensor], object]
+"""``(gradient, a, act(a), into)``: puts the gradient of a into a tensor."""
+
+_aten: Any = torch.ops.aten
+_fused_adamw: Any = torch._fused_adamw_  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+_BENT: dict[Activation, tuple[Forward, Backward]] = {
+    "relu": (
+        lambda a, into: torch.clamp_min(a, 0.0, out=into),
+        lambda g, a, _, into: _aten.threshold_backward.grad_input(g, a, 0.0, grad_input=into),
+    ),
+    "leaky_relu": (
+        lambda a, into: _aten.leaky_relu.out(a, 0.01, out=into),
+        lambda g, a, _, into: _aten.leaky_relu_backward.grad_input(g, a, 0.01, False, grad_input=into),
+    ),
+    "silu": (
+        lambda a, into: _aten.silu.out(a, out=into),
+        lambda g, a, _, into: _aten.silu_backward.grad_input(g, a, grad_input=into),
+    ),
+    "gelu": (
+        lambda a, into: _aten.gelu.out(a, out=into),
+        lambda g, a, _, into: _aten.gelu_backward.grad_input(g, a, grad_input=into),
+    ),
+    "softplus": (
+        lambda a, into: _aten.softplus.out(a, out=into),
+        lambda g, a, _, into: _aten.softplus_backward.grad_input(g, a, 1.0, 20.0, grad_input=into),
+    ),
+    "sigmoid": (
+        lambda a, into: torch.sigmoid(a, out=into),
+        lambda g, _, bent, into: _aten.sigmoid_backward.grad_input(g, bent, grad_input=into),
+    ),
+    "tanh": (
+        lambda a, into: torch.tanh(a, out=into),
+        lambda g, _, bent, into: _aten.tanh_backward.grad_input(g, bent, grad_input=into),
+    ),
+}  # fmt: skip
+"""Activations that can be written into memory that is there; ``identity`` needs none."""
+
+
+_LOSSES: dict[type[Any], Any] = {SquaredError: SquaredError.forward, Bernoulli: Bernoulli.forward}
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Views of a layer's part of the vectors."""
+
+    weight: Tensor
+    bias: Tensor
+    weight_gradient: Tensor
+    bias_gradient: Tensor
+    activation: Activation
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """All that is computed of a batch of some size, in order, into memory that is kept."""
+
+    x: Tensor
+    """``(rows, n_values)``"""
+    losses: Tensor
+    """Of each value."""
+    calls: Sequence[Callable[[], object]]
+
+
+class DenseStep:
+    """The cost and gradient of batches, and the optimiser's step, of a module that :meth:`fits`.
+
+    The module's parameters are views of one vector until :meth:`release`.
+
+    Parameters
+    ----------
+    module
+        Of a dense network with layers of its own, a deterministic code without noise, squared error or log loss, and
+        nothing else in the objective.
+    optimiser
+        AdamW with all of its parameters in one group.
+    """
+
+    def __init__(self, module: AutoencoderModule, optimiser: torch.optim.AdamW) -> None:
+        self._optimiser = optimiser
+        self._parameters: list[nn.Parameter] = optimiser.param_groups[0]["params"]
+        self._is_bernoulli = isinstance(module.likelihood, Bernoulli)
+        n = sum(_aligned(parameter.numel()) for parameter in self._parameters)
+        self._weights, self._gradient = torch.zeros(n), torch.zeros(n)
+        self._first, self._second, self._n_steps = torch.zeros(n), torch.zeros(n), torch.zeros(())
+        self._views = [_views(vector, self._parameters) for vector in (self._first, self._second)]
+        self._gradients = _views(self._gradient, self._parameters)
+        for parameter, view in zip(self._parameters, _views(self._weights, self._parameters), strict=True):
+            view.copy_(parameter.detach())
+            parameter.data = view
+        self._layers = self._of_module(module)
+        self._plans: dict[int, _Plan] = {}
+        self._adopt()
+
+    @staticmethod
+    def fits(module: Trainable, optimiser: torch.optim.Optimizer) -> TypeGuard[AutoencoderModule]:
+        """Whether the steps of a module can be made here."""
+        if not isinstance(module, AutoencoderModule) or not isinstance(optimiser, torch.optim.AdamW):
+            return False
+        code, likelihood = module.code, module.likelihood
+        encoder, decoder = module.network.encoder, module.network.decoder
+        loss = _LOSSES.get(type(likelihood))
+        if not (
+            isinstance(encoder, DenseEncoder)
+            and isinstance(decoder, DenseDecoder)
+            and isinstance(code, Deterministic)
+            and {type(encoder), type(decoder), type(code)} == {DenseEncoder, DenseDecoder, Deterministic}
+            and not (code.noise or code.final_noise)
+            and loss is not None
+            and type(likelihood).forward is loss  # and nobody has put another in its place
+            and not getattr(likelihood, "sampled", False)
+            and likelihood.balance() is None
+            and all(part is None for part in (module.corruption, module.condition, module.gaps))
+            and not len(module.penalties)
+        ):
+            return False
+        layers = [*encoder.layers, *decoder.layers]
+        held = [parameter for layer in layers for parameter in layer.parameters()]
+        (group, *others) = optimiser.param_groups
+        return (
+            {encoder.activation.name, decoder.activation.name, code.activation_name} <= {"identity", *_BENT}
+            and all(type(layer) is nn.Linear for layer in layers)
+            and len(held) == 2 * len(layers)
+            and not others
+            and {id(one) for one in group["params"]} == {id(one) for one in held}
+            and {id(one) for one in module.parameters()} == {id(one) for one in held}
+            and all(one.dtype == torch.float32 and one.device.type == "cpu" for one in held)
+            and not any(_is_hooked(each) for each in module.modules())
+            and not (group["amsgrad"] or group["maximize"])
+        )
+
+    def differentiate(self, batch: Tensor) -> Objective:
+        """The batch's cost, ``(rows, *sample_shape)``, and its gradient where the optimiser looks for it."""
+        plan = self._plans.get(len(batch)) or self._planned(len(batch))
+        plan.x.copy_(batch.reshape(plan.x.shape))
+        for call in plan.calls:
+            call()
+        if self._parameters[0].grad is not self._gradients[0]:
+            for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
+                parameter.grad = gradient
+        per_example = plan.losses.sum(1)
+        loss = per_example.mean()
+        return Objective(loss, {"distortion": loss}, per_example)
+
+    def update(self) -> None:
+        """A step of the optimiser along the gradients that parameters have."""
+        if self._parameters[0].grad is not self._gradients[0]:  # autograd has put them elsewhere
+            for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
+                gradient.zero_() if parameter.grad is None else gradient.copy_(parameter.grad)
+        if self._optimiser.state[self._parameters[0]].get("exp_avg") is not self._views[0][0]:
+            self._adopt()
+        group = self._optimiser.param_groups[0]
+        self._n_steps.add_(1)
+        _fused_adamw(
+            [self._weights], [self._gradient], [self._first], [self._second], [], [self._n_steps],
+            lr=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1], weight_decay=group["weight_decay"],
+            eps=group["eps"], amsgrad=False, maximize=False, grad_scale=None, found_inf=None,
+        )  # fmt: skip
+
+    def release(self) -> None:
+        """Give parameters and moments memory of their own again."""
+        for parameter in self._parameters:
+            parameter.data = parameter.detach().clone()
+            parameter.grad = None if parameter.grad is None else parameter.grad.clone()
+            held = self._optimiser.state[parameter]
+            for name, value in held.items():
+                held[name] = value.clone()
+
+    @torch.no_grad()
+    def _adopt(self) -> None:
+        """Take over the optimiser's moments; from here on it has views of the vectors."""
+        held = [self._optimiser.state[parameter] for parameter in self._parameters]
+        if held[0]:
+            self._n_steps.copy_(held[0]["step"])
+        else:
+            self._n_steps.zero_()
+        for name, views in zip(("exp_avg", "exp_avg_sq"), self._views, strict=True):
+            for own, view in zip(held, views, strict=True):
+                view.copy_(own[name]) if name in own else view.zero_()
+                own[name] = view
+        for own in held:
+            own["step"] = self._n_steps
+
+    def _of_module(self, module: AutoencoderModule) -> list[_Layer]:
+        gradients = {id(one): view for one, view in zip(self._parameters, self._gradients, strict=True)}
+        network, code = module.network, module.code
+        assert isinstance(network.encoder, DenseEncoder)
+        assert isinstance(network.decoder, DenseDecoder)
+        assert isinstance(code, Deterministic)
+        found = list[_Layer]()
+        ends: tuple[Activation, Activation] = (code.activation_name, "identity")
+        for half, at_end in zip((network.encoder, network.decoder), ends, strict=True):
+            for layer in half.layers:
+                assert isinstance(layer, nn.Linear)
+                own = gradients[id(layer.weight)], gradients[id(layer.bias)]
+                activation = at_end if layer is half.layers[-1] else half.activation.name
+                found.append(_Layer(layer.weight.detach(), layer.bias.detach(), *own, activation))
+        return found
+
+    def _planned(self, n_rows: int) -> _Plan:
+        """What is computed of a batch: outputs layer by layer, the loss, gradients from the last layer to the first."""
+        if len(self._plans) == MOST_SIZES:
+            self._plans.clear()
+        a = x = torch.empty(n_rows, self._layers[0].weight.shape[1])
+        forwards, backwards = list[Callable[[], object]](), list[Callable[[], object]]()
+        outwards: Tensor | None = None  # the gradient of what the layer before gives
+        for layer in self._layers:
+            n_out = len(layer.bias)
+            before, of_output = torch.empty(n_rows, n_out), torch.empty(n_rows, n_out)
+            bent, of_before = before, of_output
+            forwards.append(partial(torch.addmm, layer.bias, a, layer.weight.t(), out=before))
+            back = list[Callable[[], object]]()
+            if layer.activation != "identity":
+                bent, of_before = torch.empty_like(before), torch.empty_like(of_output)
+                forward, backward = _BENT[layer.activation]
+                forwards.append(partial(forward, before, bent))
+                back.append(partial(backward, of_output, before, bent, of_before))
+            back.append(partial(torch.mm, of_before.t(), a, out=layer.weight_gradient))
+            back.append(partial(torch.sum, of_before, 0, out=layer.bias_gradient))
+            if outwards is not None:
+                back.append(partial(torch.mm, of_before, layer.weight, out=outwards))
+            backwards = [*back, *backwards]
+            a, outwards = bent, of_output
+        assert outwards is not None
+        losses = torch.empty_like(a)
+        if self._is_bernoulli:
+            middle = [
+                partial(_aten.binary_cross_entropy_with_logits.out, a, x, None, None, 0, out=losses),
+                partial(torch.sigmoid, a, out=outwards),
+                partial(outwards.sub_, x),
+                partial(outwards.mul_, 1 / n_rows),
+            ]
+        else:
+            middle = [
+                partial(torch.sub, a, x, out=outwards),
+                partial(torch.mul, outwards, outwards, out=losses),
+                partial(outwards.mul_, 2 / n_rows),
+            ]
+        self._plans[n_rows] = _Plan(x, losses, [*forwards, *middle, *backwards])
+        return self._plans[n_rows]
+
+
+def _views(vector: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    """Parts of a vector with the shapes of parameters."""
+    found, start = list[Tensor](), 0
+    for parameter in parameters:
+        found.append(vector[start : start + parameter.numel()].view(parameter.shape))
+        start += _aligned(parameter.numel())
+    return found
+
+
+def _aligned(n: int) -> int:
+    """Numbers from the beginning of a part to that of the next."""
+    return -(-n // ALIGNMENT) * ALIGNMENT
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    """Whether somebody is told of a module's steps, who would not be."""
+    return bool(
+        module._forward_hooks  # pyright: ignore[reportPrivateUsage]
+        or module._forward_pre_hooks  # pyright: ignore[reportPrivateUsage]
+        or module._backward_hooks  # pyright: ignore[reportPrivateUsage]
+        or module._backward_pre_hooks  # pyright: ignore[reportPrivateUsage]
+    )

@@ -1,0 +1,200 @@
+"""Steps without a graph: the gradient is autograd's to the last bit, the step AdamW's, and a training goes on alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from isthmus.config import Model, Training
+from isthmus.config.parts.activations import Activation
+from isthmus.config.parts.codes import DeterministicCode
+from isthmus.config.parts.networks import Dense
+from isthmus.config.parts.penalties import L1
+from isthmus.likelihoods.squared_error import SquaredError
+from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.model.build import build
+from isthmus.training.dense_step import DenseStep
+from isthmus.training.loop import Trainer
+from isthmus.training.rows import TensorRows
+from isthmus.training.state import moments_of, set_moments
+
+X = torch.rand(48, 7, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def made(shape: tuple[int, ...] = (7,), **params: Any) -> AutoencoderModule:
+    chosen = {"code_size": 3, "network": Dense((9,), "silu"), "likelihood": "squared_error", **params}
+    return build(Model(**chosen), shape, seed=1)
+
+
+def adamw(module: AutoencoderModule, **params: Any) -> torch.optim.AdamW:
+    return torch.optim.AdamW(module.parameters(), lr=0.01, weight_decay=0.1, fused=True, **params)
+
+
+@pytest.mark.parametrize(
+    "activation", ["identity", "relu", "leaky_relu", "silu", "gelu", "softplus", "sigmoid", "tanh"]
+)
+@pytest.mark.parametrize("likelihood", ["squared_error", "bernoulli"])
+@pytest.mark.parametrize("hidden_sizes", [(), (16,), (50, 21)])
+def test_the_gradient_is_that_of_autograd_to_the_last_bit(
+    activation: Activation, likelihood: str, hidden_sizes: tuple[int, ...]
+) -> None:
+    params = {
+        "network": Dense(hidden_sizes, activation),
+        "likelihood": likelihood,
+        "code": DeterministicCode(activation),
+    }
+    module, twin = made(**params), made(**params)
+    optimiser, other = adamw(module), adamw(twin)
+    assert DenseStep.fits(module, optimiser)
+    steps = DenseStep(module, optimiser)
+    for n in (48, 37, 1):
+        module.load_state_dict(twin.state_dict())
+        found = steps.differentiate(X[:n])
+        other.zero_grad()
+        expected = twin.objective(X[:n], 0)
+        expected.loss.backward()
+        assert torch.equal(found.loss, expected.loss.detach())
+        assert torch.equal(found.per_example, expected.per_example.detach())
+        assert torch.equal(found.terms["distortion"], expected.terms["distortion"].detach())
+        for (name, parameter), beside in zip(module.named_parameters(), twin.parameters(), strict=True):
+            assert parameter.grad is not None
+            assert beside.grad is not None
+            assert torch.equal(parameter.grad, beside.grad), name
+        steps.update()
+        other.step()
+        assert_near(module, twin)
+
+
+def test_pictures_are_rows_of_values() -> None:
+    module = made(shape=(1, 2, 7), likelihood="bernoulli")
+    twin, x = made(shape=(1, 2, 7), likelihood="bernoulli"), torch.rand(5, 1, 2, 7)
+    found = DenseStep(module, adamw(module)).differentiate(x)
+    expected = twin.objective(x, 0)
+    expected.loss.backward()
+    assert torch.equal(found.loss, expected.loss.detach())
+    assert all(torch.equal(*pair) for pair in zip(*map(gradients, (module, twin)), strict=True))
+
+
+def test_moments_are_taken_over_given_back_and_forgotten() -> None:
+    module, twin = made(), made()
+    optimiser, other = adamw(module), adamw(twin)
+    for each, own in ((module, optimiser), (twin, other)):
+        each.objective(X, 0).loss.backward()
+        own.step()
+    steps = DenseStep(module, optimiser)  # from the moments of torch's own step
+    both(steps, other, module, twin)
+    kept = {name: value.clone() for name, value in moments_of(optimiser).items()}
+    both(steps, other, module, twin)
+    set_moments(optimiser, kept)
+    set_moments(other, kept)
+    both(steps, other, module, twin)
+    set_moments(optimiser, {})
+    set_moments(other, {})
+    both(steps, other, module, twin)
+    steps.release()
+    assert len({parameter.untyped_storage().data_ptr() for parameter in module.parameters()}) == 4 * 2
+    module.objective(X, 0).loss.backward()
+    twin.objective(X, 0).loss.backward()
+    optimiser.step()
+    other.step()
+    assert_near(module, twin)
+
+
+def both(
+    steps: DenseStep, other: torch.optim.AdamW, module: AutoencoderModule, twin: AutoencoderModule
+) -> None:
+    steps.differentiate(X)
+    steps.update()
+    other.zero_grad()
+    twin.objective(X, 0).loss.backward()
+    other.step()
+    assert_near(module, twin)
+
+
+def test_gradients_that_autograd_put_elsewhere_are_stepped_along() -> None:
+    module, twin = made(), made()
+    optimiser, other = adamw(module), adamw(twin)
+    steps = DenseStep(module, optimiser)
+    optimiser.zero_grad()
+    module.objective(X, 0).loss.backward()
+    steps.update()
+    twin.objective(X, 0).loss.backward()
+    other.step()
+    assert_near(module, twin)
+
+
+OTHERS: list[dict[str, Any]] = [
+    {"code": "gaussian"},
+    {"code": {"type": "deterministic", "noise": 0.1}},
+    {"corruption": "masking"},
+    {"penalties": (L1(0.1),)},
+    {"likelihood": {"type": "bernoulli", "sampled": True}},
+    {"likelihood": "gaussian"},
+    {"network": Dense((9,), "silu", tied=True)},
+    {"network": Dense((9,), "elu")},
+]
+
+
+@pytest.mark.parametrize("params", OTHERS, ids=str)
+def test_other_models_are_left_to_autograd(params: dict[str, Any]) -> None:
+    module = made(**params)
+    assert not DenseStep.fits(module, adamw(module))
+
+
+def test_what_somebody_watches_or_changed_is_left_to_autograd(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = made()
+    assert DenseStep.fits(module, adamw(module))
+    assert not DenseStep.fits(module, torch.optim.SGD(module.parameters()))
+    assert not DenseStep.fits(module, torch.optim.AdamW(list(module.parameters())[:2]))
+    assert not DenseStep.fits(module, adamw(module, amsgrad=True))
+    handle = module.network.encoder.register_forward_hook(lambda *_: None)
+    assert not DenseStep.fits(module, adamw(module))
+    handle.remove()
+    assert DenseStep.fits(module, adamw(module))
+    monkeypatch.setattr(SquaredError, "forward", lambda self, outputs, x, weight=None: outputs.sum(1))
+    assert not DenseStep.fits(module, adamw(module))
+
+
+@pytest.mark.parametrize("clip", [None, 0.05])
+def test_a_training_ends_where_one_with_autograd_does(
+    clip: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Training(
+        epochs=5, batch_size=10, learning_rate=0.02, weight_decay=0.1, gradient_clip=clip, patience=None, seed=2,
+        device="cpu", threads=1, validation_share=0.0,
+    )  # fmt: skip
+    module, twin, rows = made(), made(), TensorRows(X)
+    made_of = list[bool]()
+    fits = DenseStep.fits
+    monkeypatch.setattr(DenseStep, "fits", lambda *given: made_of.append(fits(*given)) or made_of[-1])
+    history = Trainer(module, plan).fit(rows, TensorRows(X[:9]))
+    assert made_of == [True]
+    monkeypatch.setattr(DenseStep, "fits", lambda *_: False)
+    beside = Trainer(twin, plan).fit(rows, TensorRows(X[:9]))
+    assert_near(module, twin)
+    for ours, theirs in zip(history.epochs, beside.epochs, strict=True):
+        assert math.isclose(ours.training["loss"], theirs.training["loss"], rel_tol=1e-5)
+
+
+def gradients(module: AutoencoderModule) -> list[torch.Tensor]:
+    return [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+
+
+def assert_near(module: AutoencoderModule, twin: AutoencoderModule) -> None:
+    """But for the last bit of a few: one vector has other numbers at its end than each of its parts."""
+    for (name, value), other in zip(module.named_parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(
+            value, other, rtol=1e-5, atol=1e-6, msg=lambda told, name=name: f"{name}: {told}"
+        )
