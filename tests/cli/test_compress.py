@@ -109,6 +109,7 @@ def test_info_tells_by_how_much_numbers_may_differ(table: Path, tmp_path: Path, 
         (("decompress", "there.isth", "-o", "q.parquet"), ".csv"),
         (("decompress", "there.isth", "-o", "people.csv"), "people.csv"),
         (("compress", "people.csv", "-o", "there.isth"), "there.isth"),
+        (("compress", ".", "-o", "all.isth"), "in the folder that it is made of"),
     ],
 )
 def test_mistakes_are_one_line_and_change_nothing(

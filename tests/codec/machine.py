@@ -36,8 +36,10 @@ NAMES = (
     "bits-back-mixture",
     "chain",
     "chain-typed",
+    "context-binary",
+    "context-channels",
 )
-MODELS = tuple(name for name in NAMES if name.startswith(("bits-back", "chain")))
+MODELS = tuple(name for name in NAMES if name.startswith(("bits-back", "chain", "context")))
 
 
 def digest(parts: Iterator[Any]) -> str:

@@ -52,9 +52,11 @@ def on(machine: str, folder: Path, environment: dict[str, str], *words: str) -> 
 
 
 def test_every_machine_reads_and_writes_the_same(tmp_path: Path, environment: dict[str, str]) -> None:
-    """Each fits a model too, which is another one on each; what is coded with it is read by the ones after it."""
+    """Two fit a model too, which is another one on each; what is coded with it is read by the ones after them."""
     (tmp_path / "columns.csv").write_text(golden_archives.columns(300), newline="\n")
-    found = {name: on(name, tmp_path, environment, "fit") for name in MACHINES}
+    found = {
+        name: on(name, tmp_path, environment, *(() if name == "avx512" else ("fit",))) for name in MACHINES
+    }
     last = found["avx512"]
     for one in found.values():
         assert {key: value for key, value in one.items() if key != "others"} == {
@@ -63,7 +65,7 @@ def test_every_machine_reads_and_writes_the_same(tmp_path: Path, environment: di
     assert list(last["others"]) == ["fitted-avx2", "fitted-sse"]
     assert last["others"]["fitted-avx2"] == last["others"]["fitted-sse"]
     text = (tmp_path / "columns.csv").read_bytes()
-    assert all(slow_contents.read(tmp_path / f"fitted-{name}.isth") == text for name in MACHINES)
+    assert all(slow_contents.read(tmp_path / f"{name}.isth") == text for name in last["others"])
 
 
 def test_the_drill_of_machines_can_fail(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -50,6 +50,8 @@ ARCHIVES = tuple(
         "bits-back-levels",
         "chain",
         "chain-typed",
+        "context-binary",
+        "context-channels",
     )
 )
 """One of each kind of data, and of each codec with a model."""

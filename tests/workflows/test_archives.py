@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -297,3 +298,41 @@ def test_tables_of_arrows_come_back(folder: Path, data: st.DataObject) -> None:
     isthmus.decompress(folder / "t.isth", back, force=True)
     found = parquet.read_table(back) if back.suffix == ".parquet" else pa.ipc.open_file(str(back)).read_all()
     assert repr(found.to_pydict()) == repr(table.to_pydict())
+
+
+def test_blocks_of_large_rows_have_few(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block of sixteen rows of a gigabyte could not be read again."""
+    array = np.random.default_rng(0).integers(0, 9, (10, 125))
+    for largest, n_blocks in ((1 << 28, 4), (2000, 5), (1, 10)):
+        monkeypatch.setattr(compressing, "LARGEST_BLOCK", largest)
+        done = isthmus.compress(array, folder / "large.isth", force=True)
+        assert done.codecs == {"plain": n_blocks}
+        with isthmus.open_archive(folder / "large.isth") as rows:
+            assert (rows[:] == array).all()
+
+
+@given(st.data())
+@settings(max_examples=40)
+def test_cells_come_back_within_the_error(folder: Path, data: st.DataObject) -> None:
+    """Told in fractions of what stands in the file; a cell that is no number stays as it is."""
+    n, error = data.draw(st.integers(1, 40)), data.draw(st.sampled_from(["0.01", "0.3", "1", "7.5", "1e6"]))
+    kinds = [data.draw(st.sampled_from([0, 1, 2, 3, 4])) for _ in range(2)]
+    chance = np.random.default_rng(data.draw(st.integers(0, 99)))
+    odd = ["", "NA", "nan", "inf", "x", "-0.0", "1e300", f"{2**63 - 1}", f"{-(2**63)}"]
+    rows = [
+        [
+            odd[chance.integers(len(odd))]
+            if chance.random() < 0.2
+            else _cell(kind, int(chance.integers(1000)))
+            for kind in kinds
+        ]
+        for _ in range(n)
+    ]
+    (folder / "n.csv").write_text("a,b\n" + "".join(",".join(row) + "\n" for row in rows), newline="\n")
+    isthmus.compress(folder / "n.csv", folder / "n.isth", force=True, max_error=float(error), fits=False)
+    isthmus.decompress(folder / "n.isth", folder / "n.back.csv", force=True)
+    found = [line.split(",") for line in (folder / "n.back.csv").read_text().split("\n")[1:-1]]
+    assert len(found) == n
+    for before, after in zip(chain(*rows), chain(*found), strict=True):
+        if before != after:
+            assert abs(Fraction(before) - Fraction(after)) <= Fraction(error)

@@ -67,7 +67,7 @@ def from_bytes(data: bytes, who: str) -> tuple[dict[str, Any], Tensors]:
     try:
         tensors = load(data)
     except (SafetensorError, KeyError, ValueError, OverflowError) as error:
-        raise _damaged(who, str(error)) from None
+        raise _damaged(who, _short(_line(str(error)))) from None
     document = envelope.get("document")
     if not isinstance(document, dict) or not _matches(envelope.get("digest"), document, tensors):
         raise _damaged(who, "its digest does not match its contents")
@@ -97,7 +97,7 @@ def told_as_mismatch(who: str) -> Generator[None]:
             raise
         raise ArtifactError(f"{who}: {_short(told.removeprefix('open: '))}") from None
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
-        why = _short((str(error) or type(error).__name__).splitlines()[0].rstrip(".:"))
+        why = _short(_line(str(error) or type(error).__name__).rstrip(".:"))
         raise ArtifactError(
             f"{who}: its contents do not fit each other ({why}). "
             "It was written by a program other than isthmus, or by an isthmus that had a bug."
@@ -247,6 +247,11 @@ def _is_text(value: str) -> bool:
     except UnicodeEncodeError:  # half of a surrogate pair
         return False
     return True
+
+
+def _line(text: str) -> str:
+    """A text that may quote a file, on one line and without what would steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _short(text: str) -> str:

@@ -27,8 +27,8 @@ from isthmus.workflows.outputs import check_file
 from isthmus.workflows.preview_models import check_preview, labels_of, preview_coder_for
 
 SUFFIX = ".isth"
-BLOCK_BYTES, BLOCK_ROWS = 1 << 22, (16, 1 << 16)
-"""Bytes of a block before it is coded; rows that it has at least, and at most."""
+BLOCK_BYTES, BLOCK_ROWS, LARGEST_BLOCK = 1 << 22, (16, 1 << 16), 1 << 28
+"""Bytes of a block before it is coded; rows that it has at least, and at most; bytes for which it has fewer."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ def compress(
     if preview or quality is not None:
         check_preview(preview=preview, quality=quality, max_error=max_error, model=model, fits=fits)
     content = content_of(source, as_pixels=preview)
-    if isinstance(source, str | Path) and Path(source).resolve() == output.resolve():
-        raise OutputError(f"{output}: is the data itself. Choose another name for the archive.")
+    if isinstance(source, str | PathLike):
+        _check_apart(Path(source), output)
     n_bytes_before = _bytes_before(source)
     block_rows = _block_rows(content)
     coder = errors = bounds = None
@@ -277,7 +277,20 @@ def decompress(
 
 def _block_rows(content: Content) -> int:
     fewest, most = BLOCK_ROWS
-    return max(fewest, min(most, int(BLOCK_BYTES / max(content.row_bytes, 1e-9))))
+    row_bytes = max(content.row_bytes, 1e-9)
+    fewest = max(1, min(fewest, int(LARGEST_BLOCK / row_bytes)))
+    return max(fewest, min(most, int(BLOCK_BYTES / row_bytes)))
+
+
+def _check_apart(source: Path, output: Path) -> None:
+    """Raise OutputError where an archive would take the place of its data, or be among them."""
+    data, place = source.resolve(), output.resolve()
+    if data == place:
+        raise OutputError(f"{output}: is the data itself. Choose another name for the archive.")
+    if source.is_dir() and place.is_relative_to(data):
+        raise OutputError(
+            f"{output}: lies in the folder that it is made of. Choose a place outside of {source}."
+        )
 
 
 def _bytes_before(source: Any) -> int:

@@ -54,7 +54,7 @@ class WholeNetwork(Protocol):
         """Bits after the point of what comes out."""
         ...
 
-    def __call__(self, a: NDArray[np.float64]) -> NDArray[np.float64]:
+    def __call__(self, a: NDArray[np.float64] | NDArray[np.int32]) -> NDArray[np.float64]:
         """Whole numbers of whole numbers, ``(rows, ...)``."""
         ...
 

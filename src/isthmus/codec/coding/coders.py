@@ -169,5 +169,7 @@ def _quickly(columns: Columns) -> int:
         return 0
     quick = pa.Codec("zstd", compression_level=1)
     return sum(
-        len(quick.compress(np.ascontiguousarray(array).data.cast("B"))) for array in arrays if array.size
+        len(quick.compress(np.ascontiguousarray(array).reshape(-1).view(np.uint8)))
+        for array in arrays
+        if array.size
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,8 +137,8 @@ class Context:
     """
 
     neighbourhood: Neighbourhood
-    lines: NDArray[np.float64]
-    columns: NDArray[np.float64]
+    lines: Canvas
+    columns: Canvas
     networks: Sequence[WholeNetwork]
     observed: Marked
     common: int
@@ -209,21 +209,19 @@ class Context:
             outputs.append(self._said(values, place[:, at[some]], wave.channel))
         return np.concatenate(outputs), which
 
-    def _said(self, seen: Canvas, place: NDArray[np.float64], channel: int) -> Ints:
+    def _said(self, seen: Canvas, place: Canvas, channel: int) -> Ints:
         """What a channel's network says, with means beside what is guessed, ``(n, n_outputs)``."""
         levels = self.observed.levels
         if levels is None:
             return self._network(channel, [seen, place])
         highest = len(self.observed.marked) + len(self.observed.others) - 1
         low, high = -self.common * self.step, (highest - self.common) * self.step
-        guess = self.neighbourhood.guess(seen, channel, low, high).astype(np.int64)
+        guess = self.neighbourhood.guess(seen, channel, low, high)
         outputs = self._network(channel, [seen, guess[None], place])
         first = len(self.observed.marked) + levels.n_mixtures
-        beside = ((guess - low) << levels.point) // (high - low)
+        beside = ((guess.astype(np.int64) - low) << levels.point) // (high - low)
         outputs[:, first : first + levels.n_mixtures] += beside[:, None]
         return outputs
 
-    def _network(self, channel: int, read: Sequence[NDArray[Any]]) -> Ints:
-        values = np.empty((sum(map(len, read)), read[0].shape[1]))
-        np.concatenate(read, out=values)
-        return self.networks[channel](values.T).astype(np.int64)
+    def _network(self, channel: int, read: Sequence[Canvas]) -> Ints:
+        return self.networks[channel](np.concatenate(read).T).astype(np.int64)

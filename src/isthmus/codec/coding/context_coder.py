@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from isthmus.codec import columns as plain
 from isthmus.codec.coding.coders import Coder
-from isthmus.codec.coding.context import NEAREST, Context, Neighbourhood
+from isthmus.codec.coding.context import NEAREST, Canvas, Context, Neighbourhood
 from isthmus.codec.coding.distributions import PLACE_BITS, Tables
 from isthmus.codec.coding.observed import Levels, Marked
 from isthmus.codec.columns import Columns
@@ -106,8 +106,8 @@ class ContextCoder(Coder):
         self,
         facts: ContextFacts,
         levels: NDArray[Any],
-        lines: NDArray[np.float64],
-        columns: NDArray[np.float64],
+        lines: Canvas,
+        columns: Canvas,
         networks: Sequence[FrozenNetwork],
     ) -> None:
         self.facts, self.levels = facts, levels
@@ -266,7 +266,10 @@ def _check(facts: ContextFacts, levels: Any) -> None:
         raise ValueError("a neighbourhood without what is next")
 
 
-def _table(told: Any, n: int) -> NDArray[np.float64]:
+def _table(told: Any, n: int) -> Canvas:
     if not isinstance(told, np.ndarray) or told.dtype.kind not in "iu" or told.ndim != 2 or len(told) != n:
         raise ValueError("places that are none")
-    return told.astype(np.float64)
+    found = told.astype(np.int32)
+    if (found != told).any():
+        raise ValueError("places beyond 32 bits")
+    return found

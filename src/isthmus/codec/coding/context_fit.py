@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from isthmus.codec.coding.context import Canvas
 from isthmus.codec.coding.context_coder import MOST_LEVELS, ContextCoder, ContextFacts, numbers_of
 from isthmus.codec.coding.context_model import ContextModel
 from isthmus.codec.frozen.modules import freeze
@@ -106,7 +107,7 @@ def _offsets() -> tuple[tuple[int, int], ...]:
     return tuple(sorted(found, key=lambda offset: (offset[0] ** 2 + offset[1] ** 2, offset)))
 
 
-def hats(n: int, scale: int) -> NDArray[np.float64]:
+def hats(n: int, scale: int) -> Canvas:
     """Of each of n places how near it is to each of some knots, ``(n, knots)``, whole numbers from 0 to ``scale``.
 
     A function of the place that is straight between knots is a sum of these. The knots next to the ends are where
@@ -115,13 +116,14 @@ def hats(n: int, scale: int) -> NDArray[np.float64]:
     Examples
     --------
     >>> hats(3, 10).tolist()
-    [[10.0, 0.0, 0.0], [0.0, 10.0, 0.0], [0.0, 0.0, 10.0]]
+    [[10, 0, 0], [0, 10, 0], [0, 0, 10]]
     """
     knots = np.linspace(0, n - 1, min(n, N_KNOTS))
     if n > 4 * REACH:
         knots[1:-1] = np.linspace(REACH, n - 1 - REACH, N_KNOTS - 2)
     each = np.eye(len(knots))
-    return np.rint(np.stack([np.interp(np.arange(n), knots, hat) for hat in each], axis=1) * scale)
+    found = np.stack([np.interp(np.arange(n), knots, hat) for hat in each], axis=1)
+    return np.rint(found * scale).astype(np.int32)
 
 
 def _model(facts: ContextFacts, n_levels: int, n_rows: int, seed: int = 0) -> ContextModel:

@@ -113,9 +113,13 @@ class FrozenNetwork:
         return outputs
 
     def _block(self, rows: np.ndarray[Any, Any], n: int) -> Numbers:
-        values = np.floor(rows.reshape(n, self._n_in), dtype=np.float64)
-        np.fmax(values, -self._limit, out=values)
-        np.fmin(values, self._limit, out=values)
+        if rows.dtype.kind in "iu":
+            values = rows.reshape(n, self._n_in).astype(np.float64)
+            np.clip(values, -self._limit, self._limit, out=values)
+        else:
+            values = np.floor(rows.reshape(n, self._n_in), dtype=np.float64)
+            np.fmax(values, -self._limit, out=values)
+            np.fmin(values, self._limit, out=values)
         for layer in self.layers:
             values = layer(values)
         return values.reshape(n, *self.ends.output_shape)
