@@ -199,6 +199,21 @@ def _folder(folder: Path) -> Path:
     return root
 
 
+def _pictures(folder: Path) -> Path:
+    """Pictures of two kinds, and between them one that is wider and another file."""
+    from PIL import Image
+
+    root = folder / "pictures"
+    root.mkdir()
+    for number, picture in enumerate(shades(60)[..., 0]):
+        Image.fromarray(picture).save(root / f"{number:02}.png")
+    for number, picture in enumerate(shades(40, 3)):
+        Image.fromarray(picture).save(root / f"colours{number:02}.png")
+    Image.fromarray(np.zeros((6, 7), np.uint8)).save(root / "20 wider.png")
+    (root / "30.txt").write_text("text")
+    return root
+
+
 def _file(folder: Path) -> Path:
     (folder / "letters.bin").write_bytes(bytes(range(256)) * 3 + b"the end")
     return folder / "letters.bin"
@@ -261,13 +276,13 @@ def _columns(folder: Path) -> Path:
 def _latent(likelihood: str, n_mixtures: int = 1, kind: str = "dense") -> Callable[[Any], Any]:
     """Bits-back by a small model that is fitted to such rows."""
 
-    def coder(content: Any) -> Any:
+    def coder(content: Any, name: str = "values") -> Any:
         from isthmus.codec.coding.latent_fit import latent_coder
         from isthmus.config import Config
         from isthmus.sources import ArraySource
         from isthmus.workflows.fit import fit
 
-        row = content.block(slice(0, 1))["values"].shape[1:]
+        row = content.block(slice(0, content.n_rows))[name].shape[1:]
         is_binary, networks = (
             likelihood == "bernoulli",
             {"dense": {"hidden_sizes": [24]}, "conv2d": {"channels": [4]}},
@@ -292,6 +307,14 @@ def _latent(likelihood: str, n_mixtures: int = 1, kind: str = "dense") -> Callab
         return coder.of_levels(np.array([0, 1], np.uint8)) if is_binary else coder
 
     return coder
+
+
+def _by_column(content: Any) -> Any:
+    """Bits-back for each of two columns of pictures."""
+    from isthmus.codec.coding.by_column import ColumnCoder
+
+    one = _latent("discretised_logistic")
+    return ColumnCoder({name: one(content, name) for name in ("6 6 0 8", "6 6 2 8")})
 
 
 def _chain(content: Any) -> Any:
@@ -363,6 +386,7 @@ ARCHIVES: dict[str, Archive] = {
     "chain": Archive(_columns, _chain, block_rows=500),
     "context-binary": Archive(lambda _: bars(120), _context, block_rows=100),
     "context-channels": Archive(lambda _: _grounds(), _context, block_rows=50),
+    "columns": Archive(_pictures, _by_column, block_rows=60),
     "chain-typed": Archive(_typed_columns, _chain, block_rows=300),
     "preview-pictures": Archive(lambda _: shades(300, 3), _preview, block_rows=40),
     "preview-tiles": Archive(lambda _: np.tile(shades(4, 3), (1, 9, 8, 1)), _preview, block_rows=3),

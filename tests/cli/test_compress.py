@@ -73,6 +73,10 @@ def test_info_tells_what_is_in_it(table: Path, tmp_path: Path, isthmus: Command)
     data[-100] ^= 1
     (tmp_path / "p.isth").write_bytes(data)
     assert "damage" in isthmus("info", tmp_path / "p.isth").out
+    (tmp_path / "p.isth").write_bytes(data[:600])
+    said = " ".join(isthmus("info", tmp_path / "p.isth").out.split())
+    assert "0 of 300 rows of a table of text" in said
+    assert "verified not known" in said
 
 
 def test_info_tells_by_how_much_numbers_may_differ(table: Path, tmp_path: Path, isthmus: Command) -> None:
@@ -102,6 +106,11 @@ def test_info_tells_by_how_much_numbers_may_differ(table: Path, tmp_path: Path, 
         (("compress", "people.csv", "-o", "p.isth", "--preview", "--no-model"), "--no-model"),
         (("compress", "people.csv", "-o", "p.isth", "--preview", "--model", "m.safetensors"), "--model"),
         (("compress", "there.isth", "-o", "p.isth", "--preview"), "kept as bytes"),
+        (("compress", "people.csv", "-o", "p.isth", "--preview", "--processes", "2"), "--processes"),
+        (("compress", "people.csv", "-o", "p.isth", "--processes", "0"), "--processes"),
+        (("decompress", "there.isth", "-o", "q.csv", "--processes", "-1"), "--processes"),
+        (("compress", "people.csv", "-o", "p.isth", "--seconds", "nan"), "seconds"),
+        (("compress", "people.csv", "-o", "p.isth", "--seconds", "-1"), "seconds"),
         (("decompress", "people.csv", "-o", "q.csv"), "archive"),
         (("decompress", "none.isth", "-o", "q.csv"), "none.isth"),
         (("decompress", "there.isth", "-o", "q.csv", "--rows", "5"), "--rows"),

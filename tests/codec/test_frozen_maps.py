@@ -98,6 +98,7 @@ def test_every_activation(activation: Activation) -> None:
 @example(
     (3,), 1, 1, 3, "max_pool", "transposed", "relu", 0, 0
 )  # a kernel that its stride leaves gaps between
+@example((6,), 1, 1, 4, "stride", "transposed", "relu", 0, 0)  # and that begins more than a kernel outside
 @settings(max_examples=20, deadline=None)
 @given(
     size=st.lists(st.integers(1, 6), min_size=1, max_size=2).map(tuple),

@@ -165,6 +165,9 @@ def test_rows_that_a_file_lacks_at_its_end_are_named(tmp_path: Path) -> None:
         for some in (slice(0, 100), slice(65, 71), slice(90, 95)):
             with pytest.raises(ArtifactError, match="rows 70:100 are lost"):
                 rows[some]
+        with pytest.raises(ArtifactError, match="rows 70:100 are lost"):
+            rows.write(tmp_path / "back.npy")
+    assert not (tmp_path / "back.npy").exists()
 
 
 def test_some_rows_of_an_arrow_table(tmp_path: Path) -> None:
@@ -195,6 +198,9 @@ def test_some_rows_cost_their_blocks_alone(tmp_path: Path) -> None:
             rows[10_000]
         with pytest.raises(ParameterError, match="step"):
             rows[::2]
+        for odd in ([1, 2], (1, 0), 3.0, "x"):
+            with pytest.raises(ParameterError, match="rows that follow each other"):
+                rows[odd]  # pyright: ignore
 
 
 def test_a_coder_that_gives_back_something_else_is_not_taken() -> None:

@@ -81,9 +81,12 @@ def _lines(archive: Archive, damage: tuple[str, ...]) -> list[tuple[str, str]]:
         "each block was read back when it was written" if archive.footer.get("verified") else "not known"
     )
     what, row = KINDS.get(str(content.get("kind")), ("something", "row"))
+    promised = content.get("n_rows")
+    n_rows = max(archive.n_rows, promised if type(promised) is int else 0)
+    left = f"{archive.n_rows:,} of " if n_rows > archive.n_rows else ""
     per_row = f", {number(8 * sizes.total / archive.n_rows)} bits a {row}" if archive.n_rows else ""
     return [
-        ("archive", f"{archive.path}: {many(archive.n_rows, row)} of {what}"),
+        ("archive", f"{archive.path}: {left}{many(n_rows, row)} of {what}"),
         ("size", f"{bytes_text(sizes.total)}{_beside(archive)}{per_row}"),
         *(("model", bytes_text(size)) for size in sizes.sections.values()),
         ("blocks", coded or "none"),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json
+from isthmus.cli.options import Force, Json, Processes
 from isthmus.cli.output import note_lines, print_json, print_lines
 
 
@@ -23,6 +23,7 @@ def compress(
     preview: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     quality: Annotated[float | None, Parameter(show_default=False)] = None,
     resume: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    processes: Processes = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -40,7 +41,8 @@ def compress(
         its column's range, such as 0.5%. Without it every bit is kept.
     model
         A model that fit wrote for such data, with a Gaussian code and exact probabilities, or an archive of such data
-        that has a model. Without one, arrays of whole numbers have one fitted if it saves more than its own size.
+        that has a model. Without one, tables, pictures and arrays of whole numbers have one fitted if it saves more
+        than its own size.
     no_model
         Fit none: general means alone.
     seconds
@@ -70,7 +72,8 @@ def compress(
 
     done = write(
         source, output, max_error=error, relative=relative, model=model, fits=not no_model, seconds=seconds,
-        preview=preview, quality=quality, force=force, resume=resume, told=tell, watch=ProgressBar,
+        preview=preview, quality=quality, force=force, resume=resume, processes=processes, told=tell,
+        watch=ProgressBar,
     )  # fmt: skip
     ratio = done.n_bytes_before / max(1, done.n_bytes)
     alone = done.n_bytes_before / max(1, done.n_bytes - done.n_bytes_of_model)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json
+from isthmus.cli.options import Force, Json, Processes
 from isthmus.cli.output import print_json, print_lines
 
 
@@ -17,6 +17,7 @@ def decompress(
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     rows: Annotated[str | None, Parameter(show_default=False)] = None,
+    processes: Processes = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -34,7 +35,7 @@ def decompress(
     from isthmus.codec.container import Archive
     from isthmus.workflows.compress import decompress as write
 
-    n_rows = write(archive, output, rows=_range(rows), force=force)
+    n_rows = write(archive, output, rows=_range(rows), force=force, processes=processes)
     with Archive(archive) as opened:
         is_preview, footer = opened.header.get("coder") == CODEC, opened.footer
         is_exact = not is_preview and opened.header.get("bounds") is None

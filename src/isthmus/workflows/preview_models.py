@@ -250,7 +250,13 @@ class TowardsError(Callback):
 
 
 def check_preview(
-    *, preview: bool, quality: float | None, max_error: float | None, model: Path | None, fits: bool
+    *,
+    preview: bool,
+    quality: float | None,
+    max_error: float | None,
+    model: Path | None,
+    fits: bool,
+    processes: int | None,
 ) -> None:
     """Refuse what does not go with a preview.
 
@@ -268,6 +274,10 @@ def check_preview(
     if model is not None and quality is not None:
         raise ParameterError(
             "--quality: is settled by the model that is given. Leave --quality or --model out."
+        )
+    if processes is not None and processes > 1:
+        raise ParameterError(
+            f"--processes: a preview is written by one process, got {processes}. Leave --processes out."
         )
     if model is None and not fits:
         raise ParameterError("--preview: needs a model. Leave --no-model out.")

@@ -72,10 +72,11 @@ class Windows:
             for axis in zip(size_in, size_out, kernel, stride, before, strict=True)
         ]
         self._pads = tuple(_pads(phases, n) for phases, n in zip(along, size_in, strict=True))
-        if any(max(pads) > k for pads, k in zip(self._pads, kernel, strict=True)):
+        most = [max(k, min(s, n)) for k, s, n in zip(kernel, stride, size_in, strict=True)]
+        if any(max(pads) > n for pads, n in zip(self._pads, most, strict=True)):
             raise ParameterError(
-                f"frozen network: windows must begin and end within a kernel of the map, got maps of {size_in} and "
-                f"{size_out} with kernel {kernel}, stride {stride}, before {before}. Give sizes that fit."
+                "frozen network: windows must begin and end within a kernel or a step of the map, got maps of "
+                f"{size_in} and {size_out} with kernel {kernel}, stride {stride}, before {before}. Give sizes that fit."
             )
         self.phases = [self._phase(y, x, transposed) for y in along[0] for x in along[1] if y.n and x.n]
 
