@@ -4,17 +4,20 @@
     python benchmarks/archives.py --only table --seconds 600     one, with a longer fit
 
 ``binary`` and ``grey``: the MNIST test pictures, coded with models of the 60,000 training pictures, one that sees what
-is around each value and one for bits-back, in blocks of 1,000; bits a pixel gross, nothing taken off for the bits
-that a block begins with, with and without the model's bytes. ``table``: 200,000 made rows of 13 columns - numbers,
-counts, words, of which each hangs on others in lines and curves - within 0.5 % of each number's range, shuffled and
-self-contained. ``notes``: all recordings of the folder, exactly. Beside each what xz, bz2 and zstd make of the same
-numbers (pixels, places on the grid, samples) in blocks as large.
+is around each value and one for bits-back, in blocks of 1,000; bits a pixel gross, nothing taken off for the bits that
+a block begins with, with and without the model's bytes. ``table``: 200,000 made rows of 13 columns - numbers, counts,
+words, of which each hangs on others in lines and curves - within 0.5 % of each number's range, shuffled and
+self-contained. ``notes``: all recordings of the folder, exactly. ``lossy``: previews of the MNIST test pictures with
+models of the training pictures, one a beta, beside JPEG and WebP of one sheet of all pictures and principal components
+through zstd, of each the fewest bytes of an error no larger. Beside each of the others what xz, bz2 and zstd make of
+the same numbers (pixels, places on the grid, samples) in blocks as large.
 """
 
 from __future__ import annotations
 
 import argparse
 import bz2
+import io
 import lzma
 import tempfile
 import time
@@ -27,9 +30,11 @@ import pyarrow as pa
 import torch
 from archive_pictures import context
 from numpy.typing import NDArray
+from PIL import Image
 from pyarrow import parquet
+from rates import zstd_bits
 
-from isthmus import DiscretisedLogistic, VariationalAutoencoder
+from isthmus import Autoencoder, Conv2d, DiscretisedLogistic, QuantisedCode, VariationalAutoencoder
 from isthmus.codec.bounded import bounded, bounds_of
 from isthmus.codec.contents import content_of
 from isthmus.sources import open_source
@@ -188,6 +193,90 @@ def notes(folder: Path) -> None:
     )
 
 
+Curve = list[tuple[int, float]]
+"""Bytes and mean squared error, one a setting."""
+
+
+def squared_error(found: NDArray[Any], pixels: Pixels) -> float:
+    return float(np.square(found.astype(np.float64) - pixels).mean())
+
+
+def sheet_curve(pixels: Pixels, kind: str, **options: Any) -> Curve:
+    """All pictures on one sheet as a file, of every other quality."""
+    n, height, width, _ = pixels.shape
+    across = int(n**0.5)
+    sheet = pixels.reshape(-1, across, height, width).swapaxes(1, 2).reshape(-1, across * width)
+    found = Curve()
+    for quality in range(1, 101, 2):
+        Image.fromarray(sheet).save(file := io.BytesIO(), kind, quality=quality, **options)
+        with Image.open(file) as opened:
+            found.append((file.getbuffer().nbytes, squared_error(np.asarray(opened.convert("L")), sheet)))
+    return found
+
+
+def components_curve(training: Pixels, pixels: Pixels) -> Curve:
+    """Scores of principal components in steps, through zstd; the components are not counted."""
+    some, flat = training[::6].reshape(-1, training[0].size) / 255, pixels.reshape(len(pixels), -1) / 255
+    mean = some.mean(axis=0)
+    axes = np.linalg.svd(some - mean, full_matrices=False)[2]
+    found = Curve()
+    for n in (16, 32, 48, 64, 96, 128, 192, 256):
+        scores = (flat - mean) @ axes[:n].T
+        for step in (0.25, 0.35, 0.5, 0.7, 1.0, 1.4):
+            symbols = np.rint(scores / step).astype(np.int64)
+            back = np.clip(np.rint(255 * (mean + step * symbols @ axes[:n])), 0, 255)
+            found.append((int(zstd_bits(symbols) * len(pixels) / 8), squared_error(back, 255 * flat)))
+    return found
+
+
+def fewest(curve: Curve, error: float) -> float:
+    """Bytes of the smallest that is no farther off."""
+    return min((n_bytes for n_bytes, found in curve if found <= error), default=float("nan"))
+
+
+def lossy(folder: Path, betas: list[float], epochs: int) -> None:
+    """Previews of held-out pictures with models of the others."""
+    training, test = pictures(folder, "train"), pictures(folder, "t10k")
+    curves = {
+        "JPEG": sheet_curve(test, "JPEG", optimize=True),
+        "WebP": sheet_curve(test, "WEBP", method=6),
+        "components + zstd": components_curve(training, test),
+    }
+    for beta in betas:
+        begin = time.perf_counter()
+        model = Autoencoder(
+            64, code=QuantisedCode(beta), likelihood="squared_error", network=Conv2d((16, 32, 64)),
+            max_epochs=epochs, patience=None, batch_size=256, learning_rate=2e-3, random_state=0, threads=1,
+        ).fit(training)  # fmt: skip
+        fitted = time.perf_counter() - begin
+        with tempfile.TemporaryDirectory() as name:
+            path, archive = Path(name) / "model.safetensors", Path(name) / "test.isth"
+            model.save(path)
+            begin = time.perf_counter()
+            done = compress(test, archive, preview=True, model=path)
+            written = time.perf_counter() - begin
+            begin = time.perf_counter()
+            with open_archive(archive) as rows:
+                error = squared_error(rows[:], test)
+            read = time.perf_counter() - begin
+        alone = done.n_bytes - done.n_bytes_of_model
+        bits = 8 / len(test)
+        beside = {name: fewest(curve, error) for name, curve in curves.items()}
+        report(
+            "lossy",
+            f"bits a picture at a root mean squared error of {error**0.5:.2f} of 255 (beta {beta:g})",
+            {
+                "isthmus": alone * bits,
+                "with model": done.n_bytes * bits,
+                **{name: n_bytes * bits for name, n_bytes in beside.items()},
+                **{f"isthmus / {name}": alone / n_bytes for name, n_bytes in beside.items()},
+                **{f"with model / {name}": done.n_bytes / n_bytes for name, n_bytes in beside.items()},
+            },
+            f"fit {fitted:.0f} s; {len(test) / written:,.0f} pictures a second in (read back too), "
+            f"{len(test) / read:,.0f} out",
+        )
+
+
 def report(task: str, unit: str, figures: dict[str, float], more: str) -> None:
     print(
         f"{task:8} {unit}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()), flush=True
@@ -199,11 +288,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    tasks = ("binary", "grey", "table", "notes")
+    tasks = ("binary", "grey", "table", "notes", "lossy")
     parser.add_argument("--only", nargs="*", choices=tasks, default=list(tasks))
     parser.add_argument("--data", type=Path, help="folder of the MNIST files")
     parser.add_argument("--audio", type=Path, help="folder of recordings")
     parser.add_argument("--epochs", type=int, default=40, help="of the models of pictures")
+    parser.add_argument(
+        "--betas", type=float, nargs="+", default=[0.1, 0.03], help="of the codes of previews"
+    )
+    parser.add_argument("--preview-epochs", type=int, default=10, help="of the models of previews")
     parser.add_argument("--rows", type=int, default=200_000, help="of the table")
     parser.add_argument(
         "--seconds", type=float, default=300.0, help="that fitting a chain, or a context, should take"
@@ -213,6 +306,8 @@ def main() -> None:
     for task in ("binary", "grey"):
         if task in asked.only and asked.data is not None:
             mnist(asked.data, is_binary=task == "binary", epochs=asked.epochs, seconds=asked.seconds)
+    if "lossy" in asked.only and asked.data is not None:
+        lossy(asked.data, asked.betas, asked.preview_epochs)
     if "table" in asked.only:
         table(asked.rows, asked.seconds)
     if "notes" in asked.only and asked.audio is not None:

@@ -355,6 +355,18 @@ def _grounds() -> np.ndarray[Any, Any]:
     return rows
 
 
+def _preview(content: Any) -> Any:
+    """A quantised code of all that a preview knows of the rows."""
+    from contextlib import nullcontext
+
+    from isthmus.training.callbacks import Callback
+    from isthmus.workflows.preview_models import preview_coder_for
+
+    return preview_coder_for(
+        content, None, 90.0, seconds=0.3, told=lambda _: None, watch=lambda _: nullcontext(Callback())
+    )
+
+
 ARCHIVES: dict[str, Archive] = {
     "floats": Archive(_saved("floats.npy", floats)),
     "integers": Archive(_saved("integers.npy", _integers)),
@@ -386,6 +398,10 @@ ARCHIVES: dict[str, Archive] = {
     "context-channels": Archive(lambda _: _grounds(), _context, block_rows=50),
     "columns": Archive(_pictures, _by_column, block_rows=60),
     "chain-typed": Archive(_typed_columns, _chain, block_rows=300),
+    "preview-pictures": Archive(lambda _: shades(300, 3), _preview, block_rows=40),
+    "preview-tiles": Archive(lambda _: np.tile(shades(4, 3), (1, 9, 8, 1)), _preview, block_rows=3),
+    "preview-floats": Archive(_saved("floats.npy", floats), _preview),
+    "preview-table": Archive(_typed_columns, _preview, block_rows=300),
 }
 
 
@@ -395,7 +411,9 @@ ARCHIVES: dict[str, Archive] = {
 def write(name: str, folder: Path, coder: Any = None) -> tuple[Source, Path]:
     """Make an archive of a name in a folder, with a model that is fitted now, or a given one; its data and place."""
     from isthmus.codec.bounded import bounds_of
+    from isthmus.codec.coding.preview import PreviewCoder
     from isthmus.codec.contents import content_of
+    from isthmus.codec.preview_rows import write_preview
     from isthmus.codec.store import write_rows
 
     one, path = ARCHIVES[name], folder / f"{name}.isth"
@@ -403,7 +421,10 @@ def write(name: str, folder: Path, coder: Any = None) -> tuple[Source, Path]:
     content = content_of(source)
     bounds = None if one.max_error is None else bounds_of(content, one.max_error, relative=one.relative)
     coder = one.coder(content) if coder is None and one.coder is not None else coder
-    write_rows(content, path, coder=coder, bounds=bounds, block_rows=one.block_rows)
+    if isinstance(coder, PreviewCoder):
+        write_preview(content, path, coder, {}, block_rows=one.block_rows)
+    else:
+        write_rows(content, path, coder=coder, bounds=bounds, block_rows=one.block_rows)
     return source, path
 
 
@@ -418,13 +439,13 @@ def read(path: Path, folder: Path) -> Path:
 
 
 def coder_of(path: Path) -> Any:
-    """The model that is in an archive; None of one without."""
+    """The model that is in an archive; None of one without, and of a preview, which holds a decoder alone."""
     from isthmus.codec.container import Archive as Opened
     from isthmus.workflows.compress import CODERS
 
     with Opened(path) as archive:
         name = archive.header["coder"]
-        return None if name is None else CODERS[name].of_section(archive.section("model"))
+        return None if name in (None, "preview") else CODERS[name].of_section(archive.section("model"))
 
 
 def digest(path: Path) -> str:

@@ -100,6 +100,13 @@ def test_info_tells_by_how_much_numbers_may_differ(table: Path, tmp_path: Path, 
         (("compress", "people.csv", "-o", "p.isth", "--max-error", "100%"), "below 1"),
         (("compress", "people.csv", "-o", "p.isth", "--model", "m.safetensors"), "--model"),
         (("compress", "people.csv", "-o", "p.isth", "--model", "m", "--no-model"), "--no-model"),
+        (("compress", "people.csv", "-o", "p.isth", "--quality", "80"), "--preview"),
+        (("compress", "people.csv", "-o", "p.isth", "--preview", "--quality", "100"), "between 0 and 100"),
+        (("compress", "people.csv", "-o", "p.isth", "--preview", "--max-error", "1"), "--max-error"),
+        (("compress", "people.csv", "-o", "p.isth", "--preview", "--no-model"), "--no-model"),
+        (("compress", "people.csv", "-o", "p.isth", "--preview", "--model", "m.safetensors"), "--model"),
+        (("compress", "there.isth", "-o", "p.isth", "--preview"), "kept as bytes"),
+        (("compress", "people.csv", "-o", "p.isth", "--preview", "--processes", "2"), "--processes"),
         (("compress", "people.csv", "-o", "p.isth", "--processes", "0"), "--processes"),
         (("decompress", "there.isth", "-o", "q.csv", "--processes", "-1"), "--processes"),
         (("compress", "people.csv", "-o", "p.isth", "--seconds", "nan"), "seconds"),
@@ -131,3 +138,50 @@ def test_mistakes_are_one_line_and_change_nothing(
     assert expected in said
     assert said.count("\n") == 1
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_preview_says_what_it_is(tmp_path: Path, isthmus: Command) -> None:
+    chance = np.random.default_rng(0)
+    rows = chance.normal(size=(300, 2)) @ chance.normal(size=(2, 6))
+    np.save(tmp_path / "a.npy", rows)
+    quick = ("--preview", "--seconds", "0.05", "--quality", "95")
+    done = isthmus("compress", tmp_path / "a.npy", "-o", tmp_path / "a.isth", *quick)
+    assert done.status == 0
+    back = tmp_path / "b.npy"
+    told = isthmus("decompress", tmp_path / "a.isth", "-o", back)
+    assert "approximate" in told.out
+    apart = np.load(back) - rows
+    root = f"{np.sqrt(np.mean(apart**2)):.4g}"
+    about = isthmus("info", tmp_path / "a.isth")
+    for out in (done.out, about.out):
+        said = " ".join(out.split())
+        assert "what comes back is approximate" in said
+        assert f"root mean squared error {root} of {rows.min():.4g}..{rows.max():.4g}" in said
+        assert f"largest {np.abs(apart).max():.4g}" in said
+        assert "to the last bit" not in said
+    document = isthmus("info", tmp_path / "a.isth", "--json").json
+    assert document["guarantee"] == {"exact": False, "bounds": None}
+    assert document["preview"]["columns"][0]["largest"] == np.abs(apart).max()
+    again = isthmus("compress", tmp_path / "a.npy", "-o", tmp_path / "c.isth", *quick, "--json").json
+    assert again["preview"] == document["preview"]
+    assert again["guarantee"]["exact"] is False
+    assert isthmus("decompress", tmp_path / "a.isth", "-o", back, "--force", "--json").json["exact"] is False
+
+
+def test_exact_archives_say_so_when_they_are_unpacked(table: Path, tmp_path: Path, isthmus: Command) -> None:
+    isthmus("compress", table, "-o", tmp_path / "p.isth")
+    back = tmp_path / "back.csv"
+    assert isthmus("decompress", tmp_path / "p.isth", "-o", back, "--json").json["exact"] is True
+    isthmus("compress", table, "-o", tmp_path / "q.isth", "--max-error", "0.5")
+    told = isthmus("decompress", tmp_path / "q.isth", "-o", back, "--force", "--json").json
+    assert told["exact"] is False
+
+
+@pytest.mark.parametrize(
+    "preview",
+    [None, 5, {}, {"columns": [{}]}, {"columns": [{"name": 1, "n": 1}], "exact": [], "exact_rows": 0}],
+)
+def test_errors_of_anybody_are_told_or_not_known(preview: object) -> None:
+    from isthmus.cli.preview_words import preview_lines
+
+    assert preview_lines(preview)[-1] == ("error", "not known, the archive does not tell it")

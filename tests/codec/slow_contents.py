@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 from slow_columns import columns, product, whole_numbers
 from slow_models import BitsBack, Chain, Context
+from slow_preview import SlowPreview
 from slow_reader import SlowArchive, must
 
 Block = dict[str, Any]
@@ -49,6 +50,7 @@ MODELS: dict[str, Callable[[bytes], Any]] = {
     "chain": Chain,
     "columns": ByColumn,
     "context": Context,
+    "preview": SlowPreview,
 }
 """By codec, what is made of the section ``model`` and gives the columns of a payload of so many rows."""
 

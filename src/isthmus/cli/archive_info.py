@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus.cli.output import number, print_json, print_lines
+from isthmus.cli.preview_words import CODEC, preview_lines
 from isthmus.cli.words import many, size_beside
 from isthmus.memory import bytes_text
 
@@ -57,7 +58,11 @@ def _document(archive: Archive, damage: tuple[str, ...]) -> dict[str, Any]:
             "lost": sizes.lost,
         },
         "blocks": {codec: n for codec, n in _blocks(archive).items() if codec},
-        "guarantee": {"exact": archive.header.get("bounds") is None, "bounds": archive.header.get("bounds")},
+        "guarantee": {
+            "exact": archive.header.get("bounds") is None and not _is_preview(archive),
+            "bounds": archive.header.get("bounds"),
+        },
+        "preview": archive.footer.get(CODEC),
         "verified": bool(archive.footer.get("verified")),
         "damage": list(damage),
     }
@@ -86,11 +91,16 @@ def _lines(archive: Archive, damage: tuple[str, ...]) -> list[tuple[str, str]]:
         *(("model", bytes_text(size)) for size in sizes.sections.values()),
         ("blocks", coded or "none"),
         ("rest", f"{bytes_text(sizes.header + sizes.index)} for the header and the index"),
-        ("kept", kept),
+        *(preview_lines(archive.footer.get(CODEC)) if _is_preview(archive) else [("kept", kept)]),
         ("verified", verified),
         *(("damage", text) for text in damage),
         *([] if damage else [("whole", "every byte is as it was written")]),
     ]
+
+
+def _is_preview(archive: Archive) -> bool:
+    """Whether it holds codes alone, so that what comes back is approximate."""
+    return archive.header.get("coder") == CODEC
 
 
 def _beside(archive: Archive) -> str:

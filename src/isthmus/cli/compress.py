@@ -20,6 +20,8 @@ def compress(
     model: Annotated[Path | None, Parameter(show_default=False)] = None,
     no_model: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     seconds: float = 120.0,
+    preview: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    quality: Annotated[float | None, Parameter(show_default=False)] = None,
     resume: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     processes: Processes = None,
     force: Force = False,
@@ -45,9 +47,15 @@ def compress(
         Fit none: general means alone.
     seconds
         That fitting a model should take, about.
+    preview
+        Store codes alone: of pictures, arrays of numbers and tables what comes back is approximate. How far it is from
+        the data is measured and stated. What no model knows, such as free texts, is kept to the last bit.
+    quality
+        Of a preview: percent of the variance that it keeps, about, above 0 and below 100. Without it 90.
     resume
         Go on with an archive that was not written to its end.
     """
+    from isthmus.cli.preview_words import preview_lines
     from isthmus.cli.words import many, size_beside
     from isthmus.errors import ParameterError
     from isthmus.memory import bytes_text
@@ -64,7 +72,8 @@ def compress(
 
     done = write(
         source, output, max_error=error, relative=relative, model=model, fits=not no_model, seconds=seconds,
-        force=force, resume=resume, processes=processes, told=tell, watch=ProgressBar,
+        preview=preview, quality=quality, force=force, resume=resume, processes=processes, told=tell,
+        watch=ProgressBar,
     )  # fmt: skip
     ratio = done.n_bytes_before / max(1, done.n_bytes)
     alone = done.n_bytes_before / max(1, done.n_bytes - done.n_bytes_of_model)
@@ -79,7 +88,12 @@ def compress(
                 "ratio": ratio,
                 "ratio_without_model": alone,
                 "blocks": done.codecs,
-                "guarantee": {"exact": error is None, "max_error": error, "relative": relative},
+                "guarantee": {
+                    "exact": error is None and not preview,
+                    "max_error": error,
+                    "relative": relative,
+                },
+                "preview": done.preview,
                 "verified": True,
                 "notes": list(done.notes),
             }
@@ -93,7 +107,7 @@ def compress(
             ("archive", f"{done.path}: {many(done.n_rows, 'row')}"),
             ("size", size + (within if done.n_bytes_of_model else "")),
             ("blocks", coded or "none"),
-            ("kept", _guarantee(max_error)),
+            *([("kept", _guarantee(max_error))] if done.preview is None else preview_lines(done.preview)),
             *note_lines(done.notes),
         ]
     )

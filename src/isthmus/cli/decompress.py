@@ -30,14 +30,22 @@ def decompress(
     rows
         Some alone: START:STOP, counted from 0, such as 5000:6000. Only their blocks are read.
     """
+    from isthmus.cli.preview_words import APPROXIMATE, CODEC
     from isthmus.cli.words import many
+    from isthmus.codec.container import Archive
     from isthmus.workflows.compress import decompress as write
 
     n_rows = write(archive, output, rows=_range(rows), force=force, processes=processes)
+    with Archive(archive) as opened:
+        is_preview, footer = opened.header.get("coder") == CODEC, opened.footer
+        is_exact = not is_preview and opened.header.get("bounds") is None
     if json:
-        print_json({"output": str(output), "rows": n_rows})
+        about = {"preview": footer.get(CODEC)} if is_preview else {}
+        print_json({"output": str(output), "rows": n_rows, "exact": is_exact, **about})
     else:
-        print_lines([("data", f"{output}: {many(n_rows, 'row')}")])
+        told = f"{APPROXIMATE}: 'isthmus info {archive}' tells how far it is from the data"
+        lines = [(CODEC, told)] if is_preview else []
+        print_lines([("data", f"{output}: {many(n_rows, 'row')}"), *lines])
 
 
 def _range(text: str | None) -> tuple[int, int] | None:

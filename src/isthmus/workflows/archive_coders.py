@@ -9,6 +9,7 @@ from isthmus.codec.coding.chain_coder import ChainCoder
 from isthmus.codec.coding.coders import Coder
 from isthmus.codec.coding.context_coder import ContextCoder
 from isthmus.codec.coding.latent import LatentCoder
+from isthmus.codec.coding.preview import PreviewCoder
 from isthmus.codec.columns import Columns
 from isthmus.codec.container import Archive
 from isthmus.codec.container.frames import MAGIC
@@ -16,7 +17,7 @@ from isthmus.codec.store import MODEL
 from isthmus.errors import ParameterError
 
 CODERS: dict[str, type[Coder]] = {
-    coder.id: coder for coder in (LatentCoder, ChainCoder, ContextCoder, ColumnCoder)
+    coder.id: coder for coder in (LatentCoder, ChainCoder, ContextCoder, ColumnCoder, PreviewCoder)
 }  # fmt: skip
 """What blocks may be coded with, beside general coders."""
 
@@ -53,6 +54,11 @@ def coder_of_archive(path: Path, blocks: list[Columns]) -> Coder:
             raise ParameterError(
                 f"--model: expected an archive with a model, got {path}, which has none that this isthmus knows. "
                 "Give another, or leave --model out."
+            )
+        if name == PreviewCoder.id:
+            raise ParameterError(
+                f"--model: expected an archive with a model that codes, got {path}, a preview, whose model decodes "
+                "alone. Give the model file that it was made with, or leave --model out."
             )
         coder = CODERS[name].of_section(archive.section(MODEL))
     coder.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 
 from isthmus.codec.bounded import bounds_of
 from isthmus.codec.coding.coders import Plain
+from isthmus.codec.coding.preview import PreviewCoder
 from isthmus.codec.container import Archive
 from isthmus.codec.contents.base import Content
 from isthmus.codec.contents.kinds import content_of
+from isthmus.codec.preview_rows import write_preview
 from isthmus.codec.store import StoredRows, write_rows
 from isthmus.cores import n_cores
 from isthmus.errors import OutputError, ParameterError
@@ -24,6 +27,7 @@ from isthmus.training.callbacks import Callback
 from isthmus.workflows.archive_coders import CODERS
 from isthmus.workflows.archive_models import Read, Told, Watch, coder_for
 from isthmus.workflows.outputs import check_file
+from isthmus.workflows.preview_models import check_preview, labels_of, preview_coder_for
 
 SUFFIX = ".isth"
 BLOCK_BYTES, BLOCK_ROWS, LARGEST_BLOCK = 1 << 22, (16, 1 << 16), 1 << 28
@@ -52,6 +56,10 @@ class Compressed:
         How many blocks each way of coding has.
     notes
         Sentences for people.
+    preview
+        Of a preview how far what comes back is from the data, as the archive's footer has it: of each column the
+        root mean squared error and the largest one, or how many words differ. None where nothing more than asked for
+        was lost.
     """
 
     path: Path
@@ -61,6 +69,7 @@ class Compressed:
     n_bytes_of_model: int
     codecs: dict[str, int]
     notes: tuple[str, ...]
+    preview: dict[str, Any] | None = None
 
 
 def _unwatched(name: str) -> AbstractContextManager[Callback]:
@@ -76,6 +85,8 @@ def compress(
     model: Path | None = None,
     fits: bool = True,
     seconds: float = 120.0,
+    preview: bool = False,
+    quality: float | None = None,
     force: bool = False,
     resume: bool = False,
     processes: int | None = None,
@@ -100,6 +111,11 @@ def compress(
         Whether a model may be fitted.
     seconds
         That a fit should take, about; what is done follows from this number and the data alone.
+    preview
+        Store codes alone, from which the data come back approximately. How far from them is measured, block by block,
+        and stated in the archive.
+    quality
+        Of a preview the percent of the variance that is to be kept, about, between 0 and 100; None: 90.
     force
         Replace an archive that is there.
     resume
@@ -117,7 +133,7 @@ def compress(
     SourceError, DataError
         Data that cannot be read.
     ParameterError
-        A model of other data.
+        A model of other data, a preview of what has none, or seconds below 0.
     OutputError
         A place that is taken or cannot be written.
     ProcessError
@@ -133,17 +149,30 @@ def compress(
     """
     output = Path(output)
     _check_processes(processes)
+    if not 0 <= seconds < math.inf:
+        raise ParameterError(
+            f"compress: seconds must be a number from 0 on, got {seconds}. To fit no model, say so (--no-model)."
+        )
     check_file(output, force=force or resume, suffixes=(SUFFIX,))
-    content = content_of(source)
+    if preview or quality is not None:
+        check_preview(
+            preview=preview, quality=quality, max_error=max_error, model=model, fits=fits, processes=processes
+        )
+    content = content_of(source, as_pixels=preview)
     if isinstance(source, str | PathLike):
         _check_apart(Path(source), output)
     n_bytes_before = _bytes_before(source)
     block_rows = _block_rows(content)
-    bounds = None if max_error is None else bounds_of(content, max_error, relative=relative)
-    read = Read(content, bounds)
-    coder = coder_for(read, block_rows, model, fits=fits, seconds=seconds, told=told, watch=watch)
-    if coder is not None and coder.block_rows is not None:
-        block_rows = min(block_rows, coder.block_rows)
+    coder = errors = bounds = None
+    if preview:
+        coder = preview_coder_for(content, model, quality, seconds=seconds, told=told, watch=watch)
+    else:
+        bounds = None if max_error is None else bounds_of(content, max_error, relative=relative)
+        coder = coder_for(
+            Read(content, bounds), block_rows, model, fits=fits, seconds=seconds, told=told, watch=watch
+        )
+        if coder is not None and coder.block_rows is not None:
+            block_rows = min(block_rows, coder.block_rows)
     with watch("rows") as bar:
         bar.begin(1, content.n_rows)
         n_before = 0
@@ -153,14 +182,23 @@ def compress(
             bar.step(n_rows - n_before)
             n_before = n_rows
 
-        write_rows(
-            content, output, coder=coder, bounds=bounds, block_rows=block_rows, overwrite=force, resume=resume,
-            processes=_n_processes(processes, read.n_bytes / CODED_A_PROCESS), n_bytes_before=n_bytes_before,
-            told=written,
-        )  # fmt: skip
+        if isinstance(coder, PreviewCoder):
+            errors = write_preview(
+                content, output, coder, labels_of(content), block_rows=block_rows, overwrite=force, resume=resume,
+                n_bytes_before=n_bytes_before, told=written,
+            )  # fmt: skip
+        else:
+            write_rows(
+                content, output, coder=coder, bounds=bounds, block_rows=block_rows, overwrite=force, resume=resume,
+                processes=_n_processes(processes, Read(content, bounds).n_bytes / CODED_A_PROCESS),
+                n_bytes_before=n_bytes_before, told=written,
+            )  # fmt: skip
     with Archive(output) as archive:
         codecs = Counter(block.codec for block in archive.blocks)
         sizes = archive.sizes
+    notes = tuple(content.notes)
+    if errors is not None and sizes.total >= n_bytes_before:
+        notes += ("The preview is no smaller than the data: leave --preview out.",)
     return Compressed(
         output,
         content.n_rows,
@@ -168,7 +206,8 @@ def compress(
         n_bytes_before,
         sum(sizes.sections.values()),
         dict(codecs),
-        tuple(content.notes),
+        notes,
+        errors,
     )
 
 

@@ -243,6 +243,8 @@ class FolderContent(Content):
     ----------
     path
         The folder.
+    as_pixels
+        Whether pictures are taken as pixels even where their files are smaller.
 
     Raises
     ------
@@ -250,9 +252,10 @@ class FolderContent(Content):
         A folder in it that may not be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, as_pixels: bool = False) -> None:
         self.name, self._path = str(path), path
-        self._files = _smaller_as_bytes(path, _files_of(path))
+        files = _files_of(path)
+        self._files = files if as_pixels else _smaller_as_bytes(path, files)
         counts = [file.n_pieces for file in self._files]
         self._first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         n_rows = int(self._first[-1])

@@ -29,13 +29,15 @@ _FORMS: dict[str, type[Form]] = {
 _TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
 
 
-def content_of(source: str | os.PathLike[str] | NDArray[Any] | Any) -> Content:
+def content_of(source: str | os.PathLike[str] | NDArray[Any] | Any, *, as_pixels: bool = False) -> Content:
     """What a source holds, exactly.
 
     Parameters
     ----------
     source
         An array, an Arrow table, or a path.
+    as_pixels
+        Whether pictures of a folder are taken as pixels even where their files are smaller.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def content_of(source: str | os.PathLike[str] | NDArray[Any] | Any) -> Content:
         raise SourceError(f"{path}: expected a file or folder, got nothing there; check the path.")
     name = path.name.lower()
     if path.is_dir():
-        return FolderContent(path)
+        return FolderContent(path, as_pixels=as_pixels)
     if not path.is_file():
         raise SourceError(
             f"{path}: expected a file or folder, got a pipe or a device; save what it gives as a file."
