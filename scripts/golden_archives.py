@@ -178,6 +178,15 @@ def _sound(name: str, subtype: str) -> Callable[[Path], Path]:
     return write
 
 
+def chord(n_frames: int = 5000) -> np.ndarray[Any, Any]:
+    """Two channels of many partials: filters of a high order leave next to nothing of them."""
+    partials = 55 * np.arange(1, 25)
+    waves = np.sin(np.outer(np.arange(n_frames) / 8000, 2 * np.pi * partials) + partials**2)
+    noise = np.random.default_rng(0).normal(size=(n_frames, 2))
+    left = 300 * waves.sum(axis=1)
+    return np.rint(np.stack([left, 0.5 * left], axis=1) + 3 * noise).astype(np.int16)
+
+
 def _folder(folder: Path) -> Path:
     """Pictures of two kinds, sounds, other files, one of several names deep, an empty one and an empty folder."""
     from PIL import Image
@@ -196,6 +205,21 @@ def _folder(folder: Path) -> Path:
     _sound("deep/sound.flac", "PCM_16")(root)
     (root / "deep" / "deeper" / "ä.txt").write_text("text\n" * 20, encoding="utf-8")
     (root / "nothing").touch()
+    return root
+
+
+def _pictures(folder: Path) -> Path:
+    """Pictures of two kinds, and between them one that is wider and another file."""
+    from PIL import Image
+
+    root = folder / "pictures"
+    root.mkdir()
+    for number, picture in enumerate(shades(60)[..., 0]):
+        Image.fromarray(picture).save(root / f"{number:02}.png")
+    for number, picture in enumerate(shades(40, 3)):
+        Image.fromarray(picture).save(root / f"colours{number:02}.png")
+    Image.fromarray(np.zeros((6, 7), np.uint8)).save(root / "20 wider.png")
+    (root / "30.txt").write_text("text")
     return root
 
 
@@ -261,13 +285,13 @@ def _columns(folder: Path) -> Path:
 def _latent(likelihood: str, n_mixtures: int = 1, kind: str = "dense") -> Callable[[Any], Any]:
     """Bits-back by a small model that is fitted to such rows."""
 
-    def coder(content: Any) -> Any:
+    def coder(content: Any, name: str = "values") -> Any:
         from isthmus.codec.coding.latent_fit import latent_coder
         from isthmus.config import Config
         from isthmus.sources import ArraySource
         from isthmus.workflows.fit import fit
 
-        row = content.block(slice(0, 1))["values"].shape[1:]
+        row = content.block(slice(0, content.n_rows))[name].shape[1:]
         is_binary, networks = (
             likelihood == "bernoulli",
             {"dense": {"hidden_sizes": [24]}, "conv2d": {"channels": [4]}},
@@ -292,6 +316,14 @@ def _latent(likelihood: str, n_mixtures: int = 1, kind: str = "dense") -> Callab
         return coder.of_levels(np.array([0, 1], np.uint8)) if is_binary else coder
 
     return coder
+
+
+def _by_column(content: Any) -> Any:
+    """Bits-back for each of two columns of pictures."""
+    from isthmus.codec.coding.by_column import ColumnCoder
+
+    one = _latent("discretised_logistic")
+    return ColumnCoder({name: one(content, name) for name in ("6 6 0 8", "6 6 2 8")})
 
 
 def _chain(content: Any) -> Any:
@@ -337,6 +369,7 @@ ARCHIVES: dict[str, Archive] = {
     "arrow": Archive(_arrow),
     "wav": Archive(_sound("sound.wav", "FLOAT"), block_rows=1000),
     "flac": Archive(_sound("sound.flac", "PCM_16"), block_rows=2500),
+    "filters": Archive(_saved("chord.npy", chord), block_rows=5000),
     "folder": Archive(_folder, block_rows=6),
     "file": Archive(_file),
     "empty-file": Archive(_empty),
@@ -351,6 +384,7 @@ ARCHIVES: dict[str, Archive] = {
     "chain": Archive(_columns, _chain, block_rows=500),
     "context-binary": Archive(lambda _: bars(120), _context, block_rows=100),
     "context-channels": Archive(lambda _: _grounds(), _context, block_rows=50),
+    "columns": Archive(_pictures, _by_column, block_rows=60),
     "chain-typed": Archive(_typed_columns, _chain, block_rows=300),
 }
 

@@ -7,7 +7,8 @@
     |- SourceError (OSError)            a file or folder of data that cannot be read
     |- ArtifactError (OSError)          a model file or an archive that is damaged, foreign or from a newer version
     |- OutputError (OSError)            a place that cannot be written, or is already taken
-    `- TrainingError (RuntimeError)     training cannot go on
+    |- TrainingError (RuntimeError)     training cannot go on
+    `- ProcessError (RuntimeError)      a process that shared the work could not be started, or was ended
 
 Each message is one sentence of four parts: who, what was expected, what came, what to do.
 At the command line every one of them is one line on stderr and exit status 2.
@@ -57,6 +58,10 @@ class OutputError(IsthmusError, OSError):
 
 class TrainingError(IsthmusError, RuntimeError):
     """Training cannot go on."""
+
+
+class ProcessError(IsthmusError, RuntimeError):
+    """A process that shared the work could not be started, or was ended."""
 
 
 class IsthmusWarning(UserWarning):

@@ -52,6 +52,8 @@ def values(data, kind, shape):
         return decimals(data, kind, shape)
     if way == 4:
         return sound(data, kind, shape)
+    if way == 5:
+        return filtered(data, kind, shape)
     how = data.byte()
     n_planes = data.byte() if way == 1 else 1
     base = int.from_bytes(data.take(8), "little")
@@ -121,6 +123,64 @@ def sound(data, kind, shape):
     frames, _ = soundfile.read(io.BytesIO(data.take(data.count())), dtype="int32", always_2d=True)
     assert frames.shape == (product(shape[:-1]), shape[-1])
     return [(int(value) >> (32 - n_bits)) % (1 << 8 * int(kind[1])) for value in frames.ravel()]
+
+
+def filtered(data, kind, shape):
+    from slow_models import SlowStack, open_ended, tables
+
+    n_bits, m, order = data.byte(), data.byte(), data.byte()
+    n_frames, n_channels = shape[-2:]
+    starts = list(range(0, n_frames, 16384))
+    lengths = [min(16384, n_frames - start) for start in starts] * product(shape[:-2])
+    n_spans = -(-lengths[0] // 256)
+    width = (order + 1) * n_channels
+    told = values(data, "i4", (len(lengths), n_channels * width))
+    coefficients = whole_numbers(told, "i4")
+    scales = values(data, "u1", (len(lengths), n_spans * n_channels))
+    low, stack = data.take(data.count()), SlowStack.stored(data.take(data.count()))
+
+    own = [
+        scales[(stretch * n_spans + frame // 256) * n_channels + channel]
+        for stretch, length in enumerate(lengths)
+        for frame in range(length)
+        for channel in range(n_channels)
+    ]
+    n_low = [max(0, scale // 4 - 14) for scale in own]
+
+    def mass(scale, b):
+        def entry(x):
+            place = tables().place(2 * x, (1 << m) + (b == 0), 4 * (scale - 4 * b), 1)
+            return tables().logistic[place]
+
+        return open_ended(entry, 1 << m)
+
+    below = [mass(scale, b) for scale, b in zip(own, n_low, strict=True)]
+    left = list[int]()
+    for start in range(0, len(below), 1 << 18):
+        left += stack.pop_numbers(below[start : start + (1 << 18)], m)
+    left = [(number - (1 << m - 1)) << b for number, b in zip(left, n_low, strict=True)]
+    at = 0
+    for bit in reversed(range(max(n_low))):
+        for sample, b in enumerate(n_low):
+            if b > bit:
+                left[sample] += (low[at // 8] >> (7 - at % 8) & 1) << bit
+                at += 1
+
+    found, rest = list[int](), iter(left)
+    for stretch, length in enumerate(lengths):
+        samples = [0] * (order * n_channels)
+        for _ in range(length):
+            seen = samples[len(samples) - order * n_channels :] + [0] * n_channels
+            for channel in range(n_channels):
+                first = (stretch * n_channels + channel) * width
+                own = coefficients[first : first + width]
+                total = sum(a * x for a, x in zip(own, seen, strict=True))
+                value = next(rest) + (total + (1 << 14) >> 15)
+                value = (value + (1 << n_bits - 1)) % (1 << n_bits) - (1 << n_bits - 1)
+                seen[order * n_channels + channel] = value
+                samples.append(value)
+        found += samples[order * n_channels :]
+    return [value % (1 << 8 * int(kind[1])) for value in found]
 
 
 def texts(data, n):

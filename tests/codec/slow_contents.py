@@ -23,7 +23,33 @@ from slow_reader import SlowArchive, must
 
 Block = dict[str, Any]
 """Columns by name: texts, or (type, shape, bits of the values)."""
-MODELS: dict[str, Callable[[bytes], Any]] = {"bits-back": BitsBack, "chain": Chain, "context": Context}
+
+
+class ByColumn:
+    """The section ``model`` of the codec ``columns``."""
+
+    def __init__(self, section: bytes) -> None:
+        model = columns(section)
+        parts = zip(model["names"], model["codecs"], model["sections"], strict=True)
+        self.models = {name.decode(): MODELS[codec.decode()](own) for name, codec, own in parts}
+
+    def columns(self, payload: bytes, n_rows: int) -> Block:
+        kept = columns(payload)
+        coded = iter(kept.pop("\0"))
+        for name in kept:
+            if name in self.models and kept[name] == []:
+                data = next(coded)
+                kept[name] = self.models[name].columns(data[4:], int.from_bytes(data[:4], "little"))["values"]
+        must(next(coded, None) is None, "columns")
+        return kept
+
+
+MODELS: dict[str, Callable[[bytes], Any]] = {
+    "bits-back": BitsBack,
+    "chain": Chain,
+    "context": Context,
+    "columns": ByColumn,
+}
 """By codec, what is made of the section ``model`` and gives the columns of a payload of so many rows."""
 
 

@@ -11,7 +11,7 @@ import torch
 from isthmus.config import Model
 from isthmus.config.parts.networks import Dense
 from isthmus.model.build import build
-from isthmus.training.threads import WORK_A_THREAD, choose_threads, n_cores, training_threads
+from isthmus.training.threads import WORK_A_THREAD, choose_threads, training_threads
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +44,3 @@ def test_threads_follow_the_work_of_a_step(cores: int | None, monkeypatch: pytes
     for batch in (1, 100, 500, 1000, 2000, 100_000):
         expected = max(1, min(int(batch * work / WORK_A_THREAD), cores or 1))
         assert choose_threads(module, batch) == expected
-
-
-def test_cores_are_those_that_the_process_was_lent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3}, raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    assert n_cores() == 1

@@ -162,6 +162,59 @@ def test_the_same_data_give_the_same_archive(tmp_path: Path) -> None:
     assert (tmp_path / "a.isth").read_bytes() == (tmp_path / "b.isth").read_bytes()
 
 
+def pictures(folder: Path) -> Path:
+    """A folder of many pictures of one kind and some of another, too few for a model, and another file."""
+    from PIL import Image
+
+    root = folder / "pictures"
+    root.mkdir()
+    for number, picture in enumerate(np.array([3, 70], np.uint8)[chequers(700, 16)]):
+        Image.fromarray(picture).save(root / f"{number:04}.png")
+    for number, picture in enumerate(golden_archives.shades(20, 3)):
+        Image.fromarray(picture).save(root / f"{number:04}c.png")
+    (root / "about.txt").write_text("pictures")
+    return root
+
+
+@pytest.mark.usefixtures("small_models")
+def test_pictures_in_a_folder_have_models_by_kind(tmp_path: Path) -> None:
+    source = pictures(tmp_path)
+    done = isthmus.compress(source, tmp_path / "a.isth", seconds=1.0)
+    assert set(done.codecs) == {"columns"}
+    isthmus.decompress(tmp_path / "a.isth", tmp_path / "back")
+    assert golden_archives.held(tmp_path / "back") == golden_archives.held(source)
+
+
+def test_pictures_in_a_folder_are_coded_with_a_model_of_theirs(tmp_path: Path) -> None:
+    from PIL import Image
+
+    root, model = tmp_path / "pictures", tmp_path / "m.safetensors"
+    root.mkdir()
+    rows = golden_archives.shades(300)
+    for number, picture in enumerate(rows[..., 0]):
+        Image.fromarray(picture).save(root / f"{number:04}.png")
+    isthmus.VariationalAutoencoder(
+        n_components=2, hidden_sizes=(8,), likelihood="discretised_logistic", max_epochs=2, random_state=0,
+        activation="relu",
+    ).fit(rows).save(model)  # fmt: skip
+    isthmus.compress(root, tmp_path / "a.isth", model=model)
+    with isthmus.open_archive(tmp_path / "a.isth") as stored:
+        assert stored.archive.header["coder"] == "columns"
+        np.testing.assert_array_equal(stored[:], rows)
+    for number, picture in enumerate(golden_archives.shades(40, 3)):
+        Image.fromarray(picture).save(root / f"{number:04}c.png")
+    with pytest.raises(isthmus.IsthmusError, match="has several"):
+        isthmus.compress(root, tmp_path / "b.isth", model=model)
+
+
+@pytest.mark.usefixtures("small_models")
+def test_arrays_among_others_have_a_model(tmp_path: Path) -> None:
+    rows = chequers(1200, 16).astype(np.uint8)
+    np.savez(tmp_path / "a.npz", x=rows, y=np.arange(1200) % 7, about=np.array("chequers"))
+    done = compressed(tmp_path / "a.npz", tmp_path / "a.isth", 1.0)
+    assert set(done.codecs) == {"columns"}
+
+
 def test_a_table_in_memory_comes_back(tmp_path: Path) -> None:
     table = golden_archives.table()
     done = isthmus.compress(table, tmp_path / "t.isth")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json
+from isthmus.cli.options import Force, Json, Processes
 from isthmus.cli.output import note_lines, print_json, print_lines
 
 
@@ -21,6 +21,7 @@ def compress(
     no_model: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     seconds: float = 120.0,
     resume: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    processes: Processes = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -38,7 +39,8 @@ def compress(
         its column's range, such as 0.5%. Without it every bit is kept.
     model
         A model that fit wrote for such data, with a Gaussian code and exact probabilities, or an archive of such data
-        that has a model. Without one, arrays of whole numbers have one fitted if it saves more than its own size.
+        that has a model. Without one, tables, pictures and arrays of whole numbers have one fitted if it saves more
+        than its own size.
     no_model
         Fit none: general means alone.
     seconds
@@ -62,7 +64,7 @@ def compress(
 
     done = write(
         source, output, max_error=error, relative=relative, model=model, fits=not no_model, seconds=seconds,
-        force=force, resume=resume, told=tell, watch=ProgressBar,
+        force=force, resume=resume, processes=processes, told=tell, watch=ProgressBar,
     )  # fmt: skip
     ratio = done.n_bytes_before / max(1, done.n_bytes)
     alone = done.n_bytes_before / max(1, done.n_bytes - done.n_bytes_of_model)

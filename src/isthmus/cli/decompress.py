@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from isthmus.cli.options import Force, Json
+from isthmus.cli.options import Force, Json, Processes
 from isthmus.cli.output import print_json, print_lines
 
 
@@ -17,6 +17,7 @@ def decompress(
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     rows: Annotated[str | None, Parameter(show_default=False)] = None,
+    processes: Processes = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -32,7 +33,7 @@ def decompress(
     from isthmus.cli.words import many
     from isthmus.workflows.compress import decompress as write
 
-    n_rows = write(archive, output, rows=_range(rows), force=force)
+    n_rows = write(archive, output, rows=_range(rows), force=force, processes=processes)
     if json:
         print_json({"output": str(output), "rows": n_rows})
     else:

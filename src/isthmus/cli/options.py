@@ -56,6 +56,14 @@ Memory = Annotated[
         "are read by block, and files are written as they come."
     ),
 ]
+Processes = Annotated[
+    int | None,
+    Parameter(
+        show_default=False,
+        help="How many processes code or decode blocks; the result is the same. Without it as many as there are cores, "
+        "8 at most, and fewer for small data.",
+    ),
+]
 RowsOutput = Annotated[
     str,
     Parameter(

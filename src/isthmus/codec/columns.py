@@ -30,7 +30,7 @@ MOST = 1 << 32
 DTYPES = ("b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
 """Types of values by their number, all little-endian."""
 _TEXT = len(DTYPES)
-_PLAIN, _PLANES, _BITS, _DECIMAL, _SOUND = range(5)
+_PLAIN, _PLANES, _BITS, _DECIMAL, _SOUND, _PREDICTED = range(6)
 """How an array is stored."""
 _ALL, _WORDS, _LINES = range(3)
 """How texts are: one after the other, as words and which of them each is, or as lines that all end with one byte."""
@@ -156,6 +156,8 @@ def _values_packed(values: NDArray[Any]) -> bytes:
             found.append(decimal)
         if values.dtype.kind == "i" and (sound := _sound_packed(values)) is not None:
             found.append(sound)
+            if min(found, key=len) is sound and (filtered := _predicted_packed(values)) is not None:
+                found.append(filtered)
     return min(found, key=len)
 
 
@@ -169,6 +171,8 @@ def _values_unpacked(taken: _Taken, dtype: np.dtype[Any], shape: tuple[int, ...]
         return _decimal_unpacked(taken, dtype, shape)
     if way == _SOUND and dtype.kind == "i":
         return _sound_unpacked(taken, dtype, shape)
+    if way == _PREDICTED and dtype.kind == "i":
+        return _predicted_unpacked(taken, dtype, shape)
     whole = np.dtype(f"u{dtype.itemsize}") if dtype.kind in "fb" else dtype
     return _whole_unpacked(taken, way, whole, shape).view(dtype)
 
@@ -335,9 +339,8 @@ def _sound_packed(values: NDArray[Any]) -> bytes | None:
     """Whole numbers of 16 or 24 bits as one FLAC stream, the last axis its channels; None of what cannot be sound."""
     if values.ndim < 2 or values.shape[-1] > _MOST_CHANNELS or values.size < _LEAST_FRAMES * values.shape[-1]:
         return None
-    least, most = int(values.min()), int(values.max())
-    n_bits = 16 if least >= -(1 << 15) and most < 1 << 15 else 24
-    if not (least >= -(1 << 23) and most < 1 << 23):
+    n_bits = _sample_bits(values)
+    if not (int(values.min()) >= -(1 << 23) and int(values.max()) < 1 << 23):
         return None
     import soundfile  # heavy, and for sound alone
 
@@ -370,6 +373,64 @@ def _sound_unpacked(taken: _Taken, dtype: np.dtype[Any], shape: tuple[int, ...])
     if len(frames) != n_frames:
         raise _damaged(f"sound of {len(frames):,} frames")
     return (frames >> (32 - n_bits)).astype(dtype).reshape(-1)
+
+
+def _predicted_packed(values: NDArray[Any]) -> bytes | None:
+    """Sound by filters that travel along, ``(..., frames, channels)``; None of what they do not suit."""
+    from isthmus.codec.coding.prediction import predicted
+
+    n_frames, n_channels = values.shape[-2:]
+    stored = predicted(values.reshape(-1, n_frames, n_channels), _sample_bits(values))
+    if stored is None:
+        return None
+    order = stored.coefficients.shape[2] - 1
+    coefficients = stored.coefficients.reshape(len(stored.coefficients), -1).astype(np.int32)
+    scales = stored.scales.reshape(len(stored.scales), -1).astype(np.uint8)
+    low, words = stored.low.tobytes(), stored.words.astype("<u4").tobytes()
+    return b"".join(
+        (
+            bytes([_PREDICTED, stored.sample_bits, stored.number_bits, order]),
+            *map(_whole_of, (coefficients, scales)),
+            *(_number(len(data)) + data for data in (low, words)),
+        )
+    )
+
+
+def _predicted_unpacked(taken: _Taken, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    from isthmus.codec.coding import prediction
+
+    sample_bits, number_bits, order = taken.byte(), taken.byte(), taken.byte()
+    n_frames, n_channels = shape[-2:] if len(shape) > 1 else (0, 0)
+    n_pieces = math.prod(shape[:-2])
+    if sample_bits not in (16, 24) or sample_bits > 8 * dtype.itemsize:
+        raise _damaged(f"sound of {sample_bits} bits")
+    if not prediction.is_suited(n_pieces, n_frames, n_channels, order) or not 1 <= number_bits <= 17:
+        raise _damaged(f"sound of shape {shape} with filters of {order} frames")
+    n = prediction.n_stretches(n_pieces, n_frames)
+    own, spans = (n_channels, order + 1, n_channels), (prediction.n_spans(n_frames), n_channels)
+    taken.take(8 * n * (math.prod(own) + math.prod(spans)))
+    coefficients = _whole_unpacked(taken, taken.byte(), np.dtype(np.int32), (n, math.prod(own)))
+    scales = _whole_unpacked(taken, taken.byte(), np.dtype(np.uint8), (n, math.prod(spans)))
+    low, words = (taken.bytes(taken.number()) for _ in range(2))
+    if len(words) % 4:
+        raise _damaged("a stack that is none")
+    stored = prediction.Predicted(
+        sample_bits,
+        number_bits,
+        coefficients.reshape(n, *own).astype(np.int64),
+        scales.reshape(n, *spans).astype(np.int64),
+        np.frombuffer(low, np.uint8),
+        np.frombuffer(words, "<u4").astype(np.uint32),
+    )
+    try:
+        return prediction.restored(stored, n_pieces, n_frames, n_channels).astype(dtype).reshape(-1)
+    except ValueError as error:
+        raise _damaged(str(error)) from None
+
+
+def _sample_bits(values: NDArray[Any]) -> int:
+    """Of sound of 16 or 24 bits."""
+    return 16 if int(values.min()) >= -(1 << 15) and int(values.max()) < 1 << 15 else 24
 
 
 # ---------------------------------------------------------------- texts

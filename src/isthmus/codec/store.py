@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +14,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import Bounds, bounded, unbounded
-from isthmus.codec.coding.coders import Coder, Plain, as_read, smallest
+from isthmus.codec.coding.coders import BlockCoding, Coder, as_read
 from isthmus.codec.columns import Columns
 from isthmus.codec.container import Archive, ArchiveWriter
 from isthmus.codec.contents.base import Content
 from isthmus.codec.contents.kinds import content_from
+from isthmus.codec.processes import in_order
 from isthmus.errors import ArtifactError, ParameterError
 
 MODEL = "model"
@@ -34,6 +36,7 @@ def write_rows(
     overwrite: bool = False,
     resume: bool = False,
     n_bytes_before: int | None = None,
+    processes: int = 1,
     told: Callable[[int], None] = lambda n_rows: None,
 ) -> None:
     """Write an archive of all rows of a content.
@@ -57,6 +60,8 @@ def write_rows(
         As :class:`~isthmus.codec.container.ArchiveWriter` takes them.
     n_bytes_before
         Of the data as they came, for people to be told.
+    processes
+        How many code blocks. The archive is the same, byte for byte.
     told
         Told the rows that stand in the archive, after each block.
 
@@ -66,18 +71,20 @@ def write_rows(
         A place that cannot be written.
     ArtifactError
         A coder whose section is not read as it was written.
+    ProcessError
+        A process that was ended.
     """
-    coders, sections = list[Coder]([Plain()]), dict[str, bytes]()
-    if coder is not None:
-        sections[MODEL] = coder.section()
-        coders.append(as_read(coder))
+    sections = {} if coder is None else {MODEL: as_read(coder).section()}
+    coding = BlockCoding() if coder is None else BlockCoding(type(coder), sections[MODEL])
     known = {"content": content.facts, "coder": None if coder is None else coder.id, "bounds": bounds}
     with ArchiveWriter(path, known, sections=sections, overwrite=overwrite, resume=resume) as writer:
-        for start in range(writer.n_rows, content.n_rows, block_rows):
-            rows = slice(start, min(start + block_rows, content.n_rows))
-            codec, payload = smallest(coders, _forms(content, rows, bounds), rows.stop - rows.start)
-            writer.add(codec, rows.stop - rows.start, payload)
-            told(rows.stop)
+        starts = range(writer.n_rows, content.n_rows, block_rows)
+        blocks = [slice(start, min(start + block_rows, content.n_rows)) for start in starts]
+        jobs = ((_forms(content, rows, bounds), rows.stop - rows.start) for rows in blocks)
+        with closing(in_order(coding.packed, jobs, min(processes, max(1, len(blocks))))) as coded:
+            for rows, (codec, payload) in zip(blocks, coded, strict=True):
+                writer.add(codec, rows.stop - rows.start, payload)
+                told(rows.stop)
         known_size = {} if n_bytes_before is None else {"bytes_before": n_bytes_before}
         writer.close(footer={"verified": True, **known_size})
 
@@ -113,7 +120,7 @@ class StoredRows:
             self.form = content_from(_mapping(header.get("content")))
             bounds = header.get("bounds")
             self.bounds: Bounds | None = None if bounds is None else dict(_mapping(bounds))
-            self._coders: dict[str, Coder] = {Plain.id: Plain()}
+            self._coding = BlockCoding()
             name = header.get("coder")
             if name is not None:
                 if not isinstance(name, str) or name not in coders:
@@ -121,9 +128,9 @@ class StoredRows:
                         f"{path}: is coded with {str(name)[:60]!r}, which this isthmus does not know. "
                         "Install a newer one."
                     )
-                coder = coders[name].of_section(self.archive.section(MODEL))
+                self._coding = BlockCoding(coders[name], self.archive.section(MODEL))
+            for coder in self._coding.coders.values():
                 coder.check()
-                self._coders[name] = coder
         except BaseException:
             self.archive.close()
             raise
@@ -154,21 +161,25 @@ class StoredRows:
             return {name: array[0] for name, array in _arrays(some).items()}
         return some if isinstance(some, pa.Table) else some[0]
 
-    def write(self, path: Path) -> None:
-        """Write all of it as it came in."""
+    def write(self, path: Path, *, processes: int = 1) -> None:
+        """Write all of it as it came in; blocks are decoded by several processes if asked."""
         self._check_end(len(self))
-        self.form.write((self._columns(number) for number in range(len(self.archive.blocks))), path)
+        numbers = range(len(self.archive.blocks))
+        with closing(self._all(numbers, processes)) as blocks:
+            self.form.write(blocks, path)
 
-    def write_some(self, start: int, stop: int, path: Path) -> None:
+    def write_some(self, start: int, stop: int, path: Path, *, processes: int = 1) -> None:
         """Write some rows as a file of their kind."""
         form = self.form.some(stop - start)
-        form.write(
-            (
-                self.form.part(self._columns(number), *within)
-                for number, within in self._parts(start, stop)
-            ),
-            path,
-        )  # fmt: skip
+        parts = list(self._parts(start, stop))
+        with closing(self._all([number for number, _ in parts], processes)) as blocks:
+            form.write(
+                (
+                    self.form.part(columns, *within)
+                    for columns, (_, within) in zip(blocks, parts, strict=True)
+                ),
+                path,
+            )
 
     def close(self) -> None:
         """Let go of the file."""
@@ -211,19 +222,27 @@ class StoredRows:
             )
 
     def _columns(self, number: int) -> Columns:
-        if self._last is not None and self._last[0] == number:
-            return self._last[1]
+        if self._last is None or self._last[0] != number:
+            (columns,) = self._all([number])
+            self._last = number, columns
+        return self._last[1]
+
+    def _all(self, numbers: Iterable[int], processes: int = 1) -> Generator[Columns, None, None]:
+        """The columns of blocks."""
+        jobs = (self._block(number) for number in numbers)
+        with closing(in_order(self._coding.unpacked, jobs, processes)) as blocks:
+            for columns in blocks:
+                yield columns if self.bounds is None else unbounded(columns, self.bounds)
+
+    def _block(self, number: int) -> tuple[str, bytes, int]:
+        """Codec, bytes and number of rows of a block."""
         block = self.archive.blocks[number]
         payload = self.archive.read(number)
-        if block.codec not in self._coders:
+        if block.codec not in self._coding.coders:
             raise ArtifactError(
                 f"{self.archive.path}: block {number} is coded with {block.codec!r}, which is not in it. It is damaged."
             )
-        columns = self._coders[block.codec].unpacked(payload, block.n_rows)
-        if self.bounds is not None:
-            columns = unbounded(columns, self.bounds)
-        self._last = number, columns
-        return columns
+        return block.codec, payload, block.n_rows
 
 
 def _some(rows: Any, start: int, stop: int) -> Any:

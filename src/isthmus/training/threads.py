@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from isthmus.cores import n_cores
 from isthmus.model.autoencoder import AutoencoderModule
 
 WORK_A_THREAD = 2e8
@@ -33,10 +33,3 @@ def choose_threads(module: AutoencoderModule, batch_size: int) -> int:
         told.eval()(torch.zeros(1, *module.sample_shape))
     work = 3 * batch_size * counter.get_total_flops()
     return max(1, min(int(work / WORK_A_THREAD), n_cores()))
-
-
-def n_cores() -> int:
-    """Cores that this process may use: a container or a scheduler may lend fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from isthmus.codec.coding.by_column import ColumnCoder
 from isthmus.codec.coding.chain_coder import ChainCoder
 from isthmus.codec.coding.coders import Coder
 from isthmus.codec.coding.context_coder import ContextCoder
@@ -15,7 +16,7 @@ from isthmus.codec.store import MODEL
 from isthmus.errors import ParameterError
 
 CODERS: dict[str, type[Coder]] = {
-    coder.id: coder for coder in (LatentCoder, ChainCoder, ContextCoder)
+    coder.id: coder for coder in (LatentCoder, ChainCoder, ContextCoder, ColumnCoder)
 }  # fmt: skip
 """What blocks may be coded with, beside general coders."""
 

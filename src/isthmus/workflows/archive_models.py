@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import Bounds, bounded
+from isthmus.codec.coding.by_column import ColumnCoder
 from isthmus.codec.coding.coders import Coder, Plain, as_read
 from isthmus.codec.coding.fields import symbols_of
 from isthmus.codec.coding.latent import COLUMN
@@ -26,7 +27,7 @@ from isthmus.errors import ArtifactError, DataError, ParameterError
 from isthmus.sources.arrays import ArraySource
 from isthmus.training.callbacks import Callback
 from isthmus.workflows.archive_coders import coder_of_archive, is_archive
-from isthmus.workflows.archive_pictures import MOST_LEARNED_VALUES, fitted_context, is_pictures
+from isthmus.workflows.archive_pictures import fitted_context, is_pictures
 
 N_TRIED = 3
 """Blocks by which it is decided whether a model is worth its own bytes."""
@@ -34,17 +35,21 @@ SMALLEST_WITH_MODEL = 1 << 20
 """Bytes of data for which a model is fitted."""
 RATE = 2e9
 """Multiplications a second that a fit is planned by."""
-N_SAMPLE, N_STRETCHES = 2000, 20
-"""Rows by which networks are put into whole numbers, and from how many places they are."""
-MOST_LEARNED = 400_000
-"""Rows of a table that a chain learns from."""
+N_SAMPLE, SAMPLE_BYTES, N_STRETCHES = 2000, 1 << 24, 20
+"""Rows by which networks are put into whole numbers, bytes of them, and from how many places they are."""
+MOST_LEARNED, LEARNED_BYTES = 400_000, 1 << 26
+"""Rows of a table that a chain learns from, and bytes of rows that any model does."""
 HIDDEN, CODE_SIZE = 256, 32
 """Units of the only hidden layer, and of the code, of a model of arrays."""
 FEWEST_LEARNED, FEWEST_LEARNED_OF_TABLE = 16, 500
 """Rows of an array, and of a table, that a model is fitted to."""
-MOST_WEIGHTS = 0.5
-"""Weights of networks to a byte of the data: more would not be worth their own bytes."""
+MOST_WEIGHTS, MOST_WEIGHTS_EVER = 0.5, 1 << 24
+"""Weights of networks to a byte of the data: more would not be worth their own bytes; and for any data."""
 BYTE = np.uint8(255)
+TABLES = ("table", "text table", "arrays")
+"""Kinds of data that a chain may know."""
+WITH_ARRAYS = ("folder", "arrays")
+"""Kinds of data that may have arrays of bytes among their columns."""
 
 Told = Callable[[str], None]
 Watch = Callable[[str], AbstractContextManager[Callback]]
@@ -72,10 +77,37 @@ class Read:
         """Of its rows in memory."""
         return self.content.row_bytes * self.n_rows
 
+
+@dataclass(frozen=True)
+class Part:
+    """A column of arrays, of which a model may know the rows.
+
+    Parameters
+    ----------
+    read
+        What it is a column of.
+    name
+        Of the column.
+    sample
+        Some of its rows, from all over.
+    n_rows
+        About how many it has.
+    """
+
+    read: Read
+    name: str
+    sample: NDArray[Any]
+    n_rows: int
+
     @property
-    def is_array(self) -> bool:
-        """Whether rows are those of an array, exactly."""
-        return self.content.kind == "array" and self.bounds is None
+    def n_inputs(self) -> int:
+        """Values of a row."""
+        return math.prod(self.sample.shape[1:])
+
+    @property
+    def n_values(self) -> int:
+        """Of all rows, about."""
+        return self.n_rows * self.n_inputs
 
 
 def coder_for(
@@ -84,15 +116,18 @@ def coder_for(
     """What codes the read with a model, if that is smaller with the model's own bytes."""
     if model is not None:
         return _given(read, block_rows, model)
-    values = _sample(read)
     if not fits or read.n_bytes < SMALLEST_WITH_MODEL:
         return None
-    coder = _fitted(read, values, seconds, told, watch)
+    parts = parts_of(read)
+    coders = _fitted_parts(parts, block_rows, seconds, told, watch)
+    if coders or any(part.name == COLUMN for part in parts):
+        return coders.get(COLUMN) or (ColumnCoder(coders) if coders else None)
+    coder = _fitted_chain(read, seconds, told, watch)
     return coder if coder is not None and _pays(coder, read, block_rows, told) else None
 
 
-def _pays(coder: Coder, read: Read, block_rows: int, told: Told) -> bool:
-    """Whether a reader can have a coder, and the read is smaller with it and its own bytes."""
+def _pays(coder: Coder, read: Read, block_rows: int, told: Told, name: str | None = None) -> bool:
+    """Whether a reader can have a coder, and the read, or a column of it, is smaller with it and its own bytes."""
     try:
         as_read(coder)
     except ArtifactError as error:
@@ -100,6 +135,8 @@ def _pays(coder: Coder, read: Read, block_rows: int, told: Told) -> bool:
         return False
     tried = [_rows(read, start, block_rows) for start in _tried(read, block_rows)]
     blocks = _tried_blocks(read, block_rows)
+    if name is not None:
+        blocks = [{COLUMN: block[name]} for block in blocks if name in block]
     without = sum(len(Plain().packed(block)) for block in blocks)
     with_model = sum(len(coder.packed(block) or Plain().packed(block)) for block in blocks)
     share = sum(rows.stop - rows.start for rows in tried) / read.n_rows
@@ -117,60 +154,89 @@ def _given(read: Read, block_rows: int, path: Path) -> Coder:
     from isthmus.artifact import open_model
     from isthmus.codec.coding.latent_fit import latent_coder
 
-    values = _sample(read)
-    if values is None:
+    parts = parts_of(read)
+    if len(parts) != 1:
         raise ParameterError(
-            f"--model: expected an array of rows that the model knows, got {read.content.name}, which is none. "
-            "Leave --model out."
+            f"--model: expected an array of rows that the model knows, got {read.content.name}, which "
+            f"{'has several' if parts else 'is none'}. Leave --model out."
         )
-    return latent_coder(open_model(path), values)
+    own = latent_coder(open_model(path), parts[0].sample)
+    return own if parts[0].name == COLUMN else ColumnCoder({parts[0].name: own})
 
 
-def _fitted(
-    read: Read, values: NDArray[Any] | None, seconds: float, told: Told, watch: Watch
-) -> Coder | None:
-    """What suits the kind of data: of pictures a context, of other bytes a code, of tables a chain."""
-    if values is not None and is_pictures(values):
-        return _fitted_context(read, seconds, told, watch)
-    if values is not None and values.dtype == np.uint8:
-        return _fitted_latent(read, values, seconds, told, watch)
-    return _fitted_chain(read, seconds, told, watch)
+def parts_of(read: Read) -> list[Part]:
+    """The columns whose rows are arrays, exactly: of an array itself of any type, of others bytes and pictures."""
+    kind = read.content.kind
+    if read.bounds is not None or not read.n_rows or kind not in ("array", *WITH_ARRAYS):
+        return []
+    stretches = _stretches(read, N_SAMPLE, SAMPLE_BYTES)
+    blocks = [read.block(rows) for rows in stretches]
+    n_seen = sum(rows.stop - rows.start for rows in stretches)
+    found: list[Part] = []
+    for name in dict.fromkeys(name for block in blocks for name in block):
+        sample = _end_to_end([block[name] for block in blocks if name in block])
+        if sample is not None and (kind == "array" or sample.dtype == np.uint8 or is_pictures(sample)):
+            found.append(Part(read, name, sample, len(sample) * read.n_rows // n_seen))
+    return found
 
 
-def _fitted_context(read: Read, seconds: float, told: Told, watch: Watch) -> Coder | None:
+def _end_to_end(columns: list[Any]) -> NDArray[Any] | None:
+    """Arrays of two axes or more, joined; None of columns that are none, or of different ones."""
+    arrays = [column for column in columns if isinstance(column, np.ndarray) and column.ndim > 1]
+    alike = {(array.dtype, array.shape[1:]) for array in arrays}
+    return np.concatenate(arrays) if len(arrays) == len(columns) and len(alike) == 1 else None
+
+
+def _fitted_parts(
+    parts: list[Part], block_rows: int, seconds: float, told: Told, watch: Watch
+) -> dict[str, Coder]:
+    """What codes columns with a model, of those where it saves more than it takes."""
+    coders: dict[str, Coder] = {}
+    n_values = sum(part.n_values for part in parts)
+    for part in parts:
+        own = seconds * part.n_values / max(1, n_values)
+        coder = _fitted_part(part, own, told, watch)
+        if coder is not None and _pays(coder, part.read, block_rows, told, part.name):
+            coders[part.name] = coder
+    return coders
+
+
+def _fitted_part(part: Part, seconds: float, told: Told, watch: Watch) -> Coder | None:
+    """What codes a column, as a model of its kind knows it; None of what none does."""
+    if is_pictures(part.sample):
+        return _fitted_context(part, seconds, told, watch)
+    return _fitted_latent(part, seconds, told, watch) if part.sample.dtype == np.uint8 else None
+
+
+def _fitted_context(part: Part, seconds: float, told: Told, watch: Watch) -> Coder | None:
     """A network that sees what is around a value, as a coder; None where it cannot be learned."""
-    most = max(1, int(MOST_LEARNED_VALUES / max(1.0, read.content.row_bytes)))
-    parts = [read.block(rows)[COLUMN] for rows in _stretches(read, most, N_STRETCHES)]
-    rows = np.concatenate([part for part in parts if isinstance(part, np.ndarray)])
+    rows = _learned(part, part.n_rows)
 
     def plan(epochs: int, seconds: float) -> None:
-        told(_plan(epochs, seconds))
+        told(_plan(epochs, seconds, 1.0 if rows is None else len(rows) / part.n_rows))
 
-    return fitted_context(rows, seconds, plan, watch("model"))
+    return None if rows is None else fitted_context(rows, seconds, plan, watch("model"))
 
 
-def _fitted_latent(
-    read: Read, values: NDArray[Any], seconds: float, told: Told, watch: Watch
-) -> Coder | None:
+def _fitted_latent(part: Part, seconds: float, told: Told, watch: Watch) -> Coder | None:
     """A variational autoencoder of the rows, as a coder; None where there is nothing to learn, or too much of it."""
     from isthmus.codec.coding.latent_fit import latent_coder
     from isthmus.workflows.fit import fit
 
-    words, n_inputs = np.unique(values), math.prod(values.shape[1:])
+    words, values, n_inputs = np.unique(part.sample), part.sample, part.n_inputs
     is_binary = len(words) == 2
     n_weights = HIDDEN * (n_inputs * (2 if is_binary else 3) + 3 * CODE_SIZE)
-    if len(words) < 2 or read.n_rows < FEWEST_LEARNED or n_weights > MOST_WEIGHTS * read.n_bytes:
+    most = min(MOST_WEIGHTS_EVER, MOST_WEIGHTS * part.n_values)
+    if len(words) < 2 or part.n_rows < FEWEST_LEARNED or n_weights > most:
         return None
-    most = max(FEWEST_LEARNED, int(seconds * RATE / (6 * n_weights)))
-    parts = [
-        read.block(rows)[COLUMN] for rows in _stretches(read, most, N_STRETCHES if most < read.n_rows else 1)
-    ]
-    rows = np.concatenate([part for part in parts if isinstance(part, np.ndarray)])
+    rows = _learned(part, max(FEWEST_LEARNED, int(seconds * RATE / (6 * n_weights))))
+    if rows is None:
+        return None
     if is_binary:
         rows, values = (np.where(each == words[1], BYTE, np.uint8(0)) for each in (rows, values))
     cost = 6 * len(rows) * n_weights
     epochs = int(max(1, min(200, seconds * RATE / cost)))
-    told(_plan(epochs, epochs * cost / RATE))
+    told(_plan(epochs, epochs * cost / RATE, len(rows) / part.n_rows))
     config = Config.from_dict(
         {
             "model": {
@@ -201,11 +267,22 @@ def _fitted_latent(
     return coder.of_levels(words) if is_binary else coder
 
 
+def _learned(part: Part, most: int) -> NDArray[Any] | None:
+    """The rows of a column that a model is fitted to: so many, from all over, or as many as memory may hold."""
+    read, name = part.read, part.name
+    n_rows = math.ceil(most / part.n_rows * read.n_rows)
+    blocks = (read.block(rows) for rows in _stretches(read, n_rows, LEARNED_BYTES))
+    return _end_to_end([block[name] for block in blocks if name in block])
+
+
 def _fitted_chain(read: Read, seconds: float, told: Told, watch: Watch) -> Coder | None:
-    """A chain of networks for the columns of whole numbers; None where there are too few."""
+    """A chain of networks for the columns of a table; None where there are too few."""
     from isthmus.codec.coding.chain_fit import fields_of, fit_chain, weights_of
 
-    parts = [read.block(rows) for rows in _stretches(read, MOST_LEARNED, N_STRETCHES)]
+    if read.content.kind not in TABLES:
+        return None
+    most = LEARNED_BYTES // (8 * max(1, len(read.block(slice(0, 1)))))  # a symbol takes eight bytes
+    parts = [read.block(rows) for rows in _stretches(read, min(MOST_LEARNED, most), LEARNED_BYTES)]
     fields = fields_of(_column_wise(parts))
     weights = list(accumulate(weights_of(fields)))
     most = min(MOST_WEIGHTS * read.n_bytes, seconds * RATE / (6 * FEWEST_LEARNED_OF_TABLE))
@@ -218,14 +295,15 @@ def _fitted_chain(read: Read, seconds: float, told: Told, watch: Watch) -> Coder
     rows = rows[:: math.ceil(len(rows) * work / (seconds * RATE))]
     cost = work * len(rows)
     epochs = int(max(1, min(100, seconds * RATE / cost)))
-    told(_plan(epochs, epochs * cost / RATE))
+    told(_plan(epochs, epochs * cost / RATE, len(rows) / read.n_rows))
     with watch("model") as bar:
         return fit_chain(fields, rows, epochs=epochs, callbacks=[bar])
 
 
-def _plan(epochs: int, seconds: float) -> str:
+def _plan(epochs: int, seconds: float, share: float) -> str:
     times = "once" if epochs == 1 else f"{epochs} times"
-    return f"A model is fitted first, {times} through the rows: about {max(1, round(seconds))} s."
+    some = "the rows" if share > 0.995 else f"{max(1, round(100 * share))} % of the rows"
+    return f"A model is fitted first, {times} through {some}: about {max(1, round(seconds))} s."
 
 
 def _column_wise(parts: list[Columns]) -> Columns:
@@ -243,25 +321,15 @@ def _column_wise(parts: list[Columns]) -> Columns:
     return {name: column for name, column in joined.items() if len(column) == n_rows}
 
 
-def _stretches(read: Read, n_rows: int, n_parts: int) -> list[slice]:
-    """Rows from all over, so many in all at most."""
-    n_rows = min(n_rows, read.n_rows)
-    n_parts = max(1, min(n_parts, n_rows))
+def _stretches(read: Read, n_rows: int, n_bytes: int) -> list[slice]:
+    """Rows from all over, so many in all at most, and of so many bytes; one at least."""
+    n_rows = max(1, min(n_rows, read.n_rows, int(n_bytes / max(read.content.row_bytes, 1e-9))))
+    if n_rows == read.n_rows:
+        return [slice(0, n_rows)]
+    n_parts = min(N_STRETCHES, n_rows)
     size = n_rows // n_parts
     starts = np.linspace(0, read.n_rows - size, n_parts).astype(int)
     return [slice(start, start + size) for start in starts.tolist()]
-
-
-def _sample(read: Read) -> NDArray[Any] | None:
-    """Some rows of an array, from all over; None of what is none."""
-    if not read.is_array or not read.n_rows:
-        return None
-    stretches = _stretches(read, N_SAMPLE, N_STRETCHES)
-    parts = [read.block(rows).get(COLUMN) for rows in stretches]
-    arrays = [part for part in parts if isinstance(part, np.ndarray)]
-    if len(arrays) < len(stretches) or arrays[0].ndim < 2:
-        return None
-    return np.concatenate(arrays)
 
 
 def _rows(read: Read, start: int, block_rows: int) -> slice:

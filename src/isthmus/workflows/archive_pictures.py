@@ -14,8 +14,6 @@ from isthmus.training.callbacks import Callback
 
 RATE = 6e9
 """Multiplications a second that a fit is planned by."""
-MOST_LEARNED_VALUES = 1 << 26
-"""Bytes of values that are learned from."""
 MOST_EPOCHS = 1000
 FEWEST_ROWS = 16
 """Of a block."""

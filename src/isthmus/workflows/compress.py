@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import bounds_of
+from isthmus.codec.coding.coders import Plain
 from isthmus.codec.container import Archive
 from isthmus.codec.contents.base import Content
 from isthmus.codec.contents.kinds import content_of
 from isthmus.codec.store import StoredRows, write_rows
+from isthmus.cores import n_cores
 from isthmus.errors import OutputError, ParameterError
 from isthmus.training.callbacks import Callback
 from isthmus.workflows.archive_coders import CODERS
@@ -27,6 +28,10 @@ from isthmus.workflows.outputs import check_file
 SUFFIX = ".isth"
 BLOCK_BYTES, BLOCK_ROWS, LARGEST_BLOCK = 1 << 22, (16, 1 << 16), 1 << 28
 """Bytes of a block before it is coded; rows that it has at least, and at most; bytes for which it has fewer."""
+MOST_PROCESSES = 8
+"""That are started where nothing is said: each takes some 100 MB of memory."""
+CODED_A_PROCESS, DECODED_A_PROCESS, READ_A_PROCESS = 1 << 22, 1 << 20, 1 << 25
+"""Bytes that pay for another process: to code; coded with a model, and without one, to decode."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ def compress(
     seconds: float = 120.0,
     force: bool = False,
     resume: bool = False,
+    processes: int | None = None,
     told: Told = lambda text: None,
     watch: Watch = _unwatched,
 ) -> Compressed:
@@ -98,6 +104,9 @@ def compress(
         Replace an archive that is there.
     resume
         Go on with one that was not written to its end.
+    processes
+        How many code blocks: as many as there are cores, 8 at most, and fewer for small data where nothing is said.
+        The archive is the same with any number.
     told
         Called with sentences about what is done.
     watch
@@ -108,9 +117,11 @@ def compress(
     SourceError, DataError
         Data that cannot be read.
     ParameterError
-        A model of other data; seconds below 0.
+        A model of other data.
     OutputError
         A place that is taken or cannot be written.
+    ProcessError
+        A process that coded blocks was ended.
 
     Examples
     --------
@@ -121,10 +132,7 @@ def compress(
     (10000, 640000, True)
     """
     output = Path(output)
-    if not 0 <= seconds < math.inf:
-        raise ParameterError(
-            f"compress: seconds must be a number from 0 on, got {seconds}. To fit no model, say so (--no-model)."
-        )
+    _check_processes(processes)
     check_file(output, force=force or resume, suffixes=(SUFFIX,))
     content = content_of(source)
     if isinstance(source, str | PathLike):
@@ -147,7 +155,8 @@ def compress(
 
         write_rows(
             content, output, coder=coder, bounds=bounds, block_rows=block_rows, overwrite=force, resume=resume,
-            n_bytes_before=n_bytes_before, told=written,
+            processes=_n_processes(processes, read.n_bytes / CODED_A_PROCESS), n_bytes_before=n_bytes_before,
+            told=written,
         )  # fmt: skip
     with Archive(output) as archive:
         codecs = Counter(block.codec for block in archive.blocks)
@@ -194,7 +203,12 @@ def open_archive(path: str | Path) -> StoredRows:
 
 
 def decompress(
-    path: str | Path, output: str | Path, *, rows: tuple[int, int] | None = None, force: bool = False
+    path: str | Path,
+    output: str | Path,
+    *,
+    rows: tuple[int, int] | None = None,
+    force: bool = False,
+    processes: int | None = None,
 ) -> int:
     """Write what an archive holds, as it came in, or some of its rows; how many there are.
 
@@ -208,6 +222,8 @@ def decompress(
         The first one and the one after the last; None for all.
     force
         Replace a file that is there.
+    processes
+        How many decode blocks; where nothing is said as :func:`compress` has it.
 
     Raises
     ------
@@ -215,6 +231,8 @@ def decompress(
         No archive, or one of which blocks are damaged that hold the rows.
     OutputError
         A place that is taken or cannot be written.
+    ProcessError
+        A process that decoded blocks was ended.
 
     Examples
     --------
@@ -227,6 +245,7 @@ def decompress(
     [10, 11, 12]
     """
     output = Path(output)
+    _check_processes(processes)
     with open_archive(path) as stored:
         form = stored.form
         start, stop = (0, len(stored)) if rows is None else rows
@@ -242,10 +261,14 @@ def decompress(
                 f"Try {output.stem}{form.suffix}."
             )
         check_file(output, force=force)
+        blocks = [stored.archive.blocks[number] for number in stored.archive.blocks_of(start, stop)]
+        each = (READ_A_PROCESS if block.codec == Plain.id else DECODED_A_PROCESS for block in blocks)
+        worth = sum(block.n_bytes / least for block, least in zip(blocks, each, strict=True))
+        n_processes = min(_n_processes(processes, worth), max(1, len(blocks)))
         if rows is None:
-            stored.write(output)
+            stored.write(output, processes=n_processes)
         else:
-            stored.write_some(start, stop, output)
+            stored.write_some(start, stop, output, processes=n_processes)
     return stop - start
 
 
@@ -254,6 +277,18 @@ def _block_rows(content: Content) -> int:
     row_bytes = max(content.row_bytes, 1e-9)
     fewest = max(1, min(fewest, int(LARGEST_BLOCK / row_bytes)))
     return max(fewest, min(most, int(BLOCK_BYTES / row_bytes)))
+
+
+def _check_processes(asked: int | None) -> None:
+    if asked is not None and (isinstance(asked, bool) or not isinstance(asked, int) or asked < 1):
+        raise ParameterError(
+            f"--processes: expected 1 or more, got {asked!r}. Leave it out for as many as pay."
+        )
+
+
+def _n_processes(asked: int | None, worth: float) -> int:
+    """As many as were asked for, or as the work is worth, if there are so many cores."""
+    return max(1, min(n_cores(), MOST_PROCESSES, int(worth))) if asked is None else asked
 
 
 def _check_apart(source: Path, output: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, final
 
 import numpy as np
 import pyarrow as pa
@@ -160,6 +162,40 @@ def smallest(coders: list[Coder], forms: list[Columns], n_rows: int) -> tuple[st
     raise ArtifactError(
         "archive: no coder gives these rows back as they were. This is an error of isthmus; please report it."
     )
+
+
+@final
+@dataclass(frozen=True)
+class BlockCoding:
+    """Blocks to bytes and back, as all that know the section do it: it can be pickled for other processes.
+
+    Parameters
+    ----------
+    coder
+        What knows the rows, beside :class:`Plain`; None where nothing does.
+    section
+        Of the coder.
+    """
+
+    coder: type[Coder] | None = None
+    section: bytes = b""
+
+    @cached_property
+    def coders(self) -> dict[str, Coder]:
+        """Each by the codec that blocks of it have."""
+        known: list[Coder] = (
+            [Plain()] if self.coder is None else [Plain(), self.coder.of_section(self.section)]
+        )
+        return {coder.id: coder for coder in known}
+
+    def packed(self, forms: tuple[list[Columns], int]) -> tuple[str, bytes]:
+        """The codec and bytes of so many rows, see :func:`smallest`."""
+        return smallest(list(self.coders.values()), *forms)
+
+    def unpacked(self, block: tuple[str, bytes, int]) -> Columns:
+        """The columns of a block of a codec, of its bytes and its number of rows."""
+        codec, payload, n_rows = block
+        return self.coders[codec].unpacked(payload, n_rows)
 
 
 def _quickly(columns: Columns) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,9 +69,9 @@ def facts_of(values: NDArray[Any], levels: NDArray[Any]) -> ContextFacts:
     shape = values.shape[1:]
     picture = (shape[0], shape[1], shape[2] if len(shape) > 2 else 1)
     n = len(levels)
-    numbers = numbers_of(values, levels)
-    assert numbers is not None
-    counts = np.bincount(numbers.ravel(), minlength=n)
+    counts = np.zeros(n, np.int64)
+    for part in _numbers(values, levels):
+        counts += np.bincount(part.ravel(), minlength=n)
     order = np.argsort(-counts, kind="stable")
     marked = order[:MOST_MARKED][counts[order[:MOST_MARKED]] >= LEAST_SHARE * counts.sum()]
     marked = order[: n - 1] if n <= FEW_LEVELS else marked
@@ -93,6 +93,16 @@ def facts_of(values: NDArray[Any], levels: NDArray[Any]) -> ContextFacts:
         ends,
         log_levels,
     )
+
+
+def _numbers(values: NDArray[Any], levels: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Numbers of levels of pictures, in parts: on the way to them each value takes some twenty bytes."""
+    held = np.uint8 if len(levels) <= 256 else np.int32
+    n = max(1, (1 << 20) // max(1, values[:1].size))
+    for start in range(0, len(values), n):
+        numbers = numbers_of(values[start : start + n], levels)
+        assert numbers is not None
+        yield numbers.astype(held)
 
 
 def _offsets() -> tuple[tuple[int, int], ...]:
@@ -184,11 +194,8 @@ def fit_context(
     """
     batch, _ = _drawn(len(values), facts)
     model = _model(facts, len(levels), len(values), seed)
-    held = np.uint8 if len(levels) <= 256 else np.int32
-    found = numbers_of(values, levels)
-    assert found is not None
-    numbers = found.astype(held).reshape(len(values), *facts.picture)
-    rows = torch.from_numpy(numbers)
+    numbers = np.concatenate(list(_numbers(values, levels)))
+    rows = torch.from_numpy(numbers.reshape(len(values), *facts.picture))
     plan = Training(
         epochs=epochs, batch_size=batch, learning_rate=3e-3, weight_decay=0.0, seed=seed, device="cpu",
         validation_share=0.0, threads=1, patience=None, micro_batch="auto",
