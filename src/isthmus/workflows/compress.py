@@ -133,6 +133,10 @@ def compress(
     """
     output = Path(output)
     _check_processes(processes)
+    if not 0 <= seconds < float("inf"):
+        raise ParameterError(
+            f"compress: seconds must be a number from 0 on, got {seconds}. To fit no model, say so (--no-model)."
+        )
     check_file(output, force=force or resume, suffixes=(SUFFIX,))
     content = content_of(source)
     if isinstance(source, str | PathLike):
