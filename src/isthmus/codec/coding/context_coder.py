@@ -24,7 +24,7 @@ from isthmus.shapes import n_values
 
 COLUMN = "values"
 MOST_LEVELS = 1 << 16
-MOST_VALUES = 1 << 26
+MOST_VALUES, MOST_ROWS = 1 << 26, 1 << 16
 """Of a block."""
 MOST_CHANNELS = 16
 MOST_WAVES = 1 << 16
@@ -178,7 +178,7 @@ class ContextCoder(Coder):
         values = columns.get(COLUMN)
         if len(columns) != 1 or not isinstance(values, np.ndarray) or values.dtype != self.levels.dtype:
             return None
-        if values.shape[1:] != self.facts.shape or values.size > MOST_VALUES:
+        if values.shape[1:] != self.facts.shape or values.size > MOST_VALUES or len(values) > MOST_ROWS:
             return None
         numbers = numbers_of(values, self.levels)
         if numbers is None:
@@ -188,7 +188,8 @@ class ContextCoder(Coder):
 
     def unpacked(self, payload: bytes, n_rows: int) -> Columns:
         """The values again."""
-        if len(payload) % 4 or n_rows * n_values(self.facts.picture) > MOST_VALUES:
+        is_small = n_rows <= MOST_ROWS and n_rows * n_values(self.facts.picture) <= MOST_VALUES
+        if len(payload) % 4 or not is_small:
             raise ArtifactError("archive: expected a block of pictures, got none; take another copy of it.")
         with threadpool_limits(1):
             numbers = self._coding.unpacked(payload, n_rows)
