@@ -20,6 +20,7 @@ READER ?=
 SEED ?=
 VENV := .venv
 BENCH_DATA := benchmarks/heart.py benchmarks/linear.py benchmarks/mnist.py
+BENCH_PARTS := benchmarks/archive_pictures.py benchmarks/rivals.py
 WHEEL_VENV := build/wheel-venv
 
 ifeq ($(OS),Windows_NT)
@@ -99,7 +100,7 @@ format: $(VENV)/.dev ## format, and mend what ruff can mend
 	$(BIN)/ruff format
 
 bench: $(VENV)/.core ## run the benchmarks that need no data of your own: ratios, each against its rival
-	@for script in $(filter-out $(BENCH_DATA),$(sort $(wildcard benchmarks/*.py))); do echo "== $$script"; $(BIN)/python "$$script"; done
+	@for script in $(filter-out $(BENCH_DATA) $(BENCH_PARTS),$(sort $(wildcard benchmarks/*.py))); do echo "== $$script"; $(BIN)/python "$$script"; done
 	@echo "Left out, for they need files that do not come along: $(patsubst %,$(BIN)/python % --data FOLDER;,$(BENCH_DATA))"
 
 lab: $(VENV)/.core ## every sentence as an experiment: five hours on two cores; MNIST=FOLDER AUDIO=FOLDER for those that need them

@@ -7,21 +7,21 @@
 is around each value and one for bits-back, in blocks of 1,000; bits a pixel gross, nothing taken off for the bits that
 a block begins with, with and without the model's bytes. ``table``: 200,000 made rows of 13 columns - numbers, counts,
 words, of which each hangs on others in lines and curves - within 0.5 % of each number's range, shuffled and
-self-contained. ``notes``: all recordings of the folder, exactly. ``lossy``: previews of the MNIST test pictures with
+self-contained, beside a network of counts with two parents a column, too. ``access``: 100 rows of a million such.
+``notes``: all recordings of the folder, exactly. ``lossy``: previews of the MNIST test pictures with
 models of the training pictures, one a beta, beside JPEG and WebP of one sheet of all pictures and principal components
 through zstd, of each the fewest bytes of an error no larger. Beside each of the others what xz, bz2 and zstd make of
-the same numbers (pixels, places on the grid, samples) in blocks as large.
+the same numbers (pixels, places on the grid, samples) in blocks as large, and specialists where they are installed
+(``pip install -r benchmarks/peers.txt``): JPEG XL, WebP and PNG of sheets, SZ3, zfp and pcodec of the table's numbers.
 """
 
 from __future__ import annotations
 
 import argparse
-import bz2
 import io
-import lzma
+import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pyarrow import parquet
 from rates import zstd_bits
+from rivals import bayesian_network, general, of_numbers, of_pictures
 
 from isthmus import Autoencoder, Conv2d, DiscretisedLogistic, QuantisedCode, VariationalAutoencoder
 from isthmus.codec.bounded import bounded, bounds_of
@@ -42,17 +43,6 @@ from isthmus.workflows.compress import compress, decompress, open_archive
 
 Pixels = NDArray[np.uint8]
 BLOCK = 1000
-
-
-def general(blocks: list[bytes]) -> dict[str, int]:
-    """Bytes of blocks by general coders at their best."""
-    zstd = pa.Codec("zstd", compression_level=19)
-    coders: dict[str, Callable[[bytes], bytes]] = {
-        "xz": lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME),
-        "bz2": bz2.compress,
-        "zstd": lambda data: zstd.compress(data, asbytes=True),
-    }
-    return {name: sum(len(coder(block)) for block in blocks) for name, coder in coders.items()}
 
 
 def pictures(folder: Path, part: str) -> Pixels:
@@ -89,6 +79,7 @@ def mnist(folder: Path, *, is_binary: bool, epochs: int, seconds: float) -> None
     n = test.size
     seen = context(training, test, BLOCK, seconds)
     blocks = [test[start : start + BLOCK] for start in range(0, len(test), BLOCK)]
+    sheets = of_pictures([255 * block if is_binary else block for block in blocks])
     if is_binary:
         blocks = [np.packbits(block) for block in blocks]
     report(
@@ -100,6 +91,7 @@ def mnist(folder: Path, *, is_binary: bool, epochs: int, seconds: float) -> None
             "bits-back": 8 * (done.n_bytes - done.n_bytes_of_model) / n,
             "with its model": 8 * done.n_bytes / n,
             **{name: 8 * size / n for name, size in general([block.tobytes() for block in blocks]).items()},
+            **{f"{name} of sheets": 8 * size / n for name, size in sheets.items()},
         },
         f"context: fit {seen.fitted:.0f} s; two processes, pictures a second: {seen.encoded:,.0f} in, "
         f"{seen.decoded:,.0f} out, {seen.kept:,.0f} in, read back and held against general coders. "
@@ -143,14 +135,15 @@ def table(n_rows: int, seconds: float) -> None:
         decompress(archive, Path(name) / "back.parquet")
         read = time.perf_counter() - begin
         content = content_of(path)
-        columns = bounded(content.block(slice(0, n_rows)), bounds_of(content, 0.005, relative=True))
-        wide = [np.asarray(column) for column in columns.values() if isinstance(column, np.ndarray)]
-        least = [
-            column.astype(np.min_scalar_type(int(column.max(initial=0))))
-            for column in wide
-            if column.ndim == 1
+        block, bounds = content.block(slice(0, n_rows)), bounds_of(content, 0.005, relative=True)
+        symbols = [places(column) for column in bounded(block, bounds).values()]
+        numbers = [
+            (np.asarray(block[name], np.float64), bounds[name]["error"])
+            for name in block
+            if name in bounds and bounds[name]["error"] > 0
         ]
-        by_column = general([column.tobytes() for column in least])
+    by_column = general([column.astype(np.min_scalar_type(column.max())).tobytes() for column in symbols])
+    within = of_numbers(*(list(each) for each in zip(*numbers, strict=True)))
     report(
         "table",
         "bytes a row",
@@ -158,8 +151,41 @@ def table(n_rows: int, seconds: float) -> None:
             "isthmus": done.n_bytes / n_rows,
             "less model": (done.n_bytes - done.n_bytes_of_model) / n_rows,
             **{f"grid + {name}": size / n_rows for name, size in by_column.items()},
+            "grid + Bayesian network, at best": bayesian_network(symbols) / n_rows,
+            **{f"{name}, {len(numbers)} numbers alone": size / n_rows for name, size in within.items()},
         },
         f"{n_rows:,} rows; written in {written:.0f} s, {n_rows / read:,.0f} rows a second out; {done.codecs}",
+    )
+
+
+def places(column: Any) -> NDArray[np.int64]:
+    """Numbers of the values of a column, texts too, in order."""
+    return np.unique(np.asarray(column), return_inverse=True)[1].reshape(-1)
+
+
+def access(n_rows: int, seconds: float) -> None:
+    """A hundred rows of many, anywhere: what is read of the file, and how long it takes once it is open."""
+    with tempfile.TemporaryDirectory() as name:
+        path, archive = Path(name) / "table.parquet", Path(name) / "table.isth"
+        parquet.write_table(made_table(n_rows), path)
+        done = compress(path, archive, max_error=0.005, relative=True, seconds=seconds)
+        chance = np.random.default_rng(0)
+        begin = time.perf_counter()
+        with open_archive(archive) as rows:
+            opened = time.perf_counter() - begin
+            seconds_each, blocks, n_bytes = list[float](), list[int](), list[int]()
+            for start in chance.integers(0, n_rows - 100, 20).tolist():
+                before, asked = rows.archive.n_bytes_read, rows.archive.blocks_of(start, start + 100)
+                begin = time.perf_counter()
+                assert len(rows[start : start + 100]) == 100
+                seconds_each.append(time.perf_counter() - begin)
+                n_bytes.append(rows.archive.n_bytes_read - before)
+                blocks.append(len(asked))
+    print(
+        f"access   100 of {n_rows:,} rows, 20 times: {1000 * statistics.median(seconds_each):.0f} ms "
+        f"({1000 * max(seconds_each):.0f} at most) in an archive that is open (opened in {1000 * opened:.0f} ms); "
+        f"{max(blocks)} blocks at most, {max(n_bytes):,} of {done.n_bytes:,} bytes; {done.codecs}",
+        flush=True,
     )
 
 
@@ -288,7 +314,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    tasks = ("binary", "grey", "table", "notes", "lossy")
+    tasks = ("binary", "grey", "table", "access", "notes", "lossy")
     parser.add_argument("--only", nargs="*", choices=tasks, default=list(tasks))
     parser.add_argument("--data", type=Path, help="folder of the MNIST files")
     parser.add_argument("--audio", type=Path, help="folder of recordings")
@@ -310,6 +336,8 @@ def main() -> None:
         lossy(asked.data, asked.betas, asked.preview_epochs)
     if "table" in asked.only:
         table(asked.rows, asked.seconds)
+    if "access" in asked.only:
+        access(5 * asked.rows, asked.seconds)
     if "notes" in asked.only and asked.audio is not None:
         notes(asked.audio)
 
