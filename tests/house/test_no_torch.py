@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
@@ -59,3 +60,13 @@ def test_an_archive_needs_no_torch(process: Process) -> None:
     loaded = "print('constriction' in sys.modules or 'pyarrow' in sys.modules)"
     code = f"import sys, isthmus.codec.container, isthmus.codec.container.general\n{loaded}\n{SHOW}"
     assert output(process, code) == ("False\n", "")
+
+
+def test_rows_of_an_archive_need_no_torch(process: Process, tmp_path: Path) -> None:
+    path = str(tmp_path / "a.isth")
+    code = (
+        f"import numpy as np, sys, isthmus\nisthmus.compress(np.arange(40), {path!r})\n"
+        f"with isthmus.open_archive({path!r}) as rows:\n    print(rows[3:5].tolist())\n"
+        "print('torch' in sys.modules)"
+    )
+    assert process("python", "-c", code).stdout.split() == ["[3,", "4]", "False"]

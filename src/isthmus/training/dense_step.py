@@ -188,6 +188,10 @@ class DenseStep:
             eps=group["eps"], amsgrad=False, maximize=False, grad_scale=None, found_inf=None,
         )  # fmt: skip
 
+    def forget(self) -> None:
+        """Let go of the memory that is kept for batches."""
+        self._plans.clear()
+
     def release(self) -> None:
         """Give parameters and moments memory of their own again."""
         for parameter in self._parameters:

@@ -142,6 +142,8 @@ class MicroBatches:
     def _make_room(self) -> None:
         for parameter in self._parameters:
             parameter.grad = None
+        if self.dense is not None:
+            self.dense.forget()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

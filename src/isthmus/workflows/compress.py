@@ -27,7 +27,6 @@ from isthmus.training.callbacks import Callback
 from isthmus.workflows.archive_coders import CODERS
 from isthmus.workflows.archive_models import Read, Told, Watch, coder_for
 from isthmus.workflows.outputs import check_file
-from isthmus.workflows.preview_models import check_preview, labels_of, preview_coder_for
 
 SUFFIX = ".isth"
 BLOCK_BYTES, BLOCK_ROWS, LARGEST_BLOCK = 1 << 22, (16, 1 << 16), 1 << 28
@@ -155,6 +154,8 @@ def compress(
         )
     check_file(output, force=force or resume, suffixes=(SUFFIX,))
     if preview or quality is not None:
+        from isthmus.workflows.preview_models import check_preview  # torch, which no reader needs
+
         check_preview(
             preview=preview, quality=quality, max_error=max_error, model=model, fits=fits, processes=processes
         )
@@ -165,6 +166,8 @@ def compress(
     block_rows = _block_rows(content)
     coder = errors = bounds = None
     if preview:
+        from isthmus.workflows.preview_models import preview_coder_for
+
         coder = preview_coder_for(content, model, quality, seconds=seconds, told=told, watch=watch)
     else:
         bounds = None if max_error is None else bounds_of(content, max_error, relative=relative)
@@ -183,6 +186,8 @@ def compress(
             n_before = n_rows
 
         if isinstance(coder, PreviewCoder):
+            from isthmus.workflows.preview_models import labels_of
+
             errors = write_preview(
                 content, output, coder, labels_of(content), block_rows=block_rows, overwrite=force, resume=resume,
                 n_bytes_before=n_bytes_before, told=written,
