@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import time
 from array import array
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,8 @@ LONG = scene(
 )
 WARM = 0.4
 """Share of the time after which memory is watched."""
+PR_SET_THP_DISABLE = 41
+"""Of Linux."""
 MOST_AN_HOUR = 5.0
 """MB."""
 MOST_AT_ONCE = 8.0
@@ -45,7 +49,7 @@ class Watching(Callback):
         self.last = now
         self.seen.extend((now - self.start, _resident()))
         if self.leaks:
-            self.leaked.append(bytearray(os.urandom(2**20)))
+            self.leaked.append(bytearray(os.urandom(2**22)))
         if now - self.start > self.seconds:
             self.seconds = float("inf")
             signal.raise_signal(signal.SIGTERM)  # a shell has its background jobs ignore SIGINT
@@ -64,6 +68,7 @@ def memory(seconds: float, place: Path, *, spoilt: bool = False) -> Outcome:
         return outcome
 
     def work() -> None:
+        _plain_pages()
         watching = Watching(seconds, path, leaks=spoilt)
         run_fit(
             LONG.source(place),
@@ -89,6 +94,12 @@ def memory(seconds: float, place: Path, *, spoilt: bool = False) -> Outcome:
     quarters = " ".join(f"{part:.2f}" for part in parts)
     outcome.figures = f"{seconds:.0f} s: {hour}, {halves}; quarters {quarters} MB"
     return outcome
+
+
+def _plain_pages() -> None:
+    """No huge pages: the system puts some together when it likes, which then count whole, whatever is used of them."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
 
 
 def _resident() -> float:
