@@ -150,14 +150,16 @@ def read_sparse_npz(path: Path, file: Npz) -> Any:
             f"{', '.join(file)}; save it again from matrix.tocsr()."
         )
     parts: list[NDArray[Any]] = [file.read(name) for name in _PARTS[kind]]
-    shape = tuple(int(side) for side in file.read("shape").ravel())
-    if any(part.dtype.kind not in kinds for part, kinds in zip(parts, ("biufc", *["iu"] * 2), strict=False)):
-        kinds = ", ".join(str(part.dtype) for part in parts)
+    sides = file.read("shape").ravel()
+    told = list(zip(parts, ("biufc", *["iu"] * 2), strict=False))
+    if any(part.dtype.kind not in kinds for part, kinds in [*told, (sides, "iu")]):
+        kinds = ", ".join(str(part.dtype) for part in [*parts, sides])
         raise SourceError(
             f"{path}: expected a sparse matrix of numbers at whole places, got parts of the types {kinds}; "
             f"save it again "
             f"with scipy.sparse.save_npz."
         )
+    shape = tuple(int(side) for side in sides)
     n_values = sum(part.size for part in parts)
     if len(shape) == 2 and max(shape) - n_values > _MOST_EMPTY:
         raise SourceError(
