@@ -133,8 +133,8 @@ def _pays(coder: Coder, read: Read, block_rows: int, told: Told, name: str | Non
     except ArtifactError as error:
         told(f"The model is left out: {error}")
         return False
-    tried = [_rows(read, start, block_rows) for start in _tried(read, block_rows)]
-    blocks = _tried_blocks(read, block_rows)
+    tried = _tried(read, block_rows)
+    blocks = [read.block(rows) for rows in tried]
     if name is not None:
         blocks = [{COLUMN: block[name]} for block in blocks if name in block]
     without = sum(len(Plain().packed(block)) for block in blocks)
@@ -150,7 +150,7 @@ def _pays(coder: Coder, read: Read, block_rows: int, told: Told, name: str | Non
 def _given(read: Read, block_rows: int, path: Path) -> Coder:
     """The model of an archive, or one that fit wrote."""
     if is_archive(path):
-        return coder_of_archive(path, _tried_blocks(read, block_rows))
+        return coder_of_archive(path, [read.block(rows) for rows in _tried(read, block_rows)])
     from isthmus.artifact import open_model
     from isthmus.codec.coding.latent_fit import latent_coder
 
@@ -332,15 +332,9 @@ def _stretches(read: Read, n_rows: int, n_bytes: int) -> list[slice]:
     return [slice(start, start + size) for start in starts.tolist()]
 
 
-def _rows(read: Read, start: int, block_rows: int) -> slice:
-    return slice(start, min(start + block_rows, read.n_rows))
-
-
-def _tried_blocks(read: Read, block_rows: int) -> list[Columns]:
-    return [read.block(_rows(read, start, block_rows)) for start in _tried(read, block_rows)]
-
-
-def _tried(read: Read, block_rows: int) -> list[int]:
+def _tried(read: Read, block_rows: int) -> list[slice]:
+    """Rows of the blocks by which a model is judged, from all over."""
     n_blocks = -(-read.n_rows // block_rows)
     numbers = np.linspace(0, n_blocks - 1, min(N_TRIED, n_blocks)).astype(int)
-    return [block_rows * number for number in dict.fromkeys(numbers.tolist())]
+    starts = [block_rows * number for number in dict.fromkeys(numbers.tolist())]
+    return [slice(start, min(start + block_rows, read.n_rows)) for start in starts]
