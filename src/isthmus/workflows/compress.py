@@ -202,6 +202,8 @@ def compress(
         codecs = Counter(block.codec for block in archive.blocks)
         sizes = archive.sizes
     notes = tuple(content.notes)
+    if model is not None and coder is not None and coder.id not in codecs:
+        notes += ("The model codes no block in fewer bytes than general coders: leave --model out.",)
     if errors is not None and sizes.total >= n_bytes_before:
         notes += ("The preview is no smaller than the data: leave --preview out.",)
     return Compressed(
