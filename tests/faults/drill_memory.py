@@ -47,7 +47,7 @@ class Watching(Callback):
         if now - self.last < 0.1:
             return
         self.last = now
-        self.seen.extend((now - self.start, _resident()))
+        self.seen.extend((now - self.start, _resident(), _asked_for()))
         if self.leaks:
             self.leaked.append(bytearray(os.urandom(2**22)))
         if now - self.start > self.seconds:
@@ -55,7 +55,7 @@ class Watching(Callback):
             signal.raise_signal(signal.SIGTERM)  # a shell has its background jobs ignore SIGINT
 
     def end(self, reason: str) -> None:
-        np.save(self.path, np.array(self.seen).reshape(-1, 2))
+        np.save(self.path, np.array(self.seen).reshape(-1, 3))
 
 
 def memory(seconds: float, place: Path, *, spoilt: bool = False) -> Outcome:
@@ -84,15 +84,15 @@ def memory(seconds: float, place: Path, *, spoilt: bool = False) -> Outcome:
         outcome.check(False, log.read_text("utf-8"))
         return outcome
     seen = np.load(path)
-    times, resident = seen[seen[:, 0] > WARM * seconds].T
+    times, resident, asked_for = seen[seen[:, 0] > WARM * seconds].T
     slope = float(np.polyfit(times, resident, 1)[0])
-    parts = [float(np.median(part)) for part in np.array_split(resident, 4)]
+    parts, asked = ([float(np.median(p)) for p in np.array_split(of, 4)] for of in (resident, asked_for))
     growth = (parts[2] + parts[3] - parts[0] - parts[1]) / 2
     held = 3600 * slope < MOST_AN_HOUR if seconds >= 600 else growth < MOST_AT_ONCE
     outcome.check(held, f"{growth:.1f} MB more between halves, {3600 * slope:.1f} MB an hour")
     hour, halves = f"{3600 * slope:+.1f} MB an hour", f"{growth:+.2f} MB between halves"
-    quarters = " ".join(f"{part:.2f}" for part in parts)
-    outcome.figures = f"{seconds:.0f} s: {hour}, {halves}; quarters {quarters} MB"
+    quarters, of_those = (" ".join(f"{part:.2f}" for part in of) for of in (parts, asked))
+    outcome.figures = f"{seconds:.0f} s: {hour}, {halves}; quarters {quarters} MB, asked for {of_those} MB"
     return outcome
 
 
@@ -108,3 +108,22 @@ def _resident() -> float:
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024 / 1e6
     return 0.0
+
+
+class _MallInfo(ctypes.Structure):
+    """Of mallinfo2, which sees what is asked of malloc: not what it keeps, nor the small objects of Python."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+    )
+
+
+def _asked_for() -> float:
+    """MB that are in use of what malloc has given, where it tells: a step of the pages alone is its own."""
+    tell = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if tell is None:
+        return 0.0
+    tell.restype = _MallInfo
+    told = tell()
+    return (told.uordblks + told.hblkhd) / 1e6

@@ -73,7 +73,11 @@ def description(cls: type[T]) -> type[T]:
         try:
             original(self, **kwargs)
         except ValidationError as error:
-            raise _as_our_error(cls.__name__, error) from None
+            trouble = _as_our_error(cls.__name__, error)
+        else:
+            return
+        # Raised there it would have pydantic's error as its context, which holds it: a ring that is never collected.
+        raise trouble
 
     made.__init__ = checked_init
     return made

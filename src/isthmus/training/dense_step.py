@@ -28,46 +28,49 @@ ALIGNMENT = 16
 MOST_SIZES = 4
 """Sizes of batches for which memory is kept."""
 
-Forward = Callable[[Tensor, Tensor], object]
-"""``(a, into)``: puts act(a) into a tensor."""
-Backward = Callable[[Tensor, Tensor, Tensor, Tensor], object]
-"""``(gradient, a, act(a), into)``: puts the gradient of a into a tensor."""
+Call = Callable[[], object]
+Forward = Callable[[Tensor, Tensor], Call]
+"""``(a, into)``: what puts act(a) into a tensor."""
+Backward = Callable[[Tensor, Tensor, Tensor, Tensor], Call]
+"""``(gradient, a, act(a), into)``: what puts the gradient of a into a tensor."""
 
 _aten: Any = torch.ops.aten
 _fused_adamw: Any = torch._fused_adamw_  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 _BENT: dict[Activation, tuple[Forward, Backward]] = {
     "relu": (
-        lambda a, into: torch.clamp_min(a, 0.0, out=into),
-        lambda g, a, _, into: _aten.threshold_backward.grad_input(g, a, 0.0, grad_input=into),
+        lambda a, into: partial(torch.clamp_min, a, 0.0, out=into),
+        lambda g, a, _, into: partial(_aten.threshold_backward.grad_input, g, a, 0.0, grad_input=into),
     ),
     "leaky_relu": (
-        lambda a, into: _aten.leaky_relu.out(a, 0.01, out=into),
-        lambda g, a, _, into: _aten.leaky_relu_backward.grad_input(g, a, 0.01, False, grad_input=into),
+        lambda a, into: partial(_aten.leaky_relu.out, a, 0.01, out=into),
+        lambda g, a, _, into: partial(_aten.leaky_relu_backward.grad_input, g, a, 0.01, False, grad_input=into),
     ),
     "silu": (
-        lambda a, into: _aten.silu.out(a, out=into),
-        lambda g, a, _, into: _aten.silu_backward.grad_input(g, a, grad_input=into),
+        lambda a, into: partial(_aten.silu.out, a, out=into),
+        lambda g, a, _, into: partial(_aten.silu_backward.grad_input, g, a, grad_input=into),
     ),
     "gelu": (
-        lambda a, into: _aten.gelu.out(a, out=into),
-        lambda g, a, _, into: _aten.gelu_backward.grad_input(g, a, grad_input=into),
+        lambda a, into: partial(_aten.gelu.out, a, out=into),
+        lambda g, a, _, into: partial(_aten.gelu_backward.grad_input, g, a, grad_input=into),
     ),
     "softplus": (
-        lambda a, into: _aten.softplus.out(a, out=into),
-        lambda g, a, _, into: _aten.softplus_backward.grad_input(g, a, 1.0, 20.0, grad_input=into),
+        lambda a, into: partial(_aten.softplus.out, a, out=into),
+        lambda g, a, _, into: partial(_aten.softplus_backward.grad_input, g, a, 1.0, 20.0, grad_input=into),
     ),
     "sigmoid": (
-        lambda a, into: torch.sigmoid(a, out=into),
-        lambda g, _, bent, into: _aten.sigmoid_backward.grad_input(g, bent, grad_input=into),
+        lambda a, into: partial(torch.sigmoid, a, out=into),
+        lambda g, _, bent, into: partial(_aten.sigmoid_backward.grad_input, g, bent, grad_input=into),
     ),
     "tanh": (
-        lambda a, into: torch.tanh(a, out=into),
-        lambda g, _, bent, into: _aten.tanh_backward.grad_input(g, bent, grad_input=into),
+        lambda a, into: partial(torch.tanh, a, out=into),
+        lambda g, _, bent, into: partial(_aten.tanh_backward.grad_input, g, bent, grad_input=into),
     ),
 }  # fmt: skip
 """Activations that can be written into memory that is there; ``identity`` needs none."""
 
 
+_ONE = torch.ones(())
+"""A number that is a tensor already takes half the time of one that becomes it."""
 _LOSSES: dict[type[Any], Any] = {SquaredError: SquaredError.forward, Bernoulli: Bernoulli.forward}
 
 
@@ -87,10 +90,10 @@ class _Plan:
     """All that is computed of a batch of some size, in order, into memory that is kept."""
 
     x: Tensor
-    """``(rows, n_values)``"""
+    """``(rows, *sample_shape)``"""
     losses: Tensor
-    """Of each value."""
-    calls: Sequence[Callable[[], object]]
+    """Of each value, ``(rows, n_values)``."""
+    calls: Sequence[Call]
 
 
 class DenseStep:
@@ -119,7 +122,7 @@ class DenseStep:
         for parameter, view in zip(self._parameters, _views(self._weights, self._parameters), strict=True):
             view.copy_(parameter.detach())
             parameter.data = view
-        self._layers = self._of_module(module)
+        self._layers, self._sample_shape = self._of_module(module), module.sample_shape
         self._plans: dict[int, _Plan] = {}
         self._adopt()
 
@@ -162,8 +165,8 @@ class DenseStep:
 
     def differentiate(self, batch: Tensor) -> Objective:
         """The batch's cost, ``(rows, *sample_shape)``, and its gradient where the optimiser looks for it."""
-        plan = self._plans.get(len(batch)) or self._planned(len(batch))
-        plan.x.copy_(batch.reshape(plan.x.shape))
+        plan = self._plans.get(batch.shape[0]) or self._planned(batch.shape[0])
+        plan.x.copy_(batch)
         for call in plan.calls:
             call()
         if self._parameters[0].grad is not self._gradients[0]:
@@ -181,7 +184,7 @@ class DenseStep:
         if self._optimiser.state[self._parameters[0]].get("exp_avg") is not self._views[0][0]:
             self._adopt()
         group = self._optimiser.param_groups[0]
-        self._n_steps.add_(1)
+        self._n_steps.add_(_ONE)
         _fused_adamw(
             [self._weights], [self._gradient], [self._first], [self._second], [], [self._n_steps],
             lr=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1], weight_decay=group["weight_decay"],
@@ -237,19 +240,19 @@ class DenseStep:
         if len(self._plans) == MOST_SIZES:
             self._plans.clear()
         a = x = torch.empty(n_rows, self._layers[0].weight.shape[1])
-        forwards, backwards = list[Callable[[], object]](), list[Callable[[], object]]()
+        forwards, backwards = list[Call](), list[Call]()
         outwards: Tensor | None = None  # the gradient of what the layer before gives
         for layer in self._layers:
             n_out = len(layer.bias)
             before, of_output = torch.empty(n_rows, n_out), torch.empty(n_rows, n_out)
             bent, of_before = before, of_output
             forwards.append(partial(torch.addmm, layer.bias, a, layer.weight.t(), out=before))
-            back = list[Callable[[], object]]()
+            back = list[Call]()
             if layer.activation != "identity":
                 bent, of_before = torch.empty_like(before), torch.empty_like(of_output)
                 forward, backward = _BENT[layer.activation]
-                forwards.append(partial(forward, before, bent))
-                back.append(partial(backward, of_output, before, bent, of_before))
+                forwards.append(forward(before, bent))
+                back.append(backward(of_output, before, bent, of_before))
             back.append(partial(torch.mm, of_before.t(), a, out=layer.weight_gradient))
             back.append(partial(torch.sum, of_before, 0, out=layer.bias_gradient))
             if outwards is not None:
@@ -263,15 +266,17 @@ class DenseStep:
                 partial(_aten.binary_cross_entropy_with_logits.out, a, x, None, None, 0, out=losses),
                 partial(torch.sigmoid, a, out=outwards),
                 partial(outwards.sub_, x),
-                partial(outwards.mul_, 1 / n_rows),
+                partial(outwards.mul_, torch.tensor(1 / n_rows)),
             ]
         else:
             middle = [
                 partial(torch.sub, a, x, out=outwards),
                 partial(torch.mul, outwards, outwards, out=losses),
-                partial(outwards.mul_, 2 / n_rows),
+                partial(outwards.mul_, torch.tensor(2 / n_rows)),
             ]
-        self._plans[n_rows] = _Plan(x, losses, [*forwards, *middle, *backwards])
+        self._plans[n_rows] = _Plan(
+            x.view(n_rows, *self._sample_shape), losses, [*forwards, *middle, *backwards]
+        )
         return self._plans[n_rows]
 
 

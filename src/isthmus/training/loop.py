@@ -365,6 +365,7 @@ class Trainer:
         chance, n_batches = Randomness(int(self.plan.seed or 0), "order", order), self._n_batches(len(rows))
         with closing(rows.in_order(chance, n_batches, self._n_batches_done)) as batches:
             for indices, x in batches:
+                n = indices.shape[0]
                 rate, progress = self._rate_share * _number(self.plan.learning_rate), 1.0
                 if schedule is not None:
                     step = self.n_steps_done - schedule[0]
@@ -376,13 +377,11 @@ class Trainer:
                     self._watched_step(batch, rows.given(indices), weight, rate, progress)
                 else:
                     result = self._step(batch, weight, rate, progress)
-                    if self._means.add(result, len(indices)) and not math.isfinite(
-                        self._means.loss_of_fetched()
-                    ):
+                    if self._means.add(result, n) and not math.isfinite(self._means.loss_of_fetched()):
                         raise NotFiniteError
                 self._n_batches_done += 1
                 for callback in self._callbacks:
-                    callback.step(len(indices))
+                    callback.step(n)
                 self._stop_if_asked()
                 if self._keeper is not None:
                     self._keeper.offer(self.state)
