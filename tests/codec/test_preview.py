@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +28,7 @@ from isthmus.codec.container import Archive
 from isthmus.codec.contents import content_of
 from isthmus.codec.contents.base import Content
 from isthmus.codec.preview_rows import write_preview
+from isthmus.codec.store import exact_size
 from isthmus.errors import ArtifactError, IsthmusError, ParameterError, SourceError
 from isthmus.workflows.preview_models import preview_coder_for
 
@@ -296,9 +298,34 @@ def test_blocks_have_no_more_rows_than_a_reader_takes(
         ]
 
 
-def test_a_preview_that_saves_nothing_says_so(tmp_path: Path) -> None:
-    assert any("no smaller" in note for note in quick(slopes(40), tmp_path / "a.isth").notes)
-    assert not any("no smaller" in note for note in quick(slopes(4000), tmp_path / "b.isth").notes)
+def test_a_preview_that_takes_more_than_all_bits_says_so(tmp_path: Path) -> None:
+    place = np.arange(3000)
+    chance = np.random.default_rng(0)
+    lines = [
+        f"{n},{n % 7},{n // 500},{word}"
+        for n, word in zip(place, chance.choice(["a", "b"], 3000), strict=True)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["number,day,part,word", *lines]) + "\n")
+    done = quick(tmp_path / "t.csv", tmp_path / "a.isth")
+    (note,) = done.notes
+    assert "leave --preview out" in note
+    said, about = (int(word.replace(",", "")) for word in re.findall(r"[\d,]*\d", note))
+    exact = compress(tmp_path / "t.csv", tmp_path / "b.isth", fits=False)
+    assert said == done.n_bytes > exact.n_bytes
+    assert about == pytest.approx(exact.n_bytes, rel=0.2)
+    assert not quick(slopes(4000), tmp_path / "c.isth").notes
+
+
+@pytest.mark.parametrize("tried", [1 << 18, 30 * 700])
+def test_the_size_of_all_bits_is_told_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tried: int
+) -> None:
+    monkeypatch.setattr("isthmus.codec.store.TRIED_BYTES", tried)
+    content = content_of(slopes(6000))
+    compress(slopes(6000), tmp_path / "a.isth", fits=False)
+    with Archive(tmp_path / "a.isth") as archive:
+        n_bytes = sum(block.n_bytes for block in archive.blocks)
+    assert exact_size(content, 1 << 16) == pytest.approx(n_bytes, rel=0.05)
 
 
 def test_a_folder_of_pictures(tmp_path: Path) -> None:

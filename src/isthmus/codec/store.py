@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import Bounds, bounded, unbounded
-from isthmus.codec.coding.coders import BlockCoding, Coder, as_read
+from isthmus.codec.coding.coders import BlockCoding, Coder, Plain, as_read
 from isthmus.codec.columns import Columns
 from isthmus.codec.container import Archive, ArchiveWriter
 from isthmus.codec.contents.base import Content
@@ -24,6 +24,8 @@ from isthmus.errors import ArtifactError, ParameterError
 
 MODEL = "model"
 """The section of a learned coder."""
+N_TRIED, TRIED_BYTES = 3, 1 << 18
+"""Places of the data where a size is estimated, and bytes of rows that are coded for it at each."""
 
 
 def write_rows(
@@ -87,6 +89,26 @@ def write_rows(
                 told(rows.stop)
         known_size = {} if n_bytes_before is None else {"bytes_before": n_bytes_before}
         writer.close(footer={"verified": True, **known_size})
+
+
+def exact_size(content: Content, block_rows: int) -> float:
+    """Bytes of blocks from which a content comes back to the last bit, coded without a model: an estimate.
+
+    Some rows from all over are coded; as they are fewer than blocks have, it is rather too high.
+
+    Parameters
+    ----------
+    content
+        What would be written.
+    block_rows
+        Rows of a block.
+    """
+    n_rows = min(block_rows, max(1, int(TRIED_BYTES / max(content.row_bytes, 1e-9))))
+    n_pieces = -(-content.n_rows // n_rows)
+    numbers = np.linspace(0, n_pieces - 1, min(N_TRIED, n_pieces)).astype(int).tolist()
+    tried = [slice(n * n_rows, min((n + 1) * n_rows, content.n_rows)) for n in numbers]
+    size = sum(min(len(Plain().packed(form)) for form in _forms(content, rows, None)) for rows in tried)
+    return size / max(1, sum(rows.stop - rows.start for rows in tried)) * content.n_rows
 
 
 def _forms(content: Content, rows: slice, bounds: Bounds | None) -> list[Columns]:

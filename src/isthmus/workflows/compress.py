@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from isthmus.codec.bounded import bounds_of
 from isthmus.codec.coding.coders import Plain
 from isthmus.codec.coding.preview import PreviewCoder
-from isthmus.codec.container import Archive
+from isthmus.codec.container import Archive, Sizes
 from isthmus.codec.contents.base import Content
 from isthmus.codec.contents.kinds import content_of
 from isthmus.codec.preview_rows import write_preview
-from isthmus.codec.store import StoredRows, write_rows
+from isthmus.codec.store import StoredRows, exact_size, write_rows
 from isthmus.cores import n_cores
 from isthmus.errors import OutputError, ParameterError
 from isthmus.training.callbacks import Callback
@@ -202,8 +202,8 @@ def compress(
         codecs = Counter(block.codec for block in archive.blocks)
         sizes = archive.sizes
     notes = tuple(content.notes)
-    if errors is not None and sizes.total >= n_bytes_before:
-        notes += ("The preview is no smaller than the data: leave --preview out.",)
+    if errors is not None:
+        notes += _notes_on_preview(content, block_rows, sizes)
     return Compressed(
         output,
         content.n_rows,
@@ -314,6 +314,18 @@ def decompress(
         else:
             stored.write_some(start, stop, output, processes=n_processes)
     return stop - start
+
+
+def _notes_on_preview(content: Content, block_rows: int, sizes: Sizes) -> tuple[str, ...]:
+    """What people should know who could have every bit for fewer bytes."""
+    beside = sizes.total - sum(sizes.sections.values()) - sum(sizes.blocks.values())
+    exact = beside + round(exact_size(content, block_rows))
+    if exact >= sizes.total:
+        return ()
+    return (
+        f"The preview takes {sizes.total:,} bytes, and an archive that keeps every bit about {exact:,}: leave "
+        "--preview out.",
+    )
 
 
 def _block_rows(content: Content) -> int:
