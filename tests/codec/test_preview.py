@@ -27,8 +27,7 @@ from isthmus.codec.columns import Columns
 from isthmus.codec.container import Archive
 from isthmus.codec.contents import content_of
 from isthmus.codec.contents.base import Content
-from isthmus.codec.preview_rows import write_preview
-from isthmus.codec.store import exact_size
+from isthmus.codec.store import exact_size, write_rows
 from isthmus.errors import ArtifactError, IsthmusError, ParameterError, SourceError
 from isthmus.workflows.preview_models import preview_coder_for
 
@@ -228,11 +227,12 @@ def test_the_stated_error_is_that_of_what_comes_back(tmp_path: Path) -> None:
 def test_the_stated_error_is_that_of_all_blocks(tmp_path: Path) -> None:
     rows = slopes(400)
     content, coder = coder_of(rows)
-    footer = write_preview(content, tmp_path / "a.isth", coder, {}, block_rows=70)
+    footer = write_rows(content, tmp_path / "a.isth", coder=coder, block_rows=70)
     with open_archive(tmp_path / "a.isth") as archive:
         assert len(archive.archive.blocks) == 6
         apart = archive[:].astype(float) - rows
         np.testing.assert_array_equal(archive[60:150], (rows + apart)[60:150])
+    assert footer is not None
     assert footer["columns"][0]["rmse"] == pytest.approx(np.sqrt(np.mean(apart**2)), rel=1e-12)
 
 
@@ -291,7 +291,7 @@ def test_blocks_have_no_more_rows_than_a_reader_takes(
     monkeypatch.setattr("isthmus.codec.coding.preview.MOST_VALUES", 30 * 70)
     content, coder = coder_of(slopes(300))
     assert coder.most_rows == 70
-    write_preview(content, tmp_path / "a.isth", coder, {}, block_rows=1000)
+    write_rows(content, tmp_path / "a.isth", coder=coder, block_rows=1000)
     with Archive(tmp_path / "a.isth") as archive:
         assert [(block.codec, block.n_rows) for block in archive.blocks] == [("preview", 70)] * 4 + [
             ("preview", 20)
@@ -355,7 +355,8 @@ def test_rows_that_the_coder_does_not_know_are_kept(tmp_path: Path) -> None:
     lines[450] = "one,two,three\n"
     path.write_text("height,number\n" + "".join(lines))
     content, coder = coder_of(path)
-    footer = write_preview(content, tmp_path / "t.isth", coder, {}, block_rows=100)
+    footer = write_rows(content, tmp_path / "t.isth", coder=coder, block_rows=100)
+    assert footer is not None
     assert footer["exact_rows"] in (0, 100)
     with open_archive(tmp_path / "t.isth") as archive:
         archive.write(tmp_path / "back.csv")
@@ -443,7 +444,7 @@ def test_values_that_no_row_of_the_fit_had_are_coded_as_well_as_can_be() -> None
 
 def test_a_writer_that_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     content, coder = coder_of(slopes(300))
-    write_preview(content, tmp_path / "whole.isth", coder, {}, block_rows=50)
+    write_rows(content, tmp_path / "whole.isth", coder=coder, block_rows=50)
 
     class StoppedError(Exception):
         pass
@@ -453,9 +454,9 @@ def test_a_writer_that_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path) -> 
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        write_preview(content, tmp_path / "a.isth", coder, {}, block_rows=50, told=stop)
+        write_rows(content, tmp_path / "a.isth", coder=coder, block_rows=50, told=stop)
     told: list[int] = []
-    write_preview(content, tmp_path / "a.isth", coder, {}, block_rows=50, resume=True, told=told.append)
+    write_rows(content, tmp_path / "a.isth", coder=coder, block_rows=50, resume=True, told=told.append)
     assert told == [200, 250, 300]
     assert (tmp_path / "a.isth").read_bytes() == (tmp_path / "whole.isth").read_bytes()
 

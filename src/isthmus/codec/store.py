@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from isthmus.codec.bounded import Bounds, bounded, unbounded
 from isthmus.codec.coding.coders import BlockCoding, Coder, Plain, as_read
+from isthmus.codec.coding.preview import PreviewCoder
 from isthmus.codec.columns import Columns
 from isthmus.codec.container import Archive, ArchiveWriter
 from isthmus.codec.contents.base import Content
 from isthmus.codec.contents.kinds import content_from
+from isthmus.codec.preview_rows import Errors
 from isthmus.codec.processes import in_order
 from isthmus.errors import ArtifactError, ParameterError
 
@@ -34,17 +36,19 @@ def write_rows(
     *,
     coder: Coder | None,
     bounds: Bounds | None = None,
+    labels: Mapping[str, str] | None = None,
     block_rows: int,
     overwrite: bool = False,
     resume: bool = False,
     n_bytes_before: int | None = None,
     processes: int = 1,
     told: Callable[[int], None] = lambda n_rows: None,
-) -> None:
+) -> dict[str, Any] | None:
     """Write an archive of all rows of a content.
 
     Each block is coded in every way that there is, read back from the smallest, and compared to the last bit
-    before it is written.
+    before it is written. With the coder of a preview each is coded approximately and read back, and how far it is
+    from the rows is counted; what the coder does not know is kept exactly.
 
     Parameters
     ----------
@@ -56,16 +60,23 @@ def write_rows(
         What knows the rows, beside general coders; None where nothing does.
     bounds
         Grids of the numbers that need not come back to the last bit; None to keep every bit.
+    labels
+        Of columns of a preview, what people call them.
     block_rows
-        Rows of a block.
+        Rows of a block, at most.
     overwrite, resume
         As :class:`~isthmus.codec.container.ArchiveWriter` takes them.
     n_bytes_before
         Of the data as they came, for people to be told.
     processes
-        How many code blocks. The archive is the same, byte for byte.
+        How many code blocks, those of previews aside. The archive is the same, byte for byte.
     told
         Told the rows that stand in the archive, after each block.
+
+    Returns
+    -------
+    dict or None
+        Of a preview its errors, as the footer has them.
 
     Raises
     ------
@@ -76,19 +87,34 @@ def write_rows(
     ProcessError
         A process that was ended.
     """
-    sections = {} if coder is None else {MODEL: as_read(coder).section()}
-    coding = BlockCoding() if coder is None else BlockCoding(type(coder), sections[MODEL])
+    reader = Plain() if coder is None else as_read(coder)
+    sections = {} if coder is None else {MODEL: reader.section()}
     known = {"content": content.facts, "coder": None if coder is None else coder.id, "bounds": bounds}
+    errors = None
+    if isinstance(coder, PreviewCoder):
+        errors = Errors.of(content, coder, labels or {})
+        block_rows = max(1, min(block_rows, coder.most_rows))
+    footer: dict[str, Any] = {"verified": True}
+    if n_bytes_before is not None:
+        footer["bytes_before"] = n_bytes_before
     with ArchiveWriter(path, known, sections=sections, overwrite=overwrite, resume=resume) as writer:
         starts = range(writer.n_rows, content.n_rows, block_rows)
         blocks = [slice(start, min(start + block_rows, content.n_rows)) for start in starts]
-        jobs = ((_forms(content, rows, bounds), rows.stop - rows.start) for rows in blocks)
-        with closing(in_order(coding.packed, jobs, min(processes, max(1, len(blocks))))) as coded:
+        if errors is None:
+            coding = BlockCoding() if coder is None else BlockCoding(type(coder), sections[MODEL])
+            jobs = ((_forms(content, rows, bounds), rows.stop - rows.start) for rows in blocks)
+            all_coded = in_order(coding.packed, jobs, min(processes, max(1, len(blocks))))
+        else:
+            errors.take_up(content, reader, writer.part, writer.n_rows)
+            all_coded = errors.coded(content, reader, blocks)
+        with closing(all_coded) as coded:
             for rows, (codec, payload) in zip(blocks, coded, strict=True):
                 writer.add(codec, rows.stop - rows.start, payload)
                 told(rows.stop)
-        known_size = {} if n_bytes_before is None else {"bytes_before": n_bytes_before}
-        writer.close(footer={"verified": True, **known_size})
+        if errors is not None:
+            footer["preview"] = errors.to_dict()
+        writer.close(footer=footer)
+    return footer.get("preview")
 
 
 def exact_size(content: Content, block_rows: int) -> float:

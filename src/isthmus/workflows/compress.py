@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 
 from isthmus.codec.bounded import bounds_of
 from isthmus.codec.coding.coders import Plain
-from isthmus.codec.coding.preview import PreviewCoder
 from isthmus.codec.container import Archive, Sizes
 from isthmus.codec.contents.base import Content
 from isthmus.codec.contents.kinds import content_of
-from isthmus.codec.preview_rows import write_preview
 from isthmus.codec.store import StoredRows, exact_size, write_rows
 from isthmus.cores import n_cores
 from isthmus.errors import OutputError, ParameterError
@@ -164,10 +162,11 @@ def compress(
         _check_apart(Path(source), output)
     n_bytes_before = _bytes_before(source)
     block_rows = _block_rows(content)
-    coder = errors = bounds = None
+    bounds = labels = None
     if preview:
-        from isthmus.workflows.preview_models import preview_coder_for
+        from isthmus.workflows.preview_models import labels_of, preview_coder_for
 
+        labels = labels_of(content)
         coder = preview_coder_for(content, model, quality, seconds=seconds, told=told, watch=watch)
     else:
         bounds = None if max_error is None else bounds_of(content, max_error, relative=relative)
@@ -185,19 +184,12 @@ def compress(
             bar.step(n_rows - n_before)
             n_before = n_rows
 
-        if isinstance(coder, PreviewCoder):
-            from isthmus.workflows.preview_models import labels_of
-
-            errors = write_preview(
-                content, output, coder, labels_of(content), block_rows=block_rows, overwrite=force, resume=resume,
-                n_bytes_before=n_bytes_before, told=written,
-            )  # fmt: skip
-        else:
-            write_rows(
-                content, output, coder=coder, bounds=bounds, block_rows=block_rows, overwrite=force, resume=resume,
-                processes=_n_processes(processes, Read(content, bounds).n_bytes / CODED_A_PROCESS),
-                n_bytes_before=n_bytes_before, told=written,
-            )  # fmt: skip
+        errors = write_rows(
+            content, output, coder=coder, bounds=bounds, labels=labels, block_rows=block_rows,
+            overwrite=force, resume=resume,
+            processes=_n_processes(processes, Read(content, bounds).n_bytes / CODED_A_PROCESS),
+            n_bytes_before=n_bytes_before, told=written,
+        )  # fmt: skip
     with Archive(output) as archive:
         codecs = Counter(block.codec for block in archive.blocks)
         sizes = archive.sizes
