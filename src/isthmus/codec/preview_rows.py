@@ -13,7 +13,7 @@ import numpy as np
 from isthmus.codec.coding.coders import Coder, Plain
 from isthmus.codec.coding.preview import PreviewCoder
 from isthmus.codec.columns import Column, Columns
-from isthmus.codec.container import Archive
+from isthmus.codec.container import Archive, naming
 from isthmus.codec.contents.base import Content
 
 GAPS = "?"
@@ -133,7 +133,7 @@ class Errors:
         """Count the blocks that a writer which was stopped has left in a file, so many rows."""
         if not n_rows:
             return
-        with Archive(part) as archive:
+        with Archive(part) as archive, naming(part):
             for number in archive.blocks_of(0, n_rows):
                 block = archive.blocks[number]
                 before = content.block(slice(block.first_row, block.stop))

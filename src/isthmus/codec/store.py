@@ -17,7 +17,7 @@ from isthmus.codec.bounded import Bounds, bounded, unbounded
 from isthmus.codec.coding.coders import BlockCoding, Coder, Plain, as_read
 from isthmus.codec.coding.preview import PreviewCoder
 from isthmus.codec.columns import Columns
-from isthmus.codec.container import Archive, ArchiveWriter
+from isthmus.codec.container import Archive, ArchiveWriter, naming
 from isthmus.codec.contents.base import Content
 from isthmus.codec.contents.kinds import content_from
 from isthmus.codec.preview_rows import Errors
@@ -163,26 +163,30 @@ class StoredRows:
 
     def __init__(self, path: str | PathLike[str], *, coders: Mapping[str, type[Coder]]) -> None:
         self.archive = Archive(Path(path))
-        header = self.archive.header
         try:
-            self.form = content_from(_mapping(header.get("content")))
-            bounds = header.get("bounds")
-            self.bounds: Bounds | None = None if bounds is None else dict(_mapping(bounds))
-            self._coding = BlockCoding()
-            name = header.get("coder")
-            if name is not None:
-                if not isinstance(name, str) or name not in coders:
-                    raise ArtifactError(
-                        f"{path}: is coded with {str(name)[:60]!r}, which this isthmus does not know. "
-                        "Install a newer one."
-                    )
-                self._coding = BlockCoding(coders[name], self.archive.section(MODEL))
-            for coder in self._coding.coders.values():
-                coder.check()
+            with naming(self.archive.path):
+                self._open(coders)
         except BaseException:
             self.archive.close()
             raise
         self._last: tuple[int, Columns] | None = None
+
+    def _open(self, coders: Mapping[str, type[Coder]]) -> None:
+        header = self.archive.header
+        self.form = content_from(_mapping(header.get("content")))
+        bounds = header.get("bounds")
+        self.bounds: Bounds | None = None if bounds is None else dict(_mapping(bounds))
+        self._coding = BlockCoding()
+        name = header.get("coder")
+        if name is not None:
+            if not isinstance(name, str) or name not in coders:
+                raise ArtifactError(
+                    f"archive: is coded with {str(name)[:60]!r}, which this isthmus does not know. "
+                    "Install a newer one."
+                )
+            self._coding = BlockCoding(coders[name], self.archive.section(MODEL))
+        for coder in self._coding.coders.values():
+            coder.check()
 
     def __len__(self) -> int:
         return self.form.n_rows
@@ -193,13 +197,13 @@ class StoredRows:
             start, stop, step = rows.indices(len(self))
             if step != 1:
                 raise ParameterError(
-                    f"archive: expected rows that follow each other, got a step of {step}; leave it out."
+                    f"{self.archive.path}: expected rows that follow each other, got a step of {step}; leave it out."
                 )
             return self._some(start, max(start, stop))
         if not hasattr(rows, "__index__"):
             raise ParameterError(
-                f"archive: expected a row or rows that follow each other, got {type(rows).__name__}; ask for rows[5] "
-                "or rows[5:9]."
+                f"{self.archive.path}: expected a row or rows that follow each other, got {type(rows).__name__}; ask "
+                "for rows[5] or rows[5:9]."
             )
         at = rows + len(self) if rows < 0 else rows
         if not 0 <= at < len(self):
@@ -213,14 +217,15 @@ class StoredRows:
         """Write all of it as it came in; blocks are decoded by several processes if asked."""
         self._check_end(len(self))
         numbers = range(len(self.archive.blocks))
-        with closing(self._all(numbers, processes)) as blocks:
+        with naming(self.archive.path), closing(self._all(numbers, processes)) as blocks:
             self.form.write(blocks, path)
 
     def write_some(self, start: int, stop: int, path: Path, *, processes: int = 1) -> None:
         """Write some rows as a file of their kind."""
         form = self.form.some(stop - start)
         parts = list(self._parts(start, stop))
-        with closing(self._all([number for number, _ in parts], processes)) as blocks:
+        numbers = [number for number, _ in parts]
+        with naming(self.archive.path), closing(self._all(numbers, processes)) as blocks:
             form.write(
                 (
                     self.form.part(columns, *within)
@@ -242,6 +247,10 @@ class StoredRows:
         self.close()
 
     def _some(self, start: int, stop: int) -> Any:
+        with naming(self.archive.path):
+            return self._decoded(start, stop)
+
+    def _decoded(self, start: int, stop: int) -> Any:
         places = list(self._parts(start, stop))
         parts = [_some(self.form.rows(self._columns(number)), *within) for number, within in places]
         if not parts:
