@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from os import PathLike
@@ -13,16 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.codec.bounded import bounds_of
+from isthmus.codec.bounded import Bounds, bounds_of, with_grids_of
 from isthmus.codec.coding.coders import Plain
-from isthmus.codec.container import Archive, Sizes
+from isthmus.codec.coding.preview import PreviewCoder
+from isthmus.codec.container import Archive, Sizes, naming
 from isthmus.codec.contents.base import Content
 from isthmus.codec.contents.kinds import content_of
 from isthmus.codec.store import StoredRows, exact_size, write_rows
 from isthmus.cores import n_cores
 from isthmus.errors import OutputError, ParameterError
 from isthmus.training.callbacks import Callback
-from isthmus.workflows.archive_coders import CODERS
+from isthmus.workflows.archive_coders import CODERS, is_archive
 from isthmus.workflows.archive_models import Read, Told, Watch, coder_for
 from isthmus.workflows.outputs import check_file
 
@@ -169,10 +171,19 @@ def compress(
         labels = labels_of(content)
         coder = preview_coder_for(content, model, quality, seconds=seconds, told=told, watch=watch)
     else:
-        bounds = None if max_error is None else bounds_of(content, max_error, relative=relative)
-        coder = coder_for(
-            Read(content, bounds), block_rows, model, fits=fits, seconds=seconds, told=told, watch=watch
-        )
+        known = _bounds_of_archive(model)
+        bounds = None if max_error is None else _bounds(content, max_error, relative, model, known)
+        try:
+            coder = coder_for(
+                Read(content, bounds), block_rows, model, fits=fits, seconds=seconds, told=told, watch=watch
+            )
+        except ParameterError:
+            if known is None or bool(known) == bool(bounds):
+                raise
+            raise ParameterError(
+                f"--model: expected {'' if known else 'no '}--max-error beside {model}, whose model knows "
+                f"{'numbers within an error' if known else 'the numbers themselves'}. Leave one of them out."
+            ) from None
         if coder is not None and coder.block_rows is not None:
             block_rows = min(block_rows, coder.block_rows)
     with watch("rows") as bar:
@@ -306,6 +317,56 @@ def decompress(
         else:
             stored.write_some(start, stop, output, processes=n_processes)
     return stop - start
+
+
+def _bounds_of_archive(model: Path | None) -> Mapping[str, Any] | None:
+    """By column the grids that the model of an archive knows; None where there is no such model."""
+    if model is None or not is_archive(model):
+        return None
+    with Archive(model) as archive:
+        coder, bounds = archive.header.get("coder"), archive.header.get("bounds")
+    if coder is None or coder == PreviewCoder.id:
+        return None
+    return bounds if isinstance(bounds, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+def _bounds(
+    content: Content, error: float, relative: bool, model: Path | None, known: Mapping[str, Any] | None
+) -> Bounds:
+    """Grids for the numbers of a content: those that a model knows, where there are any."""
+    bounds = bounds_of(content, error, relative=relative)
+    if model is None or not known:
+        return bounds
+    with naming(model):
+        bounds, coarse = with_grids_of(bounds, known)
+    if not coarse:
+        return bounds
+    from isthmus.workflows.preview_models import labels_of
+
+    wanted = {
+        name: (error * theirs / own if own else math.inf)
+        if relative
+        else theirs * 10.0 ** -content.numbers[name]
+        for name, (own, theirs) in coarse.items()
+    }
+    name = max(wanted, key=lambda name: wanted[name])
+    raise ParameterError(
+        f"--max-error: expected no less than the error of the grid on which the model of {model} knows "
+        f"{labels_of(content).get(name, name)!r}, got {_error_text(error, relative)}. Ask for "
+        f"{_at_least(wanted[name], relative)}, or leave --model out."
+    )
+
+
+def _at_least(error: float, relative: bool) -> str:
+    """An error that is no smaller, of three digits, if there is one that can be asked for."""
+    if not math.isfinite(error) or (relative and error >= 0.99):
+        return "a larger one"
+    unit = 10.0 ** (math.floor(math.log10(error)) - 2)
+    return _error_text(math.ceil(error / unit) * unit, relative)
+
+
+def _error_text(error: float, relative: bool) -> str:
+    return f"{100 * error:.3g}%" if relative else f"{error:.3g}"
 
 
 def _notes_on_preview(content: Content, block_rows: int, sizes: Sizes) -> tuple[str, ...]:
