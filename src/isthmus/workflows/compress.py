@@ -18,7 +18,8 @@ from isthmus.codec.bounded import Bounds, bounds_of, with_grids_of
 from isthmus.codec.coding.coders import Plain
 from isthmus.codec.coding.preview import PreviewCoder
 from isthmus.codec.container import Archive, Sizes, naming
-from isthmus.codec.contents.base import Content
+from isthmus.codec.contents.base import Content, Form
+from isthmus.codec.contents.folders import FolderForm
 from isthmus.codec.contents.kinds import content_of
 from isthmus.codec.store import StoredRows, exact_size, write_rows
 from isthmus.cores import n_cores
@@ -26,7 +27,7 @@ from isthmus.errors import OutputError, ParameterError
 from isthmus.training.callbacks import Callback
 from isthmus.workflows.archive_coders import CODERS, is_archive
 from isthmus.workflows.archive_models import Read, Told, Watch, coder_for
-from isthmus.workflows.outputs import check_file
+from isthmus.workflows.outputs import check_file, check_folder
 
 SUFFIX = ".isth"
 BLOCK_BYTES, BLOCK_ROWS, LARGEST_BLOCK = 1 << 22, (16, 1 << 16), 1 << 28
@@ -205,14 +206,19 @@ def compress(
         codecs = Counter(block.codec for block in archive.blocks)
         sizes = archive.sizes
     notes = tuple(content.notes)
+    n_bytes_of_model = sum(sizes.sections.values())
     if errors is not None:
         notes += _notes_on_preview(content, block_rows, sizes)
+    elif model is not None and codecs.keys() <= {Plain.id}:
+        notes += (
+            f"The model codes no block, and takes {n_bytes_of_model:,} bytes itself: leave --model out.",
+        )
     return Compressed(
         output,
         content.n_rows,
         sizes.total,
         n_bytes_before,
-        sum(sizes.sections.values()),
+        n_bytes_of_model,
         dict(codecs),
         notes,
         errors,
@@ -307,7 +313,7 @@ def decompress(
                 f"{output}: expected a name that ends in {form.suffix}, for that is what the archive holds. "
                 f"Try {output.stem}{form.suffix}."
             )
-        check_file(output, force=force)
+        _check_place(form, output, force=force)
         blocks = [stored.archive.blocks[number] for number in stored.archive.blocks_of(start, stop)]
         each = (READ_A_PROCESS if block.codec == Plain.id else DECODED_A_PROCESS for block in blocks)
         worth = sum(block.n_bytes / least for block, least in zip(blocks, each, strict=True))
@@ -386,6 +392,19 @@ def _block_rows(content: Content) -> int:
     row_bytes = max(content.row_bytes, 1e-9)
     fewest = max(1, min(fewest, int(LARGEST_BLOCK / row_bytes)))
     return max(fewest, min(most, int(BLOCK_BYTES / row_bytes)))
+
+
+def _check_place(form: Form, output: Path, *, force: bool) -> None:
+    """Raise OutputError where what an archive holds cannot be written."""
+    if form.kind != FolderForm.kind:
+        check_file(output, force=force)
+        return
+    if output.is_dir() and any(output.iterdir()):
+        raise OutputError(
+            f"{output}: expected a free name, got a folder with files in it, which is never replaced. Choose another "
+            "name, or remove it."
+        )
+    check_folder(output)
 
 
 def _check_apart(source: Path, output: Path) -> None:
