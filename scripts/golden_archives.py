@@ -326,6 +326,33 @@ def _by_column(content: Any) -> Any:
     return ColumnCoder({name: one(content, name) for name in ("6 6 0 8", "6 6 2 8")})
 
 
+def _latent_table(content: Any) -> Any:
+    """Bits-back for a table, by a small model that is fitted to such rows."""
+    from isthmus.config import Config
+    from isthmus.sources import TableSource
+    from isthmus.workflows.archive_tables import table_coder
+    from isthmus.workflows.fit import fit
+
+    block = content.block(slice(0, content.n_rows))
+    config = Config.from_dict(
+        {
+            "model": {
+                "kind": "variational",
+                "code_size": 2,
+                "network": {"type": "dense", "hidden_sizes": [16], "activation": "relu"},
+                "likelihood": {"type": "mixed", "numbers": "gaussian"},
+            },
+            "data": {"missing": "mask"},
+            "training": {
+                "epochs": 40, "batch_size": 64, "learning_rate": 5e-3, "seed": 0, "threads": 1, "device": "cpu",
+            },
+        }
+    )  # fmt: skip
+    model, _ = fit(TableSource(content.form.rows(block)), config)
+    some = {name: column for name, column in block.items() if len(column) == content.n_rows}
+    return table_coder(model, content.form, None, some, content.name)
+
+
 def _chain(content: Any) -> Any:
     """A chain of networks for a table's columns."""
     from isthmus.codec.coding.chain_fit import fields_of, fit_chain
@@ -398,6 +425,7 @@ ARCHIVES: dict[str, Archive] = {
     "context-channels": Archive(lambda _: _grounds(), _context, block_rows=50),
     "columns": Archive(_pictures, _by_column, block_rows=60),
     "chain-typed": Archive(_typed_columns, _chain, block_rows=300),
+    "latent-table": Archive(_typed_columns, _latent_table, block_rows=400),
     "preview-pictures": Archive(lambda _: shades(300, 3), _preview, block_rows=40),
     "preview-tiles": Archive(lambda _: np.tile(shades(4, 3), (1, 9, 8, 1)), _preview, block_rows=3),
     "preview-floats": Archive(_saved("floats.npy", floats), _preview),

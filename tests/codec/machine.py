@@ -36,10 +36,11 @@ NAMES = (
     "bits-back-mixture",
     "chain",
     "chain-typed",
+    "latent-table",
     "context-binary",
     "context-channels",
 )
-MODELS = tuple(name for name in NAMES if name.startswith(("bits-back", "chain", "context")))
+MODELS = tuple(name for name in NAMES if name.startswith(("bits-back", "chain", "latent", "context")))
 
 
 def digest(parts: Iterator[Any]) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from slow_columns import columns, product, whole_numbers
-from slow_models import BitsBack, Chain, Context
+from slow_models import BitsBack, Chain, Context, LatentTable
 from slow_preview import SlowPreview
 from slow_reader import SlowArchive, must
 
@@ -50,6 +50,7 @@ MODELS: dict[str, Callable[[bytes], Any]] = {
     "chain": Chain,
     "columns": ByColumn,
     "context": Context,
+    "latent-table": LatentTable,
     "preview": SlowPreview,
 }
 """By codec, what is made of the section ``model`` and gives the columns of a payload of so many rows."""

@@ -181,6 +181,35 @@ def logistic(facts: dict[str, Any], said: list[list[int]], n_levels: int, point:
 # ------------------------------------------------------------------ bits-back
 
 
+def steps_of(payload: bytes, n_rows: int) -> tuple[list[int], SlowStack]:
+    """Rows of each step, and the stack."""
+    n_steps = int.from_bytes(payload[:4], "little")
+    sizes = [STEPS[byte] for byte in payload[4 : 4 + n_steps]]
+    if sizes:
+        sizes[-1] = n_rows - sum(sizes[:-1])
+    return sizes, SlowStack.stored(payload[4 + n_steps :])
+
+
+class CodeOfStep:
+    """The code of the rows of a step, popped as the prior has it."""
+
+    def __init__(self, stack: SlowStack, n: int, units: int) -> None:
+        self.units = units
+        self.code = stack.pop_numbers([normal(0, 128, 4)] * (n * units), 8)
+        rows = [self.code[row * units : (row + 1) * units] for row in range(n)]
+        self.places = [[2 * c + 1 - 256 for c in row] for row in rows]
+
+    def give_back(self, stack: SlowStack, seen: list[list[int]], encoder: SlowNetwork) -> None:
+        """Push it as the posterior has it, of which ``seen`` are the means and logarithms of variances."""
+        point, units = encoder.header["output_bits"], self.units
+        back = [
+            normal(row[unit], scale_number(row[units + unit], point + 1), point)
+            for row in seen
+            for unit in range(units)
+        ]
+        stack.push_numbers(self.code, back, 8)
+
+
 class BitsBack:
     """The section ``model`` of the codec ``bits-back``."""
 
@@ -198,11 +227,8 @@ class BitsBack:
         self.n_units = math.prod(self.decoder.header["input_shape"])
 
     def columns(self, payload: bytes, n_rows: int) -> dict[str, Any]:
-        n_steps = int.from_bytes(payload[:4], "little")
-        sizes = [STEPS[byte] for byte in payload[4 : 4 + n_steps]]
-        if sizes:
-            sizes[-1] = n_rows - sum(sizes[:-1])
-        stack, rows = SlowStack.stored(payload[4 + n_steps :]), list[list[int]]()
+        sizes, stack = steps_of(payload, n_rows)
+        rows = list[list[int]]()
         for n in reversed(sizes):
             rows = self._step(stack, n) + rows
         *places, n_channels = self.facts["sample_shape"]
@@ -216,10 +242,8 @@ class BitsBack:
         return {"values": (self.type, (n_rows, *self.facts["shape"]), bits)}
 
     def _step(self, stack: SlowStack, n: int) -> list[list[int]]:
-        units = self.n_units
-        code = stack.pop_numbers([normal(0, 128, 4)] * (n * units), 8)
-        codes = [code[row * units : (row + 1) * units] for row in range(n)]
-        said = self.decoder([[2 * c + 1 - 256 for c in one] for one in codes])
+        code = CodeOfStep(stack, n, self.n_units)
+        said = self.decoder(code.places)
         point = self.decoder.header["output_bits"]
         if self.facts["likelihood"] == "binary":
             shares = [
@@ -231,14 +255,7 @@ class BitsBack:
             n_bits = (self.n_levels - 1).bit_length()
             numbers, size = stack.pop_numbers(below, n_bits), len(below) // n
             found = [numbers[row * size : (row + 1) * size] for row in range(n)]
-        seen = self.encoder([self._seen(row) for row in found])
-        point = self.encoder.header["output_bits"]
-        back = [
-            normal(row[unit], scale_number(row[units + unit], point + 1), point)
-            for row in seen
-            for unit in range(units)
-        ]
-        stack.push_numbers(code, back, 8)
+        code.give_back(stack, self.encoder([self._seen(row) for row in found]), self.encoder)
         return found
 
     def _levels(self, said: list[int], point: int) -> list[Below]:
@@ -362,7 +379,46 @@ class Context:
 # ------------------------------------------------------------------ chain
 
 
-class Chain:
+class Fields:
+    """Columns that a model knows by symbols."""
+
+    fields: list[dict[str, Any]]
+
+    def values(self, rows: list[list[int]], kept: dict[str, Any]) -> dict[str, Any]:
+        """All columns of a block, of the symbols of its rows and what is kept beside them."""
+        number, found = {field["name"]: at for at, field in enumerate(self.fields)}, {}
+        for name, column in kept.items():
+            if name in number:
+                found[name] = self._values(number[name], [row[number[name]] for row in rows], kept)
+            elif not name.startswith("\0"):
+                found[name] = column
+        return found
+
+    def _values(self, at: int, symbols: list[int], kept: dict[str, Any]) -> Any:
+        field, low = self.fields[at], [0] * len(symbols)
+        if f"\0low{field['name']}" in kept:
+            low = kept[f"\0low{field['name']}"][2]
+        others = kept.get(f"\0other{field['name']}", [])
+        left = iter(others if isinstance(others, list) else others[2])
+        is_other = [symbol >= n_known(field) for symbol in symbols]
+        if field["dtype"] == "texts":
+            texts = [text.encode("latin-1") for text in field["texts"]]
+            return [next(left) if odd else texts[at] for odd, at in zip(is_other, symbols, strict=True)]
+        known = (
+            self._bits(field, symbol, lower) if not odd else next(left)
+            for odd, symbol, lower in zip(is_other, symbols, low, strict=True)
+        )
+        return field["dtype"], (len(symbols),), list(known)
+
+    @staticmethod
+    def _bits(field: dict[str, Any], symbol: int, lower: int) -> int:
+        """Of a value, as an unsigned integer."""
+        words, dtype = field["words"], field["dtype"]
+        value = words[symbol] if words else (symbol << field["n_bits"]) + lower + field["first"]
+        return decimal(value, field["digits"], dtype) if dtype[0] == "f" else value % (1 << 8 * int(dtype[1]))
+
+
+class Chain(Fields):
     """The section ``model`` of the codec ``chain``."""
 
     def __init__(self, section: bytes) -> None:
@@ -397,36 +453,7 @@ class Chain:
                     below.append(logits(said, point))
             found = stack.pop_numbers(below, (n_symbols - 1).bit_length())
             rows = [[*row, symbol] for row, symbol in zip(rows, found, strict=True)]
-        number, found = {field["name"]: at for at, field in enumerate(self.fields)}, {}
-        for name, column in kept.items():
-            if name in number:
-                found[name] = self._values(number[name], [row[number[name]] for row in rows], kept)
-            elif not name.startswith("\0"):
-                found[name] = column
-        return found
-
-    def _values(self, at: int, symbols: list[int], kept: dict[str, Any]) -> Any:
-        field, low = self.fields[at], [0] * len(symbols)
-        if f"\0low{field['name']}" in kept:
-            low = kept[f"\0low{field['name']}"][2]
-        others = kept.get(f"\0other{field['name']}", [])
-        left = iter(others if isinstance(others, list) else others[2])
-        is_other = [symbol >= n_known(field) for symbol in symbols]
-        if field["dtype"] == "texts":
-            texts = [text.encode("latin-1") for text in field["texts"]]
-            return [next(left) if odd else texts[at] for odd, at in zip(is_other, symbols, strict=True)]
-        known = (
-            self._bits(field, symbol, lower) if not odd else next(left)
-            for odd, symbol, lower in zip(is_other, symbols, low, strict=True)
-        )
-        return field["dtype"], (len(symbols),), list(known)
-
-    @staticmethod
-    def _bits(field: dict[str, Any], symbol: int, lower: int) -> int:
-        """Of a value, as an unsigned integer."""
-        words, dtype = field["words"], field["dtype"]
-        value = words[symbol] if words else (symbol << field["n_bits"]) + lower + field["first"]
-        return decimal(value, field["digits"], dtype) if dtype[0] == "f" else value % (1 << 8 * int(dtype[1]))
+        return self.values(rows, kept)
 
 
 def n_known(field: dict[str, Any]) -> int:
@@ -449,3 +476,71 @@ def packed_float(bits: int, kind: str) -> int:
     value = struct.unpack({"f4": "<f", "f8": "<d"}[kind], bits.to_bytes(int(kind[1]), "little"))[0]
     assert value == int(value)
     return int(value)
+
+
+# ------------------------------------------------------------------ latent-table
+
+
+class LatentTable(Fields):
+    """The section ``model`` of the codec ``latent-table``."""
+
+    def __init__(self, section: bytes) -> None:
+        model = columns(section)
+        self.fields = json.loads(model["fields"][0])
+        self.encoder, self.decoder = (SlowNetwork(each) for each in model["networks"])
+        self.encoder.check()
+        self.decoder.check()
+        self.edges, self.inputs = list[list[int]](), list[list[list[int]]]()
+        for at in range(len(self.fields)):
+            kind, _, bits = model[f"edges {at}"]
+            self.edges.append(whole_numbers(bits, kind))
+            kind, (n, width), bits = model[f"inputs {at}"]
+            whole = whole_numbers(bits, kind)
+            self.inputs.append([whole[symbol * width : (symbol + 1) * width] for symbol in range(n)])
+        self.n_units = self.decoder.header["input_shape"][0]
+
+    def columns(self, payload: bytes, n_rows: int) -> dict[str, Any]:
+        kept = columns(payload)
+        (coded,) = kept["\0"]
+        sizes, stack = steps_of(coded, n_rows)
+        rows = list[list[int]]()
+        for n in reversed(sizes):
+            code = CodeOfStep(stack, n, self.n_units)
+            found = self._rows(stack, self.decoder(code.places), n)
+            code.give_back(stack, self.encoder([self._seen(row) for row in found]), self.encoder)
+            rows = found + rows
+        return self.values(rows, kept)
+
+    def _rows(self, stack: SlowStack, said: list[list[int]], n: int) -> list[list[int]]:
+        point, fields = self.decoder.header["output_bits"], list(enumerate(self.fields))
+        is_other = [[stack.pop(field["others"]) for field in self.fields] for _ in range(n)]
+        found = [[n_known(field) for field in self.fields] for _ in range(n)]
+        numbers = [
+            (row, at) for row in range(n) for at, _ in fields if self.edges[at] and not is_other[row][at]
+        ]
+        most = max((n_known(field) for at, field in fields if self.edges[at]), default=1)
+        below = [self._number(said[row], at, point) for row, at in numbers]
+        for (row, at), symbol in zip(numbers, stack.pop_numbers(below, (most - 1).bit_length()), strict=True):
+            found[row][at] = symbol
+        for at, field in fields:
+            if not self.edges[at]:
+                some = [row for row in range(n) if not is_other[row][at]]
+                of = [[said[row][place] if place >= 0 else 0 for place in field["outputs"]] for row in some]
+                popped = stack.pop_numbers(
+                    [logits(each, point) for each in of], (n_known(field) - 1).bit_length()
+                )
+                for row, symbol in zip(some, popped, strict=True):
+                    found[row][at] = symbol
+        return found
+
+    def _number(self, said: list[int], at: int, point: int) -> Below:
+        field, edges, known = self.fields[at], self.edges[at], tables()
+        mean, n = held(said[field["outputs"][0]], -(1 << 31), 1 << 31), n_known(field)
+        return open_ended(lambda x: known.normal[known.place(edges[x], mean, field["scale"], point)], n)
+
+    def _seen(self, row: list[int]) -> list[int]:
+        seen = [0] * self.encoder.header["input_shape"][0]
+        for at, symbol in enumerate(row):
+            own = self.inputs[at][symbol]
+            seen[self.fields[at]["place"] : self.fields[at]["place"] + len(own)] = own
+        return seen

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pytest
 import torch
 
-from isthmus.codec.coding.chain_coder import ChainCoder, symbols_of
+from isthmus.codec.coding.chain_coder import ChainCoder
 from isthmus.codec.coding.chain_fit import fields_of, fit_chain
+from isthmus.codec.coding.fields import symbols_of
 from isthmus.codec.contents import content_of
 from isthmus.codec.contents.base import Content
 from isthmus.codec.processes import in_order

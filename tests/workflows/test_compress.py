@@ -217,7 +217,8 @@ def test_a_model_that_codes_nothing_is_told(tmp_path: Path) -> None:
     done = isthmus.compress(noise, tmp_path / "a.isth", model=tmp_path / "m.safetensors")
     assert set(done.codecs) == {"plain"}
     assert done.notes == (
-        f"The model codes no block, and takes {done.n_bytes_of_model:,} bytes itself: leave --model out.",
+        f"The model codes no block in fewer bytes than general coders, and takes {done.n_bytes_of_model:,} itself: "
+        "leave --model out.",
     )
 
 

@@ -116,7 +116,7 @@ class Mixed(Likelihood):
             if self.log_scale is None:
                 number = rest.square()
             else:
-                log_scale = self._log_scale()
+                log_scale = self.log_scales
                 number = (rest * torch.exp(-log_scale)).square() / 2 + log_scale + math.log(2 * math.pi) / 2
             loss = loss.index_copy(1, self.numbers, number)
         if len(self.booleans):
@@ -151,7 +151,7 @@ class Mixed(Likelihood):
         found = mean
         if self.log_scale is not None:
             noise = randomness.at("numbers").normal((len(mean), len(self.numbers)), like=mean)
-            number = mean[:, self.numbers] + torch.exp(self._log_scale()) * noise
+            number = mean[:, self.numbers] + torch.exp(self.log_scales) * noise
             found = found.index_copy(1, self.numbers, number)
         if len(self.booleans):
             hits = chance[:, self.members[self.booleans]] < mean[:, self.booleans]
@@ -187,7 +187,9 @@ class Mixed(Likelihood):
             found = found.index_copy(1, self.categories, torch.log(shares))
         return found.reshape(mean.shape)
 
-    def _log_scale(self) -> Tensor:
+    @property
+    def log_scales(self) -> Tensor:
+        """Of each number, of a density, in model units: ``(len(numbers),)``."""
         if self.log_scale is None:
             raise TypeError("Mixed: squared error has no scale")
         return self.log_scale.clamp(min=math.log(SMALLEST_SCALE))

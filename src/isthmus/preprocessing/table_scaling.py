@@ -145,22 +145,24 @@ class TableScaling(Preprocessing):
         values = rows.astype(np.float64)
         check_values(values, self.columns, allows_gaps=self.allows_gaps)
         result = np.empty((len(rows), *self.model_shape), np.float32)
-        for place, (column, features) in enumerate(zip(self.columns, self._slices, strict=True)):
-            given = values[:, place]
-            if column.type == "category":
-                spread = given[:, None] == np.arange(features.stop - features.start)
-                result[:, features] = np.where(np.isnan(given)[:, None], np.nan, spread)
-            elif column.type == "boolean":
-                result[:, features.start] = given
-            else:
-                with np.errstate(over="ignore"):
-                    result[:, features.start] = self.maps.forward(place, given)
+        for place, features in enumerate(self._slices):
+            result[:, features] = self.features(place, values[:, place])
         if np.isinf(result).any():
             raise DataError(
                 "TableScaling: values must stay in float32's range in model units, got larger ones; "
                 "take scaling='standardise' or 'quantile'."
             )
         return result
+
+    def features(self, place: int, values: NDArray[np.float64]) -> NDArray[np.float32]:
+        """One column's values in data units ``(n,)`` as its features in model units ``(n, size)``; NaN stays."""
+        kind, among = self.columns[place].type, self._slices[place]
+        if kind == "category":
+            spread = values[:, None] == np.arange(among.stop - among.start)
+            return np.where(np.isnan(values)[:, None], np.nan, spread).astype(np.float32)
+        with np.errstate(over="ignore"):
+            found = values if kind == "boolean" else self.maps.forward(place, values)
+            return found[:, None].astype(np.float32)
 
     def to_data(self, model_units: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
         """Rows ``(n, features)`` in model units as ``(n, columns)`` in data units; NaN stays a gap.

@@ -24,6 +24,8 @@ LONGEST = 10_000
 _DEEPEST = 250
 """Brackets and signs in a header: Python's parser gives up on nests of thousands."""
 _READERS = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0, 3: npy.read_array_header_2_0}
+_PADDING = b" " * 64
+"""What fills a header up stands at its end; elsewhere NumPy takes the cube of its length to find that it is none."""
 
 
 NPY_BROKEN = (
@@ -94,6 +96,8 @@ def read_npy_header(file: IO[bytes]) -> NpyHeader:
     text = file.read(length)
     if sum(text.count(sign) for sign in b"([{-+~") > _DEEPEST:
         raise ValueError("a header of too many brackets")
+    if _PADDING in text.rstrip():
+        raise ValueError("a header with blanks that are not at its end")
     with quiet():
         shape, turned, dtype = _READERS[version](io.BytesIO(size + text))
     most = max(1, dtype.itemsize) * math.prod(max(1, side) for side in shape)

@@ -9,6 +9,7 @@ from isthmus.codec.coding.chain_coder import ChainCoder
 from isthmus.codec.coding.coders import Coder
 from isthmus.codec.coding.context_coder import ContextCoder
 from isthmus.codec.coding.latent import LatentCoder
+from isthmus.codec.coding.latent_table import LatentTableCoder
 from isthmus.codec.coding.preview import PreviewCoder
 from isthmus.codec.columns import Columns
 from isthmus.codec.container import Archive
@@ -17,8 +18,9 @@ from isthmus.codec.store import MODEL
 from isthmus.errors import ParameterError
 
 CODERS: dict[str, type[Coder]] = {
-    coder.id: coder for coder in (LatentCoder, ChainCoder, ContextCoder, ColumnCoder, PreviewCoder)
-}  # fmt: skip
+    coder.id: coder
+    for coder in (LatentCoder, LatentTableCoder, ChainCoder, ContextCoder, ColumnCoder, PreviewCoder)
+}
 """What blocks may be coded with, beside general coders."""
 
 

@@ -153,14 +153,19 @@ def _given(read: Read, block_rows: int, path: Path) -> Coder:
         return coder_of_archive(path, [read.block(rows) for rows in _tried(read, block_rows)])
     from isthmus.artifact import open_model
     from isthmus.codec.coding.latent_fit import latent_coder
+    from isthmus.workflows.archive_tables import is_table_model, table_coder
 
+    fitted = open_model(path)
+    if is_table_model(fitted):
+        sample = [read.block(rows) for rows in _stretches(read, N_SAMPLE, SAMPLE_BYTES)]
+        return table_coder(fitted, read.content.form, read.bounds, _column_wise(sample), read.content.name)
     parts = parts_of(read)
     if len(parts) != 1:
         raise ParameterError(
             f"--model: expected an array of rows that the model knows, got {read.content.name}, which "
             f"{'has several' if parts else 'is none'}. Leave --model out."
         )
-    own = latent_coder(open_model(path), parts[0].sample)
+    own = latent_coder(fitted, parts[0].sample)
     return own if parts[0].name == COLUMN else ColumnCoder({parts[0].name: own})
 
 

@@ -235,13 +235,14 @@ def _csv_lines(path: Path) -> tuple[list[str], list[list[str]]]:
 
 def _units(names: Sequence[str], path: Path, where: str) -> list[str]:
     """Columns of a code's units in their order, none missing and none twice."""
-    found = {name for name in names if name.startswith(f"{CODE}_")}
+    given = [name for name in names if name.startswith(f"{CODE}_")]
+    found = set(given)
     units = [f"{CODE}_{unit}" for unit in range(len(found))]
     if not found:
         raise SourceError(
             f"{path}: expected columns code_0, code_1, ... {where}, got none of them. Give what 'encode' wrote."
         )
-    if found != set(units) or any(names.count(unit) > 1 for unit in units):
+    if found != set(units) or len(given) > len(found):
         others = ", ".join(sorted(found - set(units))[:3]) or "one of them twice"
         raise SourceError(
             f"{path}: expected columns code_0 to {units[-1]}, each once, got {others}. Give what 'encode' wrote."

@@ -209,9 +209,10 @@ def compress(
     n_bytes_of_model = sum(sizes.sections.values())
     if errors is not None:
         notes += _notes_on_preview(content, block_rows, sizes)
-    elif model is not None and codecs.keys() <= {Plain.id}:
+    elif model is not None and coder is not None and coder.id not in codecs:
         notes += (
-            f"The model codes no block, and takes {n_bytes_of_model:,} bytes itself: leave --model out.",
+            f"The model codes no block in fewer bytes than general coders, and takes {n_bytes_of_model:,} itself: "
+            "leave --model out.",
         )
     return Compressed(
         output,

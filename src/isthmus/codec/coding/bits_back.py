@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,18 +75,21 @@ class BitsBack:
     decoder
         From places on the grid, in 32nds, to what ``observed`` asks for.
     inputs
-        Of each number, what the encoder reads, ``(n_numbers, 1)`` or one a place, ``(n_numbers, n_places)``.
+        Of numbers ``(n, n_places)`` what the encoder reads, whole numbers ``(n, ...)``.
     observed
         How rows are coded given the decoder's outputs.
     tables
         What stands in place of functions.
+    n_places
+        Numbers of a row.
     """
 
     encoder: WholeNetwork
     decoder: WholeNetwork
-    inputs: NDArray[np.float64]
+    inputs: Callable[[Ints], NDArray[np.float64]]
     observed: Observed
     tables: Tables
+    n_places: int
 
     def packed(self, numbers: Ints) -> bytes:
         """Rows ``(n, n_places)`` as bytes."""
@@ -132,12 +136,8 @@ class BitsBack:
             numbers = self.observed.pop(stack, self._outputs(code))
             push_numbers(stack, code, self._posterior_mass(*self._posterior(numbers)), GRID_LEVELS)
             blocks.append(numbers)
-        blocks.append(np.zeros((0, self._n_places), np.int64))
+        blocks.append(np.zeros((0, self.n_places), np.int64))
         return np.concatenate(blocks[::-1])
-
-    @property
-    def _n_places(self) -> int:
-        return math.prod(self.encoder.input_shape)
 
     @property
     def _most_rows(self) -> int:
@@ -162,9 +162,8 @@ class BitsBack:
 
     def _posterior(self, numbers: Ints) -> tuple[Ints, Ints]:
         """Mean and number of the scale of each unit of each row."""
-        places = np.arange(self.inputs.shape[1]) if self.inputs.shape[1] > 1 else 0
-        seen = self.inputs[numbers, places]
-        said = self.encoder(seen.reshape(len(seen), *self.encoder.input_shape)).astype(np.int64)
+        seen = self.inputs(numbers).reshape(len(numbers), *self.encoder.input_shape)
+        said = self.encoder(seen).astype(np.int64)
         means, log_variances = np.split(said, 2, axis=1)
         return means, scale_numbers(log_variances, self.encoder.output_bits + 1)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from isthmus.codec.coding.bits_back import WholeNetwork
 from isthmus.codec.coding.observed import Observed
 from isthmus.codec.coding.stack import Ints, Stack
+from isthmus.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ class Chain:
         return stack.words().astype("<u4").tobytes()
 
     def unpacked(self, data: bytes, n_rows: int) -> Ints:
-        """The rows again."""
+        """The rows again; DataError of bytes that are no words."""
+        if len(data) % 4:
+            raise DataError("a block of a chain: its bytes are no words; the archive is damaged.")
         stack = Stack.opened(np.frombuffer(data, "<u4").astype(np.uint32))
         symbols = np.zeros((n_rows, len(self.places)), np.int64)
         for column in range(len(self.places)):

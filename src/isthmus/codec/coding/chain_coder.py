@@ -13,18 +13,11 @@ from numpy.typing import NDArray
 from isthmus.codec import columns as plain
 from isthmus.codec.coding.chain import Chain
 from isthmus.codec.coding.coders import Coder
-from isthmus.codec.coding.fields import TEXTS, Field, field_from, is_whole, symbols_of
-from isthmus.codec.coding.stack import Ints
-from isthmus.codec.columns import Column, Columns
+from isthmus.codec.coding.field_columns import packed_fields, unpacked_fields
+from isthmus.codec.coding.fields import Field, field_from
+from isthmus.codec.columns import Columns
 from isthmus.codec.frozen.network import FrozenNetwork
 from isthmus.errors import ArtifactError
-
-CODED = "\0"
-"""The name that what the chain wrote has beside the columns that are left over: no column of a content has it."""
-MOST_ROWS = 1 << 16
-"""Of a block: their symbols may take no bytes at all."""
-LOW, OTHER = "\0low", "\0other"
-"""Beginnings of the names of lower bits and of values without a symbol."""
 
 
 @final
@@ -57,7 +50,6 @@ class ChainCoder(Coder):
             field.observed(network.output_bits) for field, network in zip(fields, networks, strict=True)
         ]
         self._chain = Chain(self.places, self.networks, observed)
-        self._numbers = {field.name: number for number, field in enumerate(self.fields)}
 
     def section(self) -> bytes:
         """Fields, places and networks."""
@@ -100,58 +92,8 @@ class ChainCoder(Coder):
 
     def packed(self, columns: Columns) -> bytes | None:
         """The columns that it knows by the chain, others beside; None where one of its own is missing."""
-        symbols = symbols_of(self.fields, columns)
-        if symbols is None or len(symbols) > MOST_ROWS:
-            return None
-        held: Columns = {CODED: [self._chain.packed(symbols)]}
-        for name, column in columns.items():
-            if name not in self._numbers:
-                held[name] = column
-                continue
-            number = self._numbers[name]
-            field, own = self.fields[number], symbols[:, number]
-            held[name] = []  # where it stands among the others
-            if field.n_bits:
-                found = field.symbols(column)
-                assert found is not None
-                dtype = np.min_scalar_type((1 << field.n_bits) - 1) if field.n_bits <= 32 else np.int64
-                held[LOW + name] = found[1].astype(dtype)
-            others = field.others(column, own)
-            if len(others):
-                held[OTHER + name] = others
-        return plain.packed(held)
+        return packed_fields(self.fields, columns, self._chain.packed)
 
     def unpacked(self, payload: bytes, n_rows: int) -> Columns:
         """The columns again, in their order."""
-        held = plain.unpacked(payload)
-        coded = held.pop(CODED, None)
-        if not isinstance(coded, list) or len(coded) != 1 or len(coded[0]) % 4:
-            raise ArtifactError("archive: expected a block of a chain, got none; take another copy of it.")
-        if n_rows > MOST_ROWS:
-            raise ArtifactError(
-                f"archive: expected a block of a chain with at most {MOST_ROWS:,} rows, got {n_rows:,}; take another "
-                "copy of it."
-            )
-        symbols = self._chain.unpacked(coded[0], n_rows)
-        found = Columns()
-        for name, column in held.items():
-            if name in self._numbers:
-                number = self._numbers[name]
-                found[name] = _column(self.fields[number], symbols[:, number], held)
-            elif not name.startswith(CODED):
-                found[name] = column
-        return found
-
-
-def _column(field: Field, symbols: Ints, held: Columns) -> Column:
-    """The values of a field, of its symbols and of what is held beside them."""
-    low = held.get(LOW + field.name, np.zeros(len(symbols), np.int64))
-    nothing: Column = [] if field.dtype == TEXTS else np.zeros(0, field.dtype)
-    try:
-        if not is_whole(low) or len(low) != len(symbols):
-            raise ValueError("lower bits that are none")
-        return field.column(symbols, np.asarray(low).astype(np.int64), held.get(OTHER + field.name, nothing))
-    except ValueError as error:
-        raise ArtifactError(
-            f"archive: expected a column of a chain, got {error}; take another copy of it."
-        ) from None
+        return unpacked_fields(self.fields, payload, n_rows, self._chain.unpacked)

@@ -38,15 +38,22 @@ WEIGHT_BITS = 8
 
 
 def fields_of(columns: Columns) -> list[Field]:
-    """What a chain may know of columns: whole numbers, decimals and words, of which not all are the same."""
+    """What a chain may know of columns."""
     found: list[Field] = []
-    for name, column in columns.items():
-        field = _words(name, column) if isinstance(column, list) else _numbers(name, column)
-        if field is None or field.n_symbols <= 2:
-            continue
+    for field in symbol_fields(columns):
+        column = columns[field.name]
         is_line = not isinstance(column, list) and column.dtype.kind in "if" and field.n_symbols > MOST_LOGITS
         found.append(_as_mixture(field) if found and (is_line or field.n_ranges) else field)
     return found
+
+
+def symbol_fields(columns: Columns) -> list[Field]:
+    """Columns with a symbol a value: whole numbers, decimals and words, of which not all are the same."""
+    some = [
+        _words(name, column) if isinstance(column, list) else _numbers(name, column)
+        for name, column in columns.items()
+    ]
+    return [field for field in some if field is not None and field.n_symbols > 2]
 
 
 def _numbers(name: str, column: NDArray[Any]) -> Field | None:

@@ -104,10 +104,10 @@ class Tables:
         return np.clip(places + (ENDS << PLACE_BITS), 0, len(self.normal) - 1)
 
 
-def with_open_ends(below: Cumulative, n: int) -> Cumulative:
+def with_open_ends(below: Cumulative, n: int | Ints) -> Cumulative:
     """The mass below each of the numbers 0 to n, all of them between the ends, and one for each by itself.
 
-    ``below`` gives shares of :data:`MASS`.
+    ``below`` gives shares of :data:`MASS`; ``n`` may be another one for each number.
     """
 
     def cumulative(numbers: Ints) -> Ints:

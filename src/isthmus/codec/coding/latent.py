@@ -90,7 +90,8 @@ class LatentCoder(Coder):
                 tables, point, len(self.levels), facts.n_mixtures, facts.sample_shape[-1], facts.log_scale_ends,
                 facts.log_levels,
             )  # fmt: skip
-        return BitsBack(self.encoder, self.decoder, self.inputs, observed, tables)
+        n_places = n_values(facts.shape)
+        return BitsBack(self.encoder, self.decoder, self._read, observed, tables, n_places)
 
     def section(self) -> bytes:
         """Facts, levels, networks and tables."""
@@ -178,6 +179,10 @@ class LatentCoder(Coder):
         *places, n_channels = self.facts.sample_shape
         values = self.levels[np.minimum(numbers, len(self.levels) - 1)].reshape(n_rows, n_channels, *places)
         return {COLUMN: np.moveaxis(values, 1, -1).reshape(n_rows, *self.facts.shape)}
+
+    def _read(self, numbers: Ints) -> NDArray[np.float64]:
+        """What the encoder reads of places in levels."""
+        return self.inputs[numbers, np.arange(self.inputs.shape[1]) if self.inputs.shape[1] > 1 else 0]
 
     def _channels_first(self, numbers: Ints) -> Ints:
         """Rows flattened as the networks have them."""

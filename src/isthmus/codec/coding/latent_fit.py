@@ -21,7 +21,7 @@ from isthmus.likelihoods.discretised_logistic import (
     SMALLEST_SCALE,
     DiscretisedLogistic,
 )
-from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.networks.base import Encoder
 from isthmus.numerics.randomness import Randomness
 from isthmus.shapes import Shape, n_values
 
@@ -71,7 +71,12 @@ def latent_coder(model: FittedModel, sample: NDArray[np.generic]) -> LatentCoder
     inputs = np.rint(seen.astype(np.float64) * scale)
     rows = model.scaling.to_model(np.ascontiguousarray(sample.reshape(-1, *shape)))
     encoder = freeze(module.encoder, rows, scale, weight_bits=WEIGHT_BITS)
-    decoder = freeze(module.decoder, _codes(module, rows), 2 << GRID_BITS, weight_bits=WEIGHT_BITS)
+    decoder = freeze(
+        module.decoder,
+        draws_of_codes(module.encoder, module.code, rows),
+        2 << GRID_BITS,
+        weight_bits=WEIGHT_BITS,
+    )
     return LatentCoder(
         _facts(likelihood, sample.shape[1:], shape, decoder.output_bits),
         levels,
@@ -120,9 +125,9 @@ def _levels(model: FittedModel, sample: NDArray[np.generic], n_levels: int) -> N
     return np.sort(near[nearest[first]])
 
 
-def _codes(module: AutoencoderModule, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Draws of the rows' codes, in the middles of cells of the grid."""
+def draws_of_codes(encoder: Encoder, code: Gaussian, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Draws of the codes of what an encoder is shown, in the middles of cells of the grid."""
     with torch.no_grad():
-        pre_code, _ = module.encoder(torch.from_numpy(rows))
-        code = module.code(pre_code, Randomness(0, "codec")).value.double().numpy()
-    return (np.floor(code * (1 << GRID_BITS)) + 0.5) / (1 << GRID_BITS)
+        pre_code, _ = encoder(torch.from_numpy(rows))
+        draws = code(pre_code, Randomness(0, "codec")).value.double().numpy()
+    return (np.floor(draws * (1 << GRID_BITS)) + 0.5) / (1 << GRID_BITS)

@@ -60,10 +60,14 @@ class ArrowForm(Form):
 
     def rows(self, columns: Columns) -> Any:
         """Rows as an Arrow table of the schema that came in."""
-        arrays = [decoded(f"{place}", dtype, columns) for place, dtype in enumerate(self.schema.types)]
+        arrays = [self.array(place, columns) for place in range(len(self.schema))]
         if len({len(array) for array in arrays}) != 1:
             raise unfit("columns of different lengths")
         return pa.Table.from_arrays(arrays, schema=self.schema)
+
+    def array(self, number: int, columns: Columns) -> Any:
+        """A column of a block as :meth:`rows` has it."""
+        return decoded(f"{number}", self.schema.types[number], columns)
 
     def no_rows(self) -> Any:
         """A table of the schema without rows."""

@@ -111,23 +111,26 @@ class TextForm(Form):
             texts = _texts(columns[TEXT])
             return pa.table({TEXT: texts_of(texts, np.zeros(len(texts), bool))})
         found = dict[str, Any]()
-        for number, (name, cells) in enumerate(zip(self.names, self.cells, strict=True)):
-            key = name if name not in found else f"{name}.{number}"
-            values, places, odd = _column(columns, number)
-            gaps = np.zeros(len(values), bool)
-            if places is None:
-                said = cells.write(values) if cells.kind in ("text", "words") else list[bytes]()
-            else:
-                gaps[places] = [cell in GAP_CELLS for cell in odd]
-                said = self._joined(cells, values, places, odd)
-            if cells.kind in ("text", "words") or (places is not None and not gaps[places].all()):
-                own = np.array([cell in GAP_CELLS for cell in said], bool)
-                found[key] = texts_of(said, own)
-            else:
-                found[key] = cells.arrow(values, gaps)
+        for number, name in enumerate(self.names):
+            found[name if name not in found else f"{name}.{number}"] = self.array(number, columns)
         if len({len(column) for column in found.values()}) != 1:
             raise unfit("columns of different lengths")
         return pa.table(found)
+
+    def array(self, number: int, columns: Columns) -> Any:
+        """A column of a block as :meth:`rows` has it."""
+        cells = self.cells[number]
+        values, places, odd = _column(columns, number)
+        gaps = np.zeros(len(values), bool)
+        if places is None:
+            said = cells.write(values) if cells.kind in ("text", "words") else list[bytes]()
+        else:
+            gaps[places] = [cell in GAP_CELLS for cell in odd]
+            said = self._joined(cells, values, places, odd)
+        if cells.kind in ("text", "words") or (places is not None and not gaps[places].all()):
+            own = np.array([cell in GAP_CELLS for cell in said], bool)
+            return texts_of(said, own)
+        return cells.arrow(values, gaps)
 
     def no_rows(self) -> Any:
         """A table without rows, of columns whose type is not known."""
