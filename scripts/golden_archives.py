@@ -439,9 +439,7 @@ ARCHIVES: dict[str, Archive] = {
 def write(name: str, folder: Path, coder: Any = None) -> tuple[Source, Path]:
     """Make an archive of a name in a folder, with a model that is fitted now, or a given one; its data and place."""
     from isthmus.codec.bounded import bounds_of
-    from isthmus.codec.coding.preview import PreviewCoder
     from isthmus.codec.contents import content_of
-    from isthmus.codec.preview_rows import write_preview
     from isthmus.codec.store import write_rows
 
     one, path = ARCHIVES[name], folder / f"{name}.isth"
@@ -449,10 +447,7 @@ def write(name: str, folder: Path, coder: Any = None) -> tuple[Source, Path]:
     content = content_of(source)
     bounds = None if one.max_error is None else bounds_of(content, one.max_error, relative=one.relative)
     coder = one.coder(content) if coder is None and one.coder is not None else coder
-    if isinstance(coder, PreviewCoder):
-        write_preview(content, path, coder, {}, block_rows=one.block_rows)
-    else:
-        write_rows(content, path, coder=coder, bounds=bounds, block_rows=one.block_rows)
+    write_rows(content, path, coder=coder, bounds=bounds, block_rows=one.block_rows)
     return source, path
 
 

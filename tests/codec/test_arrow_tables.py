@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isthmus import compress, decompress
 from isthmus.codec.columns import packed, unpacked
 from isthmus.codec.contents import content_from, content_of
 from isthmus.codec.contents.arrow_columns import decoded, encoded, is_supported
-from isthmus.errors import ArtifactError, DataError, SourceError
+from isthmus.errors import ArtifactError, DataError
 
 WHOLE = st.integers(-(2**31), 2**31 - 1)
 TYPES = {
@@ -153,6 +154,36 @@ def test_other_types_and_damage_leave_a_file_of_bytes(tmp_path):
     assert (tmp_path / "back.parquet").read_bytes() == path.read_bytes()
 
 
+def test_a_file_that_is_damaged_in_its_pages_is_kept(tmp_path):
+    path = tmp_path / "t.parquet"
+    table = pa.table({"x": np.random.default_rng(0).normal(size=4000)})
+    pq.write_table(table, path, row_group_size=1000, write_page_checksum=True, use_dictionary=False)
+    data = bytearray(path.read_bytes())
+    place = data.index(table["x"].to_numpy()[3500:3520].tobytes()[:40])  # in the last row group
+    data[place] ^= 1
+    path.write_bytes(data)
+    done = compress(path, tmp_path / "t.isth")
+    (note,) = done.notes
+    assert note.startswith(
+        "t.parquet is kept byte for byte, for it cannot be read: expected a whole Parquet file"
+    )
+    assert str(tmp_path) not in note
+    decompress(tmp_path / "t.isth", tmp_path / "back.parquet")
+    assert (tmp_path / "back.parquet").read_bytes() == path.read_bytes()
+
+
+def test_one_row_group_is_read_once(tmp_path, monkeypatch):
+    read, groups = pq.ParquetFile.read_row_group, []
+    monkeypatch.setattr(
+        pq.ParquetFile, "read_row_group", lambda file, group: groups.append(group) or read(file, group)
+    )
+    pq.write_table(example(), tmp_path / "t.parquet")
+    content = content_of(tmp_path / "t.parquet")
+    content.block(slice(0, 50))
+    content.block(slice(50, 100))
+    assert groups == [0]
+
+
 def test_facts_and_columns_of_nobody_are_refused(tmp_path):
     content = content_of(example())
     for changed in (
@@ -185,5 +216,5 @@ def test_values_that_their_type_does_not_have_are_told(tmp_path):
     with pa.ipc.new_file(str(tmp_path / "t.arrow"), table.schema) as writer:
         writer.write_table(table)
     content = content_of(tmp_path / "t.arrow")
-    with pytest.raises(SourceError, match="whole Arrow file"):
-        content.block(slice(0, 3))
+    assert content.kind == "file"
+    assert "for it cannot be read: expected a whole Arrow file" in content.notes[0]

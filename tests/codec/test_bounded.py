@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from isthmus.codec import bounded as room
-from isthmus.codec.bounded import bounded, bounds_of, unbounded
+from isthmus.codec.bounded import bounded, bounds_of, unbounded, with_grids_of
 from isthmus.codec.columns import packed, unpacked
 from isthmus.codec.contents import content_of
 from isthmus.errors import ArtifactError, ParameterError
@@ -174,3 +174,47 @@ def test_an_odd_row_of_a_table_hides_no_bounds(tmp_path) -> None:
     (tmp_path / "t.csv").write_text("n,x\n" + "".join(lines))
     found = bounds_of(content_of(tmp_path / "t.csv"), 0.5)
     assert found["1"] == {"lowest": 0, "error": 50.0, "dtype": "i8"}
+
+
+@given(data=st.data(), errors=st.tuples(st.floats(0.01, 9), st.floats(0.01, 9)), relative=st.booleans())
+@settings(deadline=None, max_examples=100)
+def test_the_bound_holds_on_grids_of_other_data(data, errors, relative):
+    dtype, width = np.dtype(data.draw(st.sampled_from(NUMBERS))), data.draw(st.integers(1, 3))
+    own, other = (
+        data.draw(hnp.arrays("i8", (5, width), elements=st.integers(0, 90))).astype(dtype) for _ in range(2)
+    )
+    asked = bounds_of(content_of(own), errors[0] / 10 if relative else errors[0], relative=relative)
+    known = json.loads(json.dumps(bounds_of(content_of(other), errors[1])))
+    found, coarse = with_grids_of(asked, known)
+    within(unbounded(bounded({"values": own}, found), found)["values"], own, asked["values"]["error"])
+    if coarse:
+        assert found == asked
+        assert coarse["values"][0] < coarse["values"][1]
+    else:
+        assert found == known
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        None,
+        [],
+        {"lowest": 0},
+        {"lowest": "x", "error": 1, "dtype": "f8"},
+        {"lowest": 0, "error": -1, "dtype": "f8"},
+    ],
+)
+def test_grids_of_nobody_are_refused(other):
+    asked = {"x": {"lowest": 0.0, "error": 1.0, "dtype": "f8"}}
+    with pytest.raises(ArtifactError, match="a grid that is none"):
+        with_grids_of(asked, {"x": other})
+
+
+def test_grids_of_other_columns_are_left():
+    asked = {"x": {"lowest": [0.0, 1.0], "error": [1.0, 1.0], "dtype": "f8"}}
+    for other in (
+        {"lowest": 0.0, "error": 0.5, "dtype": "f8"},
+        {"lowest": [0, 1], "error": [0.5, 0.5], "dtype": "f4"},
+    ):
+        assert with_grids_of(asked, {"x": other}) == (asked, {})
+    assert with_grids_of(asked, {"y": asked["x"]}) == (asked, {})

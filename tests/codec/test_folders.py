@@ -109,7 +109,7 @@ def test_nothing_of_a_folder_is_lost(folder, tmp_path, monkeypatch, step):
     content, back = content_of(folder), tmp_path / "back"
     brought_back(content, back, step)
     said = (
-        "What comes back: pictures (17) pixel for pixel, in PNG files packed anew, sounds (10) sample for sample, "
+        "What comes back: pixels of pictures (17), in PNG files packed anew, samples of sounds (10), "
         "other files (4) byte for byte."
     )
     assert content.notes == (said,)

@@ -74,6 +74,17 @@ def test_other_zip_files_are_kept_as_bytes(tmp_path):
     assert content_of(path).kind == "file"
 
 
+def test_a_damaged_file_is_kept_and_says_why(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.arange(300))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    content = content_of(path)
+    assert content.kind == "file"
+    assert "for it cannot be read: expected a whole .npz file" in content.notes[0]
+
+
 def test_facts_and_columns_of_nobody_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", **SETS["labelled"])
     content = content_of(tmp_path / "a.npz")

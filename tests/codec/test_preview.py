@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,12 @@ from slow_preview import SlowPreview
 from isthmus import Autoencoder, QuantisedCode, compress, decompress, open_archive
 from isthmus.codec import columns as plain
 from isthmus.codec.coding.preview import Meaning, Part, PreviewCoder, ends_of
+from isthmus.codec.coding.preview_fit import within
 from isthmus.codec.columns import Columns
 from isthmus.codec.container import Archive
 from isthmus.codec.contents import content_of
 from isthmus.codec.contents.base import Content
-from isthmus.codec.preview_rows import write_preview
+from isthmus.codec.store import exact_size, write_rows
 from isthmus.errors import ArtifactError, IsthmusError, ParameterError, SourceError
 from isthmus.workflows.preview_models import preview_coder_for
 
@@ -224,11 +227,12 @@ def test_the_stated_error_is_that_of_what_comes_back(tmp_path: Path) -> None:
 def test_the_stated_error_is_that_of_all_blocks(tmp_path: Path) -> None:
     rows = slopes(400)
     content, coder = coder_of(rows)
-    footer = write_preview(content, tmp_path / "a.isth", coder, {}, block_rows=70)
+    footer = write_rows(content, tmp_path / "a.isth", coder=coder, block_rows=70)
     with open_archive(tmp_path / "a.isth") as archive:
         assert len(archive.archive.blocks) == 6
         apart = archive[:].astype(float) - rows
         np.testing.assert_array_equal(archive[60:150], (rows + apart)[60:150])
+    assert footer is not None
     assert footer["columns"][0]["rmse"] == pytest.approx(np.sqrt(np.mean(apart**2)), rel=1e-12)
 
 
@@ -287,16 +291,41 @@ def test_blocks_have_no_more_rows_than_a_reader_takes(
     monkeypatch.setattr("isthmus.codec.coding.preview.MOST_VALUES", 30 * 70)
     content, coder = coder_of(slopes(300))
     assert coder.most_rows == 70
-    write_preview(content, tmp_path / "a.isth", coder, {}, block_rows=1000)
+    write_rows(content, tmp_path / "a.isth", coder=coder, block_rows=1000)
     with Archive(tmp_path / "a.isth") as archive:
         assert [(block.codec, block.n_rows) for block in archive.blocks] == [("preview", 70)] * 4 + [
             ("preview", 20)
         ]
 
 
-def test_a_preview_that_saves_nothing_says_so(tmp_path: Path) -> None:
-    assert any("no smaller" in note for note in quick(slopes(40), tmp_path / "a.isth").notes)
-    assert not any("no smaller" in note for note in quick(slopes(4000), tmp_path / "b.isth").notes)
+def test_a_preview_that_takes_more_than_all_bits_says_so(tmp_path: Path) -> None:
+    place = np.arange(3000)
+    chance = np.random.default_rng(0)
+    lines = [
+        f"{n},{n % 7},{n // 500},{word}"
+        for n, word in zip(place, chance.choice(["a", "b"], 3000), strict=True)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["number,day,part,word", *lines]) + "\n")
+    done = quick(tmp_path / "t.csv", tmp_path / "a.isth")
+    (note,) = done.notes
+    assert "leave --preview out" in note
+    said, about = (int(word.replace(",", "")) for word in re.findall(r"[\d,]*\d", note))
+    exact = compress(tmp_path / "t.csv", tmp_path / "b.isth", fits=False)
+    assert said == done.n_bytes > exact.n_bytes
+    assert about == pytest.approx(exact.n_bytes, rel=0.2)
+    assert not quick(slopes(4000), tmp_path / "c.isth").notes
+
+
+@pytest.mark.parametrize("tried", [1 << 18, 30 * 700])
+def test_the_size_of_all_bits_is_told_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tried: int
+) -> None:
+    monkeypatch.setattr("isthmus.codec.store.TRIED_BYTES", tried)
+    content = content_of(slopes(6000))
+    compress(slopes(6000), tmp_path / "a.isth", fits=False)
+    with Archive(tmp_path / "a.isth") as archive:
+        n_bytes = sum(block.n_bytes for block in archive.blocks)
+    assert exact_size(content, 1 << 16) == pytest.approx(n_bytes, rel=0.05)
 
 
 def test_a_folder_of_pictures(tmp_path: Path) -> None:
@@ -326,11 +355,83 @@ def test_rows_that_the_coder_does_not_know_are_kept(tmp_path: Path) -> None:
     lines[450] = "one,two,three\n"
     path.write_text("height,number\n" + "".join(lines))
     content, coder = coder_of(path)
-    footer = write_preview(content, tmp_path / "t.isth", coder, {}, block_rows=100)
+    footer = write_rows(content, tmp_path / "t.isth", coder=coder, block_rows=100)
+    assert footer is not None
     assert footer["exact_rows"] in (0, 100)
     with open_archive(tmp_path / "t.isth") as archive:
         archive.write(tmp_path / "back.csv")
     assert (tmp_path / "back.csv").read_text().splitlines()[451] == "one,two,three"
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i4", "i8", "f2", "f4", "f8"])
+def test_numbers_come_back_between_those_that_the_fit_saw(dtype: str) -> None:
+    chance = np.random.default_rng(0)
+    rows = (np.exp(chance.normal(size=(400, 1, 1))) * chance.uniform(1, 20, (400, 4, 3))).astype(dtype)
+    content, coder = coder_of(rows, quality=70)
+    (part,) = coder.parts
+    found = np.asarray(coder.unpacked(packed_by(coder, content.block(slice(0, 400))), 400)["values"])
+    assert rows.min() <= found.min() < found.max() <= rows.max()
+    wide = PreviewCoder(
+        [replace(part, low=ends_of(dtype)[0], high=ends_of(dtype)[1])],
+        coder.meanings, coder.words, coder.alphabet, coder.decoder, coder._encode,  # pyright: ignore[reportPrivateUsage]
+    )  # fmt: skip
+    free = np.asarray(wide.unpacked(packed_by(wide, content.block(slice(0, 400))), 400)["values"])
+    assert free.min() < rows.min() or dtype == "u1"
+    (meaning,) = coder.meanings
+    assert meaning is not None
+    apart = 2.0 ** -float(meaning.point[0]) if dtype[0] == "f" else 0.0
+    np.testing.assert_allclose(found, np.clip(free, rows.min(), rows.max()), rtol=0, atol=apart)
+    check_slowly(coder, content.block(slice(0, 30)))
+
+
+def test_flags_come_back_as_flags(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    z = chance.normal(size=4000)
+    gaps = chance.random(4000) < 0.3
+    gaps[0] = True  # what stands in a gap before the first value is 0, and seen by nobody
+    table = pa.table(
+        {
+            "flag": (chance.random(4000) < 0.1).astype(np.int16),
+            "year": pa.array((1990 + 5 * z).astype(np.int16), mask=gaps),
+            "price": np.exp(z),
+            "height": 170 + 10 * z,
+        }
+    )
+    parquet.write_table(table, tmp_path / "t.parquet")
+    quick(tmp_path / "t.parquet", tmp_path / "t.isth", quality=50, seconds=0.2)
+    with open_archive(tmp_path / "t.isth") as archive:
+        back = archive[:]
+    for name in table.column_names:
+        before, after = (pa.compute.min_max(each.column(name)).as_py() for each in (table, back))  # pyright: ignore
+        assert before["min"] <= after["min"] < after["max"] <= before["max"]
+    assert set(back.column("flag").to_pylist()) <= {0, 1}
+
+
+@given(st.lists(st.floats(-1e300, 1e300), min_size=2, max_size=2).map(sorted), st.floats(-60, 60))
+def test_ends_of_floats_hold_them_in_places_of_their_own(ends: list[float], log_scale: float) -> None:
+    low, high = ends
+    scale = np.array([2.0**log_scale])
+    meaning = Meaning.of(scale, np.array([low]), "f8", 12, 2**21)
+    part = within(Part("x", "f8", (), (1,)), meaning, low, high)
+    assert part.fits
+    (point,) = meaning.point.tolist()
+    first, last = (Fraction(end) / Fraction(2) ** point for end in (part.low, part.high))
+    apart = Fraction(1) / Fraction(2) ** point
+    if max(abs(low), abs(high)) * 2.0**point < 2**53:  # neither is beyond what floats have
+        assert (low <= first <= last <= high) or (last - first == apart and first < low <= high < last)
+        assert first - apart < low
+        assert last + apart > high
+
+
+def test_ends_of_integers_are_the_values_themselves() -> None:
+    meaning = Meaning.of(np.array([2.0**40]), np.array([0.0]), "i8", 12, 2**21)
+    part = within(Part("x", "i8", (), (1,)), meaning, -(2**60) - 1, 2**60 + 1)
+    assert meaning.point[0] < 0
+    assert (part.low, part.high) == (-(2**60) - 1, 2**60 + 1)
+    found = meaning.values(np.array([[-(2**21)], [2**21]]), part)
+    assert found[:, 0].tolist() == [-(2**49), 2**49]
+    narrow = replace(part, low=-5, high=6)
+    assert meaning.values(np.array([[-(2**21)], [2**21]]), narrow)[:, 0].tolist() == [-5, 6]
 
 
 def test_values_that_no_row_of_the_fit_had_are_coded_as_well_as_can_be() -> None:
@@ -343,7 +444,7 @@ def test_values_that_no_row_of_the_fit_had_are_coded_as_well_as_can_be() -> None
 
 def test_a_writer_that_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     content, coder = coder_of(slopes(300))
-    write_preview(content, tmp_path / "whole.isth", coder, {}, block_rows=50)
+    write_rows(content, tmp_path / "whole.isth", coder=coder, block_rows=50)
 
     class StoppedError(Exception):
         pass
@@ -353,9 +454,9 @@ def test_a_writer_that_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path) -> 
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        write_preview(content, tmp_path / "a.isth", coder, {}, block_rows=50, told=stop)
+        write_rows(content, tmp_path / "a.isth", coder=coder, block_rows=50, told=stop)
     told: list[int] = []
-    write_preview(content, tmp_path / "a.isth", coder, {}, block_rows=50, resume=True, told=told.append)
+    write_rows(content, tmp_path / "a.isth", coder=coder, block_rows=50, resume=True, told=told.append)
     assert told == [200, 250, 300]
     assert (tmp_path / "a.isth").read_bytes() == (tmp_path / "whole.isth").read_bytes()
 

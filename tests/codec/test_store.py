@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 from isthmus.codec.coding.coders import Coder, Plain, smallest
 from isthmus.codec.columns import Columns
+from isthmus.codec.container import ArchiveWriter
 from isthmus.codec.contents import content_of
 from isthmus.codec.store import StoredRows, write_rows
 from isthmus.errors import ArtifactError, ParameterError
@@ -230,6 +232,49 @@ def test_a_coder_that_is_not_known_is_named(tmp_path: Path) -> None:
     with StoredRows(tmp_path / "a.isth", coders={"boastful": Boastful}) as rows:
         assert rows.archive.blocks[0].codec == "boastful"
     with pytest.raises(ArtifactError, match="boastful"):
+        StoredRows(tmp_path / "a.isth", coders={})
+
+
+class Broken(Boastful):
+    """One whose self-test, or whose blocks, are those of another machine."""
+
+    broken: ClassVar[str] = "unpacked"
+
+    def check(self) -> None:
+        if self.broken == "check":
+            raise ArtifactError("frozen network: its self-test expected other outputs. Read it elsewhere.")
+
+    def unpacked(self, payload: bytes, n_rows: int) -> Columns:
+        raise ArtifactError("archive: expected a block, got none; take another copy of it.")
+
+
+def test_errors_of_what_an_archive_holds_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.isth"
+    write_rows(content_of(np.zeros((50, 3))), path, coder=Boastful(), block_rows=5)
+    known = {"boastful": Broken}
+    with StoredRows(path, coders=known) as rows:
+        for read in (
+            lambda: rows[3:7],
+            lambda: rows[3],
+            lambda: rows.write(tmp_path / "all.npy"),
+            lambda: rows.write_some(3, 7, tmp_path / "some.npy"),
+        ):
+            with pytest.raises(ArtifactError) as caught:
+                read()
+            assert str(caught.value) == f"{path}: expected a block, got none; take another copy of it."
+        with pytest.raises(ParameterError, match=re.escape(f"{path}: expected")):
+            rows[::2]
+    monkeypatch.setattr(Broken, "broken", "check")
+    with pytest.raises(ArtifactError, match=re.escape(f"{path}: frozen network: its self-test")):
+        StoredRows(path, coders=known)
+    with pytest.raises(ArtifactError, match=re.escape(f"{path}: is coded with 'boastful'")):
+        StoredRows(path, coders={})
+
+
+def test_facts_of_no_content_name_their_archive(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a.isth", {"content": {"kind": "array", "n_rows": -1}}) as writer:
+        writer.close()
+    with pytest.raises(ArtifactError, match=re.escape(f"{tmp_path / 'a.isth'}: expected contents")):
         StoredRows(tmp_path / "a.isth", coders={})
 
 

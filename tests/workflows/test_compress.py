@@ -207,6 +207,38 @@ def test_pictures_in_a_folder_are_coded_with_a_model_of_theirs(tmp_path: Path) -
         isthmus.compress(root, tmp_path / "b.isth", model=model)
 
 
+def test_a_model_that_codes_nothing_is_told(tmp_path: Path) -> None:
+    rows = golden_archives.shades(200)
+    isthmus.VariationalAutoencoder(
+        n_components=2, hidden_sizes=(8,), likelihood="discretised_logistic", max_epochs=1, random_state=0,
+        activation="relu",
+    ).fit(rows).save(tmp_path / "m.safetensors")  # fmt: skip
+    noise = np.random.default_rng(0).integers(0, 256, rows.shape).astype(np.uint8)
+    done = isthmus.compress(noise, tmp_path / "a.isth", model=tmp_path / "m.safetensors")
+    assert set(done.codecs) == {"plain"}
+    assert done.notes == (
+        f"The model codes no block in fewer bytes than general coders, and takes {done.n_bytes_of_model:,} itself: "
+        "leave --model out.",
+    )
+
+
+def test_a_folder_is_written_where_nothing_is(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("a")
+    isthmus.compress(tmp_path / "in", tmp_path / "a.isth")
+    for force in (False, True):
+        with pytest.raises(
+            isthmus.IsthmusError, match="in: expected a free name, got a folder with files in it"
+        ):
+            isthmus.decompress(tmp_path / "a.isth", tmp_path / "in", force=force)
+        with pytest.raises(isthmus.IsthmusError, match="expected the name of a folder, got a file"):
+            isthmus.decompress(tmp_path / "a.isth", tmp_path / "a.isth", force=force)
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "new"):
+        isthmus.decompress(tmp_path / "a.isth", tmp_path / name)
+        assert (tmp_path / name / "a.txt").read_text() == "a"
+
+
 @pytest.mark.usefixtures("small_models")
 def test_arrays_among_others_have_a_model(tmp_path: Path) -> None:
     rows = chequers(1200, 16).astype(np.uint8)

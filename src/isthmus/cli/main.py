@@ -36,7 +36,7 @@ VERBS = {
     "interpolate": "Write what lies between two examples.",
     "group": "Write which rows belong together.",
     "score": "Write how odd rows are, and why.",
-    "compress": "Store data small, exactly.",
+    "compress": "Store data small, in an archive.",
     "decompress": "Write what an archive holds.",
     "compare": "Train several kinds and say which one to take.",
     "report": "Show on one page what a model learned.",

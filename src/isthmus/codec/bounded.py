@@ -88,6 +88,60 @@ def bounds_of(content: Content, error: float, *, relative: bool = False) -> Boun
     return found
 
 
+def with_grids_of(bounds: Bounds, others: Mapping[str, Any]) -> tuple[Bounds, dict[str, tuple[float, float]]]:
+    """Bounds on the grids of others, wherever these keep the error: what was learned of places on them holds again.
+
+    Parameters
+    ----------
+    bounds
+        Of :func:`bounds_of`.
+    others
+        Of other data; from an archive they may be anybody's, and are checked.
+
+    Returns
+    -------
+    bounds, coarse
+        And of each column of the same type that had to keep its grid, where these are farthest from each other its
+        error and the larger one of the others.
+
+    Raises
+    ------
+    ArtifactError
+        Others that are none.
+
+    Examples
+    --------
+    >>> asked = {name: {"lowest": 0.3, "error": 0.1, "dtype": "f8"} for name in ("x", "y")}
+    >>> known = {
+    ...     "x": {"lowest": 0.0, "error": 0.05, "dtype": "f8"},
+    ...     "y": {"lowest": 0.0, "error": 0.2, "dtype": "f8"},
+    ... }
+    >>> found, coarse = with_grids_of(asked, known)
+    >>> found["x"]["lowest"], found["y"]["lowest"], coarse
+    (0.0, 0.3, {'y': (0.1, 0.2)})
+    """
+    found, coarse = Bounds(), dict[str, tuple[float, float]]()
+    for name, own in bounds.items():
+        found[name] = own
+        try:
+            other = _parts(others[name]) if name in others else None
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            raise unfit(f"a grid that is none ({str(error)[:100]})") from None
+        dtype, lowest, errors = _parts(own)
+        if (
+            other is None
+            or other[0] != dtype
+            or (other[1].shape, other[2].shape) != (lowest.shape, errors.shape)
+        ):
+            continue
+        if (other[2] <= errors).all():
+            found[name] = {"lowest": other[1].tolist(), "error": other[2].tolist(), "dtype": own["dtype"]}
+        else:
+            pairs = zip(errors.ravel().tolist(), other[2].ravel().tolist(), strict=True)
+            coarse[name] = max(pairs, key=lambda pair: pair[1] / pair[0] if pair[0] else math.inf * pair[1])
+    return found, coarse
+
+
 def _blocks(content: Content, start: int, stop: int, step: int) -> Iterator[Columns]:
     """All rows, so many at a time; where these come as text, for one of them is odd, the halves of them."""
     for begin in range(start, stop, step):

@@ -1,21 +1,20 @@
-"""Writing rows approximately: each block is read back, and how far it is from the rows is counted."""
+"""Rows coded approximately: each block is read back, and how far it is from the rows is counted."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isthmus.codec.coding.coders import Coder, Plain, as_read
+from isthmus.codec.coding.coders import Coder, Plain
 from isthmus.codec.coding.preview import PreviewCoder
 from isthmus.codec.columns import Column, Columns
-from isthmus.codec.container import Archive, ArchiveWriter
+from isthmus.codec.container import Archive, naming
 from isthmus.codec.contents.base import Content
-from isthmus.codec.store import MODEL
 
 GAPS = "?"
 """Ends the name of the column that marks the rows of another where it has no value."""
@@ -100,10 +99,47 @@ class Errors:
     exact: set[str] = field(default_factory=set[str])
     n_exact: int = 0
 
+    @classmethod
+    def of(cls, content: Content, coder: PreviewCoder, labels: Mapping[str, str]) -> Errors:
+        """Of a content, nothing of which is counted yet."""
+        return cls(coder, {name: 10.0**-power for name, power in content.numbers.items()}, labels)
+
     def __post_init__(self) -> None:
         self._columns = {
             part.name: Distance(part.n_words > 0, self.units.get(part.name, 1.0)) for part in self.coder.parts
         }
+
+    def coded(
+        self, content: Content, reader: Coder, blocks: Iterable[slice]
+    ) -> Generator[tuple[str, bytes], None, None]:
+        """Codec and bytes of blocks of rows, each of which is read back and counted.
+
+        Parameters
+        ----------
+        content
+            What the rows are of.
+        reader
+            The coder as a reader will have it.
+        blocks
+            Which rows.
+        """
+        for rows in blocks:
+            n, block = rows.stop - rows.start, content.block(rows)
+            payload = self.coder.packed(block)
+            self.add(block, None if payload is None else reader.unpacked(payload, n), n)
+            yield (Plain.id, Plain().packed(block)) if payload is None else (self.coder.id, payload)
+
+    def take_up(self, content: Content, reader: Coder, part: Path, n_rows: int) -> None:
+        """Count the blocks that a writer which was stopped has left in a file, so many rows."""
+        if not n_rows:
+            return
+        with Archive(part) as archive, naming(part):
+            for number in archive.blocks_of(0, n_rows):
+                block = archive.blocks[number]
+                before = content.block(slice(block.first_row, block.stop))
+                is_coded = block.codec == self.coder.id
+                after = reader.unpacked(archive.read(number), block.n_rows) if is_coded else None
+                self.add(before, after, block.n_rows)
 
     def add(self, before: Columns, after: Columns | None, n_rows: int) -> None:
         """Count a block; ``after`` is None where all of it is kept exactly."""
@@ -126,81 +162,3 @@ class Errors:
             "exact": [self.labels[name] for name in sorted(self.exact) if name in self.labels],
             "exact_rows": self.n_exact,
         }
-
-
-def write_preview(
-    content: Content,
-    path: Path,
-    coder: PreviewCoder,
-    labels: Mapping[str, str],
-    *,
-    block_rows: int,
-    overwrite: bool = False,
-    resume: bool = False,
-    n_bytes_before: int | None = None,
-    told: Callable[[int], None] = lambda n_rows: None,
-) -> dict[str, Any]:
-    """Write an archive from which a content comes back approximately; its errors, as its footer has them.
-
-    Every block is read back as it will be, and what comes back is held against the rows: that is the error that is
-    stated. What the coder does not know is kept exactly.
-
-    Parameters
-    ----------
-    content
-        What to write.
-    path
-        The archive.
-    coder
-        What knows the rows.
-    labels
-        Of columns, what people call them.
-    block_rows
-        Rows of a block, at most.
-    overwrite, resume
-        As :class:`~isthmus.codec.container.ArchiveWriter` takes them.
-    n_bytes_before
-        Of the data as they came, for people to be told.
-    told
-        Told the rows that stand in the archive, after each block.
-
-    Raises
-    ------
-    OutputError
-        A place that cannot be written.
-    """
-    block_rows = max(1, min(block_rows, coder.most_rows))
-    known = {"content": content.facts, "coder": coder.id, "bounds": None}
-    units = {name: 10.0**-power for name, power in content.numbers.items()}
-    errors, reader = Errors(coder, units, labels), as_read(coder)
-    with ArchiveWriter(
-        path, known, sections={MODEL: coder.section()}, overwrite=overwrite, resume=resume
-    ) as writer:
-        if writer.n_rows:
-            _count_written(writer.part, writer.n_rows, content, reader, errors)
-        for start in range(writer.n_rows, content.n_rows, block_rows):
-            rows = slice(start, min(start + block_rows, content.n_rows))
-            n, block = rows.stop - rows.start, content.block(rows)
-            payload = coder.packed(block)
-            if payload is None:
-                errors.add(block, None, n)
-                writer.add(Plain.id, n, Plain().packed(block))
-            else:
-                errors.add(block, reader.unpacked(payload, n), n)
-                writer.add(coder.id, n, payload)
-            told(rows.stop)
-        footer = errors.to_dict()
-        known_size = {} if n_bytes_before is None else {"bytes_before": n_bytes_before}
-        writer.close(footer={"verified": True, **known_size, "preview": footer})
-    return footer
-
-
-def _count_written(part: Path, n_rows: int, content: Content, coder: Coder, errors: Errors) -> None:
-    """Count the blocks that a writer which was stopped has left."""
-    with Archive(part) as archive:
-        for number in archive.blocks_of(0, n_rows):
-            block = archive.blocks[number]
-            before = content.block(slice(block.first_row, block.stop))
-            is_coded = block.codec == coder.id
-            after = coder.unpacked(archive.read(number), block.n_rows) if is_coded else None
-            errors.add(before, after, block.n_rows)

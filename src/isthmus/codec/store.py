@@ -14,16 +14,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isthmus.codec.bounded import Bounds, bounded, unbounded
-from isthmus.codec.coding.coders import BlockCoding, Coder, as_read
+from isthmus.codec.coding.coders import BlockCoding, Coder, Plain, as_read
+from isthmus.codec.coding.preview import PreviewCoder
 from isthmus.codec.columns import Columns
-from isthmus.codec.container import Archive, ArchiveWriter
+from isthmus.codec.container import Archive, ArchiveWriter, naming
 from isthmus.codec.contents.base import Content
 from isthmus.codec.contents.kinds import content_from
+from isthmus.codec.preview_rows import Errors
 from isthmus.codec.processes import in_order
 from isthmus.errors import ArtifactError, ParameterError
 
 MODEL = "model"
 """The section of a learned coder."""
+N_TRIED, TRIED_BYTES = 3, 1 << 18
+"""Places of the data where a size is estimated, and bytes of rows that are coded for it at each."""
 
 
 def write_rows(
@@ -32,17 +36,19 @@ def write_rows(
     *,
     coder: Coder | None,
     bounds: Bounds | None = None,
+    labels: Mapping[str, str] | None = None,
     block_rows: int,
     overwrite: bool = False,
     resume: bool = False,
     n_bytes_before: int | None = None,
     processes: int = 1,
     told: Callable[[int], None] = lambda n_rows: None,
-) -> None:
+) -> dict[str, Any] | None:
     """Write an archive of all rows of a content.
 
     Each block is coded in every way that there is, read back from the smallest, and compared to the last bit
-    before it is written.
+    before it is written. With the coder of a preview each is coded approximately and read back, and how far it is
+    from the rows is counted; what the coder does not know is kept exactly.
 
     Parameters
     ----------
@@ -54,16 +60,23 @@ def write_rows(
         What knows the rows, beside general coders; None where nothing does.
     bounds
         Grids of the numbers that need not come back to the last bit; None to keep every bit.
+    labels
+        Of columns of a preview, what people call them.
     block_rows
-        Rows of a block.
+        Rows of a block, at most.
     overwrite, resume
         As :class:`~isthmus.codec.container.ArchiveWriter` takes them.
     n_bytes_before
         Of the data as they came, for people to be told.
     processes
-        How many code blocks. The archive is the same, byte for byte.
+        How many code blocks, those of previews aside. The archive is the same, byte for byte.
     told
         Told the rows that stand in the archive, after each block.
+
+    Returns
+    -------
+    dict or None
+        Of a preview its errors, as the footer has them.
 
     Raises
     ------
@@ -74,19 +87,54 @@ def write_rows(
     ProcessError
         A process that was ended.
     """
-    sections = {} if coder is None else {MODEL: as_read(coder).section()}
-    coding = BlockCoding() if coder is None else BlockCoding(type(coder), sections[MODEL])
+    reader = Plain() if coder is None else as_read(coder)
+    sections = {} if coder is None else {MODEL: reader.section()}
     known = {"content": content.facts, "coder": None if coder is None else coder.id, "bounds": bounds}
+    errors = None
+    if isinstance(coder, PreviewCoder):
+        errors = Errors.of(content, coder, labels or {})
+        block_rows = max(1, min(block_rows, coder.most_rows))
+    footer: dict[str, Any] = {"verified": True}
+    if n_bytes_before is not None:
+        footer["bytes_before"] = n_bytes_before
     with ArchiveWriter(path, known, sections=sections, overwrite=overwrite, resume=resume) as writer:
         starts = range(writer.n_rows, content.n_rows, block_rows)
         blocks = [slice(start, min(start + block_rows, content.n_rows)) for start in starts]
-        jobs = ((_forms(content, rows, bounds), rows.stop - rows.start) for rows in blocks)
-        with closing(in_order(coding.packed, jobs, min(processes, max(1, len(blocks))))) as coded:
+        if errors is None:
+            coding = BlockCoding() if coder is None else BlockCoding(type(coder), sections[MODEL])
+            jobs = ((_forms(content, rows, bounds), rows.stop - rows.start) for rows in blocks)
+            all_coded = in_order(coding.packed, jobs, min(processes, max(1, len(blocks))))
+        else:
+            errors.take_up(content, reader, writer.part, writer.n_rows)
+            all_coded = errors.coded(content, reader, blocks)
+        with closing(all_coded) as coded:
             for rows, (codec, payload) in zip(blocks, coded, strict=True):
                 writer.add(codec, rows.stop - rows.start, payload)
                 told(rows.stop)
-        known_size = {} if n_bytes_before is None else {"bytes_before": n_bytes_before}
-        writer.close(footer={"verified": True, **known_size})
+        if errors is not None:
+            footer["preview"] = errors.to_dict()
+        writer.close(footer=footer)
+    return footer.get("preview")
+
+
+def exact_size(content: Content, block_rows: int) -> float:
+    """Bytes of blocks from which a content comes back to the last bit, coded without a model: an estimate.
+
+    Some rows from all over are coded; as they are fewer than blocks have, it is rather too high.
+
+    Parameters
+    ----------
+    content
+        What would be written.
+    block_rows
+        Rows of a block.
+    """
+    n_rows = min(block_rows, max(1, int(TRIED_BYTES / max(content.row_bytes, 1e-9))))
+    n_pieces = -(-content.n_rows // n_rows)
+    numbers = np.linspace(0, n_pieces - 1, min(N_TRIED, n_pieces)).astype(int).tolist()
+    tried = [slice(n * n_rows, min((n + 1) * n_rows, content.n_rows)) for n in numbers]
+    size = sum(min(len(Plain().packed(form)) for form in _forms(content, rows, None)) for rows in tried)
+    return size / max(1, sum(rows.stop - rows.start for rows in tried)) * content.n_rows
 
 
 def _forms(content: Content, rows: slice, bounds: Bounds | None) -> list[Columns]:
@@ -115,26 +163,30 @@ class StoredRows:
 
     def __init__(self, path: str | PathLike[str], *, coders: Mapping[str, type[Coder]]) -> None:
         self.archive = Archive(Path(path))
-        header = self.archive.header
         try:
-            self.form = content_from(_mapping(header.get("content")))
-            bounds = header.get("bounds")
-            self.bounds: Bounds | None = None if bounds is None else dict(_mapping(bounds))
-            self._coding = BlockCoding()
-            name = header.get("coder")
-            if name is not None:
-                if not isinstance(name, str) or name not in coders:
-                    raise ArtifactError(
-                        f"{path}: is coded with {str(name)[:60]!r}, which this isthmus does not know. "
-                        "Install a newer one."
-                    )
-                self._coding = BlockCoding(coders[name], self.archive.section(MODEL))
-            for coder in self._coding.coders.values():
-                coder.check()
+            with naming(self.archive.path):
+                self._open(coders)
         except BaseException:
             self.archive.close()
             raise
         self._last: tuple[int, Columns] | None = None
+
+    def _open(self, coders: Mapping[str, type[Coder]]) -> None:
+        header = self.archive.header
+        self.form = content_from(_mapping(header.get("content")))
+        bounds = header.get("bounds")
+        self.bounds: Bounds | None = None if bounds is None else dict(_mapping(bounds))
+        self._coding = BlockCoding()
+        name = header.get("coder")
+        if name is not None:
+            if not isinstance(name, str) or name not in coders:
+                raise ArtifactError(
+                    f"archive: is coded with {str(name)[:60]!r}, which this isthmus does not know. "
+                    "Install a newer one."
+                )
+            self._coding = BlockCoding(coders[name], self.archive.section(MODEL))
+        for coder in self._coding.coders.values():
+            coder.check()
 
     def __len__(self) -> int:
         return self.form.n_rows
@@ -145,13 +197,13 @@ class StoredRows:
             start, stop, step = rows.indices(len(self))
             if step != 1:
                 raise ParameterError(
-                    f"archive: expected rows that follow each other, got a step of {step}; leave it out."
+                    f"{self.archive.path}: expected rows that follow each other, got a step of {step}; leave it out."
                 )
             return self._some(start, max(start, stop))
         if not hasattr(rows, "__index__"):
             raise ParameterError(
-                f"archive: expected a row or rows that follow each other, got {type(rows).__name__}; ask for rows[5] "
-                "or rows[5:9]."
+                f"{self.archive.path}: expected a row or rows that follow each other, got {type(rows).__name__}; ask "
+                "for rows[5] or rows[5:9]."
             )
         at = rows + len(self) if rows < 0 else rows
         if not 0 <= at < len(self):
@@ -165,14 +217,15 @@ class StoredRows:
         """Write all of it as it came in; blocks are decoded by several processes if asked."""
         self._check_end(len(self))
         numbers = range(len(self.archive.blocks))
-        with closing(self._all(numbers, processes)) as blocks:
+        with naming(self.archive.path), closing(self._all(numbers, processes)) as blocks:
             self.form.write(blocks, path)
 
     def write_some(self, start: int, stop: int, path: Path, *, processes: int = 1) -> None:
         """Write some rows as a file of their kind."""
         form = self.form.some(stop - start)
         parts = list(self._parts(start, stop))
-        with closing(self._all([number for number, _ in parts], processes)) as blocks:
+        numbers = [number for number, _ in parts]
+        with naming(self.archive.path), closing(self._all(numbers, processes)) as blocks:
             form.write(
                 (
                     self.form.part(columns, *within)
@@ -194,6 +247,10 @@ class StoredRows:
         self.close()
 
     def _some(self, start: int, stop: int) -> Any:
+        with naming(self.archive.path):
+            return self._decoded(start, stop)
+
+    def _decoded(self, start: int, stop: int) -> Any:
         places = list(self._parts(start, stop))
         parts = [_some(self.form.rows(self._columns(number)), *within) for number, within in places]
         if not parts:

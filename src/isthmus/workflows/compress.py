@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from os import PathLike
@@ -13,20 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.codec.bounded import bounds_of
+from isthmus.codec.bounded import Bounds, bounds_of, with_grids_of
 from isthmus.codec.coding.coders import Plain
 from isthmus.codec.coding.preview import PreviewCoder
-from isthmus.codec.container import Archive
-from isthmus.codec.contents.base import Content
+from isthmus.codec.container import Archive, Sizes, naming
+from isthmus.codec.contents.base import Content, Form
+from isthmus.codec.contents.folders import FolderForm
 from isthmus.codec.contents.kinds import content_of
-from isthmus.codec.preview_rows import write_preview
-from isthmus.codec.store import StoredRows, write_rows
+from isthmus.codec.store import StoredRows, exact_size, write_rows
 from isthmus.cores import n_cores
 from isthmus.errors import OutputError, ParameterError
 from isthmus.training.callbacks import Callback
-from isthmus.workflows.archive_coders import CODERS
+from isthmus.workflows.archive_coders import CODERS, is_archive
 from isthmus.workflows.archive_models import Read, Told, Watch, coder_for
-from isthmus.workflows.outputs import check_file
+from isthmus.workflows.outputs import check_file, check_folder
 
 SUFFIX = ".isth"
 BLOCK_BYTES, BLOCK_ROWS, LARGEST_BLOCK = 1 << 22, (16, 1 << 16), 1 << 28
@@ -164,16 +165,26 @@ def compress(
         _check_apart(Path(source), output)
     n_bytes_before = _bytes_before(source)
     block_rows = _block_rows(content)
-    coder = errors = bounds = None
+    bounds = labels = None
     if preview:
-        from isthmus.workflows.preview_models import preview_coder_for
+        from isthmus.workflows.preview_models import labels_of, preview_coder_for
 
+        labels = labels_of(content)
         coder = preview_coder_for(content, model, quality, seconds=seconds, told=told, watch=watch)
     else:
-        bounds = None if max_error is None else bounds_of(content, max_error, relative=relative)
-        coder = coder_for(
-            Read(content, bounds), block_rows, model, fits=fits, seconds=seconds, told=told, watch=watch
-        )
+        known = _bounds_of_archive(model)
+        bounds = None if max_error is None else _bounds(content, max_error, relative, model, known)
+        try:
+            coder = coder_for(
+                Read(content, bounds), block_rows, model, fits=fits, seconds=seconds, told=told, watch=watch
+            )
+        except ParameterError:
+            if known is None or bool(known) == bool(bounds):
+                raise
+            raise ParameterError(
+                f"--model: expected {'' if known else 'no '}--max-error beside {model}, whose model knows "
+                f"{'numbers within an error' if known else 'the numbers themselves'}. Leave one of them out."
+            ) from None
         if coder is not None and coder.block_rows is not None:
             block_rows = min(block_rows, coder.block_rows)
     with watch("rows") as bar:
@@ -185,33 +196,30 @@ def compress(
             bar.step(n_rows - n_before)
             n_before = n_rows
 
-        if isinstance(coder, PreviewCoder):
-            from isthmus.workflows.preview_models import labels_of
-
-            errors = write_preview(
-                content, output, coder, labels_of(content), block_rows=block_rows, overwrite=force, resume=resume,
-                n_bytes_before=n_bytes_before, told=written,
-            )  # fmt: skip
-        else:
-            write_rows(
-                content, output, coder=coder, bounds=bounds, block_rows=block_rows, overwrite=force, resume=resume,
-                processes=_n_processes(processes, Read(content, bounds).n_bytes / CODED_A_PROCESS),
-                n_bytes_before=n_bytes_before, told=written,
-            )  # fmt: skip
+        errors = write_rows(
+            content, output, coder=coder, bounds=bounds, labels=labels, block_rows=block_rows,
+            overwrite=force, resume=resume,
+            processes=_n_processes(processes, Read(content, bounds).n_bytes / CODED_A_PROCESS),
+            n_bytes_before=n_bytes_before, told=written,
+        )  # fmt: skip
     with Archive(output) as archive:
         codecs = Counter(block.codec for block in archive.blocks)
         sizes = archive.sizes
     notes = tuple(content.notes)
-    if model is not None and coder is not None and coder.id not in codecs:
-        notes += ("The model codes no block in fewer bytes than general coders: leave --model out.",)
-    if errors is not None and sizes.total >= n_bytes_before:
-        notes += ("The preview is no smaller than the data: leave --preview out.",)
+    n_bytes_of_model = sum(sizes.sections.values())
+    if errors is not None:
+        notes += _notes_on_preview(content, block_rows, sizes)
+    elif model is not None and coder is not None and coder.id not in codecs:
+        notes += (
+            f"The model codes no block in fewer bytes than general coders, and takes {n_bytes_of_model:,} itself: "
+            "leave --model out.",
+        )
     return Compressed(
         output,
         content.n_rows,
         sizes.total,
         n_bytes_before,
-        sum(sizes.sections.values()),
+        n_bytes_of_model,
         dict(codecs),
         notes,
         errors,
@@ -306,7 +314,7 @@ def decompress(
                 f"{output}: expected a name that ends in {form.suffix}, for that is what the archive holds. "
                 f"Try {output.stem}{form.suffix}."
             )
-        check_file(output, force=force)
+        _check_place(form, output, force=force)
         blocks = [stored.archive.blocks[number] for number in stored.archive.blocks_of(start, stop)]
         each = (READ_A_PROCESS if block.codec == Plain.id else DECODED_A_PROCESS for block in blocks)
         worth = sum(block.n_bytes / least for block, least in zip(blocks, each, strict=True))
@@ -318,11 +326,86 @@ def decompress(
     return stop - start
 
 
+def _bounds_of_archive(model: Path | None) -> Mapping[str, Any] | None:
+    """By column the grids that the model of an archive knows; None where there is no such model."""
+    if model is None or not is_archive(model):
+        return None
+    with Archive(model) as archive:
+        coder, bounds = archive.header.get("coder"), archive.header.get("bounds")
+    if coder is None or coder == PreviewCoder.id:
+        return None
+    return bounds if isinstance(bounds, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+def _bounds(
+    content: Content, error: float, relative: bool, model: Path | None, known: Mapping[str, Any] | None
+) -> Bounds:
+    """Grids for the numbers of a content: those that a model knows, where there are any."""
+    bounds = bounds_of(content, error, relative=relative)
+    if model is None or not known:
+        return bounds
+    with naming(model):
+        bounds, coarse = with_grids_of(bounds, known)
+    if not coarse:
+        return bounds
+    from isthmus.workflows.preview_models import labels_of
+
+    wanted = {
+        name: (error * theirs / own if own else math.inf)
+        if relative
+        else theirs * 10.0 ** -content.numbers[name]
+        for name, (own, theirs) in coarse.items()
+    }
+    name = max(wanted, key=lambda name: wanted[name])
+    raise ParameterError(
+        f"--max-error: expected no less than the error of the grid on which the model of {model} knows "
+        f"{labels_of(content).get(name, name)!r}, got {_error_text(error, relative)}. Ask for "
+        f"{_at_least(wanted[name], relative)}, or leave --model out."
+    )
+
+
+def _at_least(error: float, relative: bool) -> str:
+    """An error that is no smaller, of three digits, if there is one that can be asked for."""
+    if not math.isfinite(error) or (relative and error >= 0.99):
+        return "a larger one"
+    unit = 10.0 ** (math.floor(math.log10(error)) - 2)
+    return _error_text(math.ceil(error / unit) * unit, relative)
+
+
+def _error_text(error: float, relative: bool) -> str:
+    return f"{100 * error:.3g}%" if relative else f"{error:.3g}"
+
+
+def _notes_on_preview(content: Content, block_rows: int, sizes: Sizes) -> tuple[str, ...]:
+    """What people should know who could have every bit for fewer bytes."""
+    beside = sizes.total - sum(sizes.sections.values()) - sum(sizes.blocks.values())
+    exact = beside + round(exact_size(content, block_rows))
+    if exact >= sizes.total:
+        return ()
+    return (
+        f"The preview takes {sizes.total:,} bytes, and an archive that keeps every bit about {exact:,}: leave "
+        "--preview out.",
+    )
+
+
 def _block_rows(content: Content) -> int:
     fewest, most = BLOCK_ROWS
     row_bytes = max(content.row_bytes, 1e-9)
     fewest = max(1, min(fewest, int(LARGEST_BLOCK / row_bytes)))
     return max(fewest, min(most, int(BLOCK_BYTES / row_bytes)))
+
+
+def _check_place(form: Form, output: Path, *, force: bool) -> None:
+    """Raise OutputError where what an archive holds cannot be written."""
+    if form.kind != FolderForm.kind:
+        check_file(output, force=force)
+        return
+    if output.is_dir() and any(output.iterdir()):
+        raise OutputError(
+            f"{output}: expected a free name, got a folder with files in it, which is never replaced. Choose another "
+            "name, or remove it."
+        )
+    check_folder(output)
 
 
 def _check_apart(source: Path, output: Path) -> None:

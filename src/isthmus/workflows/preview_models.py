@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from isthmus.codec.coding.preview import TEXTS, Part, PreviewCoder
-from isthmus.codec.coding.preview_fit import fitted_preview, preview_coder, with_ends
+from isthmus.codec.coding.preview_fit import Units, fitted_preview, preview_coder, seen
 from isthmus.codec.columns import Column, Columns
 from isthmus.codec.contents.base import Content
 from isthmus.codec.contents.text_tables import TEXT
+from isthmus.codec.preview_rows import GAPS
 from isthmus.codes.quantised import Quantised
 from isthmus.config import Model
 from isthmus.config.parts.codes import QuantisedCode
@@ -73,21 +74,20 @@ class Feature:
         See there.
     words
         Of a column of texts.
-    scale, shift
-        Of numbers, one or one an output, channels last.
+    units
+        Of numbers, channels last; None of words.
     loss
         What the best constant loses, one or one an output: variances, or the entropy of words in nats.
     """
 
     part: Part
     words: tuple[bytes, ...]
-    scale: NDArray[np.float64]
-    shift: NDArray[np.float64]
+    units: Units | None
     loss: NDArray[np.float64]
 
     @classmethod
-    def of_numbers(cls, name: str, rows: NDArray[Any]) -> Feature | None:
-        """Of a column of numbers ``(n, ...)``; None where they do not vary."""
+    def of_numbers(cls, name: str, rows: NDArray[Any], gaps: Any = None) -> Feature | None:
+        """Of a column of numbers ``(n, ...)``, some perhaps in gaps, marked by 1; None where they do not vary."""
         shape = rows.shape[1:]
         model_shape = _model_shape(shape)
         is_one = rows.ndim > 2 or rows.dtype.itemsize == 1
@@ -100,8 +100,9 @@ class Feature:
         if not np.isfinite(scale).all() or not (scale > 1e-9 * np.abs(shift)).any() or scale.max() > 1e300:
             return None
         scale = np.where(scale > 1e-9 * np.abs(shift), scale, 1.0)
-        part = with_ends(Part(name, rows.dtype.str.lstrip("<>|="), shape, model_shape))
-        return cls(part, (), scale, shift, np.ones(1))
+        low, high = seen(rows if gaps is None else rows[gaps == 0])
+        part = Part(name, rows.dtype.str.lstrip("<>|="), shape, model_shape)
+        return cls(part, (), Units(scale, shift, low, high), np.ones(1))
 
     @classmethod
     def of_words(cls, name: str, column: Column) -> Feature | None:
@@ -116,13 +117,12 @@ class Feature:
             return None
         shares = counts[counts > 0] / counts.sum()
         entropy = np.array([-(shares * np.log(shares)).sum()])
-        one = np.ones(1)
-        return cls(Part(name, dtype, (), (n,), n_words=n), texts, one, one, entropy)
+        return cls(Part(name, dtype, (), (n,), n_words=n), texts, None, entropy)
 
     def rows(self, column: Column) -> NDArray[np.float32]:
         """Features of a column, ``(n, n_outputs)``, or of its tiles; the channels of pictures first."""
-        part = self.part
-        if part.n_words:
+        part, units = self.part, self.units
+        if units is None:
             if isinstance(column, list):
                 places = {word: place for place, word in enumerate(self.words)}
                 numbers = np.array([places.get(text, -1) for text in column], np.int64)
@@ -131,10 +131,10 @@ class Feature:
             return (numbers[:, None] == np.arange(part.n_words)).astype(np.float32)
         tiles = part.tiles(np.asarray(column))
         with np.errstate(all="ignore"):  # NaN that signals
-            units = (tiles.reshape(len(tiles), -1).astype(np.float64) - self.shift) / self.scale
-        units[~np.isfinite(units)] = 0.0
-        np.clip(units, -FARTHEST, FARTHEST, out=units)
-        first = np.moveaxis(units.reshape(len(tiles), *part.model_shape), -1, 1)
+            values = (tiles.reshape(len(tiles), -1).astype(np.float64) - units.shift) / units.scale
+        values[~np.isfinite(values)] = 0.0
+        np.clip(values, -FARTHEST, FARTHEST, out=values)
+        first = np.moveaxis(values.reshape(len(tiles), *part.model_shape), -1, 1)
         return first.reshape(len(tiles), -1).astype(np.float32)
 
     @property
@@ -380,7 +380,7 @@ def _features(content: Content, columns: Columns) -> list[Feature]:
         if name in words or (isinstance(column, list) and name.isdecimal()):
             feature = Feature.of_words(name, column)
         elif name in content.numbers:
-            feature = _feature_of_numbers(name, column)
+            feature = _feature_of_numbers(name, column, columns.get(f"{name}{GAPS}"))
         if feature is not None:
             found.append(feature)
     if len(found) > 1:  # a code is of one row or of one tile
@@ -393,7 +393,7 @@ def _features(content: Content, columns: Columns) -> list[Feature]:
     return found
 
 
-def _feature_of_numbers(name: str, column: Column) -> Feature | None:
+def _feature_of_numbers(name: str, column: Column, gaps: Column | None = None) -> Feature | None:
     if not isinstance(column, np.ndarray) or column.dtype.kind not in "iuf" or not column.size:
         return None
     if column.dtype.kind in "iu" and column.dtype.itemsize == 8:
@@ -402,7 +402,7 @@ def _feature_of_numbers(name: str, column: Column) -> Feature | None:
             return None
     if n_values(_model_shape(column.shape[1:])) > WIDEST:
         return None
-    return Feature.of_numbers(name, column)
+    return Feature.of_numbers(name, column, gaps)
 
 
 def _model_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -445,7 +445,10 @@ def _sample(content: Content) -> Columns:
     found = Columns()
     for name in dict.fromkeys(name for block in blocks for name in block):
         parts = [block[name] for block in blocks if name in block]
-        if content.kind != "folder" and any(len(block.get(name, ())) != size for block in blocks):
+        if name.endswith(GAPS):  # a block without gaps has no marks of them
+            parts = [block.get(name, np.zeros(size, np.uint8)) for block in blocks]
+        is_whole = len(parts) == len(blocks) and all(len(part) == size for part in parts)
+        if content.kind != "folder" and not is_whole:
             continue
         if isinstance(parts[0], list):
             found[name] = [text for part in parts for text in part]
@@ -504,26 +507,26 @@ def _fitted(
         towards = TowardsError(module.code, share * float(to_lose))
         Trainer(module, plan).fit(TensorRows(torch.from_numpy(rows)), callbacks=[bar, towards])
     module.eval()
-    scales = [None if each.part.n_words else _channels_first(each) for each in features]
     return preview_coder(
         module,
         [each.part for each in features],
-        scales,
+        [_channels_first(each) for each in features],
         [each.words for each in features],
         to_model,
         rows,
     )
 
 
-def _channels_first(feature: Feature) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scale and shift of a part's outputs as the decoder gives them."""
-    if len(feature.scale) == 1:
-        return feature.scale, feature.shift
-    shape = feature.part.model_shape
+def _channels_first(feature: Feature) -> Units | None:
+    """The units of a part's outputs as the decoder gives them."""
+    units = feature.units
+    if units is None or len(units.scale) == 1:
+        return units
     scale, shift = (
-        np.moveaxis(each.reshape(shape), -1, 0).ravel() for each in (feature.scale, feature.shift)
+        np.moveaxis(each.reshape(feature.part.model_shape), -1, 0).ravel()
+        for each in (units.scale, units.shift)
     )
-    return scale, shift
+    return replace(units, scale=scale, shift=shift)
 
 
 def _mean(values: NDArray[np.float64], axis: int | None) -> NDArray[np.float64]:

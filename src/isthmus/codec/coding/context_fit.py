@@ -45,8 +45,8 @@ HIDDEN, FEW_HIDDEN, MANY_VALUES = 64, 32, 1 << 22
 """Units of both hidden layers: the more where there are many values, for the archive carries them."""
 N_SAMPLE = 4000
 """Places by which networks are put into whole numbers."""
-WORK_OF_A_MIXTURE = 3000
-"""What the likelihood of a place costs beside the network, in multiplications."""
+WORK_OF_A_MIXTURE, WORK_OF_A_STEP = 3000, 3e7
+"""What the likelihood of a place costs beside the network, and a step beside its places, in multiplications."""
 
 
 def levels_of(values: NDArray[Any]) -> NDArray[Any] | None:
@@ -158,12 +158,12 @@ def _drawn(n_rows: int, facts: ContextFacts) -> tuple[int, int]:
     return batch, max(1, DRAWN // batch)
 
 
-def work_of_a_row(facts: ContextFacts, n_levels: int, n_rows: int) -> int:
-    """Multiplications that learning from a picture once takes, about."""
+def work_of_a_row(facts: ContextFacts, n_levels: int, n_rows: int) -> float:
+    """Multiplications that learning from a picture once is worth, about, in the time that it takes."""
     model = _model(facts, n_levels, n_rows)
     n_weights = sum(parameter.numel() for parameter in model.networks.parameters())
     work = 3 * n_weights + facts.picture[2] * WORK_OF_A_MIXTURE * (facts.n_mixtures > 0)
-    return model.n_drawn * work
+    return model.n_drawn * work + WORK_OF_A_STEP / _drawn(n_rows, facts)[0]
 
 
 def fit_context(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -44,14 +46,30 @@ _BATCH = 1024
 
 ToModel = Callable[[Mapping[str, Column]], NDArray[np.float32]]
 """Of columns of the parts, rows or tiles in model units, as the module is given them."""
-Scales = Sequence[tuple[NDArray[np.float64], NDArray[np.float64]] | None]
-"""Of each part of numbers the scale and shift of its model units, one or one an output."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """How model units of a part of numbers become values, and between which ones these stay.
+
+    Parameters
+    ----------
+    scale, shift
+        One each, or one an output.
+    low, high
+        The lowest and the highest value.
+    """
+
+    scale: NDArray[np.float64]
+    shift: NDArray[np.float64]
+    low: int | float
+    high: int | float
 
 
 def preview_coder(
     module: AutoencoderModule,
     parts: Sequence[Part],
-    scales: Scales,
+    units: Sequence[Units | None],
     words: Sequence[Sequence[bytes]],
     to_model: ToModel,
     rows: NDArray[np.float32],
@@ -63,9 +81,9 @@ def preview_coder(
     module
         Of a quantised code, fitted.
     parts, words
-        As :class:`~isthmus.codec.coding.preview.PreviewCoder` takes them.
-    scales
-        Of each part of numbers how model units become values; None of words.
+        As :class:`~isthmus.codec.coding.preview.PreviewCoder` takes them, but that parts have no ends yet.
+    units
+        Of each part of numbers; None of words.
     to_model
         What brings columns to model units.
     rows
@@ -78,9 +96,15 @@ def preview_coder(
     decoder = freeze(module.decoder.alone(), symbols * step, 1.0 / step, weight_bits=WEIGHT_BITS)
     meanings = [
         None
-        if scale is None
-        else Meaning.of(*scale, part.dtype, _bits(part, decoder.output_bits), limit_of(decoder, part.link))
-        for part, scale in zip(parts, scales, strict=True)
+        if own is None
+        else Meaning.of(
+            own.scale, own.shift, part.dtype, _bits(part, decoder.output_bits), limit_of(decoder, part.link)
+        )
+        for part, own in zip(parts, units, strict=True)
+    ]
+    parts = [
+        part if own is None or meaning is None else within(part, meaning, own.low, own.high)
+        for part, own, meaning in zip(parts, units, meanings, strict=True)
     ]
 
     def encode(columns: Mapping[str, Column]) -> Ints:
@@ -131,7 +155,8 @@ def fitted_preview(model: FittedModel, name: str, sample: NDArray[Any]) -> Previ
         )
     link = "logistic" if isinstance(module.likelihood, Bernoulli) else "none"
     dtype = sample.dtype.str.lstrip("<>|=")
-    part = with_ends(Part(name, dtype, sample.shape[1:], shape, link=link))
+    low, high = seen(sample)
+    part = Part(name, dtype, sample.shape[1:], shape, link=link)
     scale, shift = (
         np.repeat(each, n_values(shape[:-1])) if len(each) > 1 else each
         for each in (scaling.scale, scaling.shift)
@@ -143,13 +168,31 @@ def fitted_preview(model: FittedModel, name: str, sample: NDArray[Any]) -> Previ
             rows = np.where(np.isfinite(rows), rows, scaling.shift.astype(rows.dtype))
         return scaling.to_model(np.ascontiguousarray(rows))
 
-    return preview_coder(module, [part], [(scale, shift)], [()], to_model, to_model({name: sample}))
+    units = Units(scale, shift, low, high)
+    return preview_coder(module, [part], [units], [()], to_model, to_model({name: sample}))
 
 
-def with_ends(part: Part) -> Part:
-    """The part, of numbers, between the ends of its type."""
-    low, high = ends_of(part.dtype)
-    return replace(part, low=low, high=high)
+def seen(values: NDArray[Any]) -> tuple[int | float, int | float]:
+    """The lowest and the highest of numbers, NaN and infinity aside; 0 where there are none."""
+    finite = values[np.isfinite(values)]
+    return (finite.min().item(), finite.max().item()) if finite.size else (0, 0)
+
+
+def within(part: Part, meaning: Meaning, low: int | float, high: int | float) -> Part:
+    """The part, of numbers, with the ends that hold its values between two of its type.
+
+    Where a float has no place of its own between them, the places beside them are taken. Outputs of other points share
+    the ends of a part, which then are as wide as the widest of them.
+    """
+    lowest, highest = ends_of(part.dtype)
+    points = meaning.point if part.dtype.startswith("f") else np.zeros(1, np.int64)
+    steps = [Fraction(2) ** point for point in np.unique(points).tolist()]
+    ends = (
+        min(math.ceil(Fraction(low) * step) for step in steps),
+        max(math.floor(Fraction(high) * step) for step in steps),
+    )
+    first, last = (min(max(end, lowest), highest) for end in (min(ends), max(ends)))
+    return replace(part, low=first, high=last)
 
 
 def _bits(part: Part, output_bits: int) -> int:

@@ -5,7 +5,7 @@ docs/archive.md. What the header, the sections and the blocks hold is for others
 """
 
 from isthmus.codec.container.index import Block
-from isthmus.codec.container.reader import Archive, Sizes
+from isthmus.codec.container.reader import Archive, Sizes, naming
 from isthmus.codec.container.writer import ArchiveWriter
 
-__all__ = ["Archive", "ArchiveWriter", "Block", "Sizes"]
+__all__ = ["Archive", "ArchiveWriter", "Block", "Sizes", "naming"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import stat
 from bisect import bisect_right
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +34,31 @@ from isthmus.version import __version__
 
 LOST = ""
 """The codec of rows whose block was not found again."""
+
+
+@contextmanager
+def naming(path: Path | str) -> Generator[None]:
+    """Have errors name an archive whose contents are decoded: what decodes them is given bytes, and knows no path.
+
+    Parameters
+    ----------
+    path
+        Of the archive.
+
+    Examples
+    --------
+    >>> with naming("numbers.isth"):
+    ...     raise ArtifactError("archive: expected rows, got none; take another copy of it.")
+    Traceback (most recent call last):
+    isthmus.errors.ArtifactError: numbers.isth: expected rows, got none; take another copy of it.
+    """
+    try:
+        yield
+    except ArtifactError as error:
+        text = str(error)
+        if text.startswith(f"{path}: "):
+            raise
+        raise ArtifactError(f"{path}: {text.removeprefix('archive: ')}") from error
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pyarrow.parquet as arrow_parquet
 from isthmus.codec.columns import Columns
 from isthmus.codec.contents.arrow_columns import decoded, encoded, is_supported
 from isthmus.codec.contents.base import Content, Facts, Form, beside, check_rows, fact, unfit
-from isthmus.errors import DataError, SourceError
+from isthmus.errors import DataError
 from isthmus.sources.arrow_sizes import check_arrow, check_parquet
 from isthmus.sources.seal import check_seal
 from isthmus.sources.table import whole_file
@@ -167,6 +167,17 @@ class ArrowContent(Content):
             parts.append(self._group(group).slice(begin, min(stop, int(self._ends[group])) - before - begin))
         return _columns(pa.concat_tables(parts) if parts else self._schema.empty_table())
 
+    def check(self) -> None:
+        """Read all of it; a table of one row group is held, and not read again.
+
+        Raises
+        ------
+        SourceError
+            It is damaged.
+        """
+        for group in range(len(self._ends)):
+            self._group(group)
+
     def _group(self, group: int) -> Any:
         """A row group; the one that was read last is held."""
         if self._held[0] != group:
@@ -199,13 +210,21 @@ def table_content(table: Any, name: str = "table") -> ArrowContent | None:
 
 
 def open_arrow(path: Path) -> ArrowContent | None:
-    """The content of a Parquet, Arrow or Feather file; None of one that is damaged, or has columns of other types."""
-    try:
-        with whole_file(path), path.open("rb") as file:
-            start = file.read(4)
-            return _open_parquet(path) if start == b"PAR1" else _open_ipc(path)
-    except SourceError:
-        return None
+    """The content of a Parquet, Arrow or Feather file; None of one that has columns of other types.
+
+    All of it is read once, for damage may be anywhere, and what is found later would end what was begun with it.
+
+    Raises
+    ------
+    SourceError
+        It is damaged.
+    """
+    with whole_file(path), path.open("rb") as file:
+        start = file.read(4)
+        content = _open_parquet(path) if start == b"PAR1" else _open_ipc(path)
+    if content is not None:
+        content.check()
+    return content
 
 
 def _open_parquet(path: Path) -> ArrowContent | None:

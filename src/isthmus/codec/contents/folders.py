@@ -268,8 +268,8 @@ class FolderContent(Content):
         n_sounds = sum(file.sound is not None for file in self._files)
         n_others = sum(file.size is not None for file in self._files) - n_pictures - n_sounds
         ways = (
-            (f"pictures ({n_pictures:,}) pixel for pixel, in PNG files packed anew", n_pictures),
-            (f"sounds ({n_sounds:,}) sample for sample", n_sounds),
+            (f"pixels of pictures ({n_pictures:,}), in PNG files packed anew", n_pictures),
+            (f"samples of sounds ({n_sounds:,})", n_sounds),
             (f"other files ({n_others:,}) byte for byte", n_others),
         )
         told = ", ".join(way for way, n in ways if n)

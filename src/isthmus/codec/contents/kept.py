@@ -65,16 +65,19 @@ class KeptContent(Content):
     ----------
     path
         The file.
+    reason
+        Why it is kept so, where it should have been another kind of data: a sentence.
     """
 
     row_bytes = float(PIECE)
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reason: str = "") -> None:
         self.name, self._path, self._size = str(path), path, path.stat().st_size
         ending = path.suffix if len(path.suffix) <= 20 else ""
         self.facts = {"kind": KeptForm.kind, "n_rows": -(-self._size // PIECE), "ending": ending}
         self.form = KeptForm(self.facts)
-        self.notes = (f"{path.name} is kept byte for byte, as no kind of data that is known.",)
+        why = f", for it cannot be read: {reason}" if reason else ", as no kind of data that is known."
+        self.notes = (f"{path.name} is kept byte for byte{why}",)
 
     def block(self, rows: slice) -> Columns:
         """Some pieces.

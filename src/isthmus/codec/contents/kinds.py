@@ -81,17 +81,26 @@ def content_of(source: str | os.PathLike[str] | NDArray[Any] | Any, *, as_pixels
         raise SourceError(
             f"{path}: expected a file or folder, got a pipe or a device; save what it gives as a file."
         )
+    reason = ""
     try:
         content = _known(path, name) if path.stat().st_size else None
-        return KeptContent(path) if content is None else content
     except PermissionError:
         raise SourceError(
             f"{path}: expected a file that may be read, got no permission; change its mode."
         ) from None
+    except SourceError as error:
+        content, reason = None, str(error).removeprefix(f"{path}: ")
+    return KeptContent(path, reason) if content is None else content
 
 
 def _known(path: Path, name: str) -> Content | None:
-    """The content of a file of a kind that is known by its name or its first bytes."""
+    """The content of a file of a kind that is known by its name or its first bytes.
+
+    Raises
+    ------
+    SourceError
+        A table or a file of arrays that is damaged.
+    """
     with path.open("rb"):  # refused here, or it may be read
         pass
     if name.endswith(_TEXT_SUFFIXES):

@@ -166,7 +166,13 @@ def _saved(array: NDArray[Any]) -> bytes:
 
 
 def open_arrays(path: Path) -> NpzContent | None:
-    """The content of an ``.npz`` file; None of one that is damaged, or holds anything else."""
+    """The content of an ``.npz`` file; None of one that is no zip file, or holds anything else.
+
+    Raises
+    ------
+    SourceError
+        Arrays that are damaged.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -178,5 +184,7 @@ def open_arrays(path: Path) -> NpzContent | None:
             arrays = {name: file.read(name) for name in names}
         packed = any(member.compress_type == zipfile.ZIP_DEFLATED for member in members)
         return NpzContent(arrays, packed=packed, name=str(path))
-    except (SourceError, DataError, zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+    except SourceError:
+        raise
+    except (DataError, zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return None
