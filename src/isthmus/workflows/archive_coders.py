@@ -12,7 +12,7 @@ from isthmus.codec.coding.latent import LatentCoder
 from isthmus.codec.coding.latent_table import LatentTableCoder
 from isthmus.codec.coding.preview import PreviewCoder
 from isthmus.codec.columns import Columns
-from isthmus.codec.container import Archive
+from isthmus.codec.container import Archive, naming
 from isthmus.codec.container.frames import MAGIC
 from isthmus.codec.store import MODEL
 from isthmus.errors import ParameterError
@@ -62,8 +62,9 @@ def coder_of_archive(path: Path, blocks: list[Columns]) -> Coder:
                 f"--model: expected an archive with a model that codes, got {path}, a preview, whose model decodes "
                 "alone. Give the model file that it was made with, or leave --model out."
             )
-        coder = CODERS[name].of_section(archive.section(MODEL))
-    coder.check()
+        with naming(path):
+            coder = CODERS[name].of_section(archive.section(MODEL))
+            coder.check()
     if blocks and all(coder.packed(block) is None for block in blocks):
         raise ParameterError(
             f"--model: expected data such as those of {path}, for whose shape, types and values its model is made, "
