@@ -50,6 +50,7 @@ ARCHIVES = tuple(
         "bits-back-levels",
         "chain",
         "chain-typed",
+        "latent-table",
         "context-binary",
         "context-channels",
     )
