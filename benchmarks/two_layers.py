@@ -4,7 +4,8 @@
 
 One layer: p(z) p(x | z). Two: p(w) p(z | w) p(x | z), inferred by q(z | x) q(w | z) (Bit-Swap, Kingma et al. 2019),
 with the same networks between x and z. What bits-back takes is -ELBO and some hundred bits a block; FOLDER has MNIST's
-files, whose test rows are held out. Binarised pixels are 1 above 127; grey ones have a discretised logistic each.
+files, whose test rows are held out. Pixels are drawn as zeros and ones by their shade, once; grey ones have a
+discretised logistic each.
 """
 
 from __future__ import annotations
@@ -105,9 +106,11 @@ def main() -> None:
         for part in ("train", "t10k")
     )
     for what in given.only:
-        is_grey = what == "grey"
+        is_grey, chance = what == "grey", np.random.default_rng(0)
         rows = [
-            torch.from_numpy(each / np.float32(255) if is_grey else (each > 127).astype(np.float32))
+            torch.from_numpy(
+                (each / 255 if is_grey else chance.random(each.shape) * 255 < each).astype(np.float32)
+            )
             for each in (train, test)
         ]
         for n_layers in (1, 2):
