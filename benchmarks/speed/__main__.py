@@ -48,7 +48,8 @@ def main() -> int:
         print(
             f"Written: {write(found, folder, found['machine']['date'])} and the table and the picture beside it."
         )
-    return _told(found, then) if asked.quick else 0
+    status = _told(found, then) if asked.quick else 0
+    return 1 if found["failed"] else status
 
 
 def run(asked: argparse.Namespace) -> dict[str, Any]:
@@ -61,7 +62,13 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     if unknown:
         sys.exit(f"speed: no task is called {', '.join(sorted(unknown))}. There are: {_names()}.")
     form = "quick" if asked.quick else "whole"
-    found: dict[str, Any] = {"form": form, "machine": machine(), "peers": _versions(), "tasks": {}}
+    found: dict[str, Any] = {
+        "form": form,
+        "machine": machine(),
+        "peers": _versions(),
+        "tasks": {},
+        "failed": {},
+    }
     with tempfile.TemporaryDirectory() as folder:
         options = Options(asked.quick, Path(folder), asked.mnist, asked.rounds)
         for room, names in ROOMS.items():
@@ -69,10 +76,15 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
                 if asked.only and name not in asked.only:
                     continue
                 start = time.perf_counter()
-                task = getattr(importlib.import_module(f"speed.{room}"), name)(options)
-                if task is None:
+                try:
+                    task = getattr(importlib.import_module(f"speed.{room}"), name)(options)
+                    if task is None:
+                        continue
+                    result = found["tasks"][task.name] = measured(task, options)
+                except Exception as error:  # the other tasks are worth their minutes
+                    found["failed"][name] = f"{type(error).__name__}: {error}"
+                    print(f"{name} FAILED: {found['failed'][name]}", flush=True)
                     continue
-                result = found["tasks"][task.name] = measured(task, options)
                 print(f"{task.name} ({time.perf_counter() - start:.0f} s)", flush=True)
                 for title, ratio in result["ratios"].items():
                     row = Row(task.name, title, ratio)

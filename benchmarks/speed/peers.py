@@ -167,14 +167,14 @@ def keras(widths: Sequence[int], x: Tensor, batch: int, epochs: int) -> Ready:
 
 
 def mlp_regressor(widths: Sequence[int], x: Tensor, batch: int, epochs: int) -> Ready:
-    """scikit-learn's ``MLPRegressor`` of rows onto themselves; all its layers are rectifiers, for it knows no others."""
+    """scikit-learn's ``MLPRegressor`` of rows onto themselves; all its layers are rectifiers, it knows no others."""
     from sklearn.neural_network import MLPRegressor
 
     rows = x.flatten(1).numpy()
 
     def ready() -> Work:
         model = MLPRegressor(
-            widths[1:-1],
+            hidden_layer_sizes=widths[1:-1],
             batch_size=batch,
             learning_rate_init=RATE,
             max_iter=epochs,

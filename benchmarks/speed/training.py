@@ -127,15 +127,18 @@ def begun(
     code_size: int = 32,
     *,
     is_table: bool = False,
+    n_rows: int | None = None,
     **model: Any,
 ) -> Begun:
-    """Prepare a training on the bundled digits, or on a made table of 30 columns."""
+    """Prepare a training on the bundled digits, the first ``n_rows`` of them, or on a made table of 30 columns."""
     if is_table:
         rows = table()
         everything = rows.read(slice(0, len(rows)))
         source, held_out = ArraySource(everything[:-N_HELD_OUT]), ArraySource(everything[-N_HELD_OUT:])
     else:
         source, held_out = bundled("mnist-train"), bundled("mnist-test")
+        if n_rows is not None:
+            source = ArraySource(source.read(slice(0, n_rows)))
     config = Config(
         model=Model(code_size=code_size, network=network, likelihood="squared_error", **model),
         training=Training(
@@ -209,7 +212,6 @@ def dense_128(options: Options) -> Task:
                     ("autoencoders", "autoencoders"),
                     ("Keras on PyTorch", "keras"),
                     ("MLPRegressor", "MLPRegressor"),
-                    ("PCA", "PCA"),
                 )
             ),
         ],

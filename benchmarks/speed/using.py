@@ -35,7 +35,7 @@ def encode_table(_: Options) -> Task:
 
 
 def encode_digits(options: Options) -> Task:
-    return _encode("digits", begun(Dense((512, 256)), 128, 1), 200_000 if options.quick else 1_000_000)
+    return _encode("digits", begun(Dense((512, 256)), 128, 1), 100_000 if options.quick else 1_000_000)
 
 
 def _encode(name: str, start: Begun, n_rows: int) -> Task:
