@@ -54,7 +54,7 @@ def rows_of(found: Found) -> Iterator[Row]:
 
 def is_preliminary(found: Found) -> bool:
     """Whether the machine had other work."""
-    return found["machine"]["load_before"] > BUSY * found["machine"]["cores"]
+    return found["on_cores"] or found["machine"]["load_before"] > BUSY * found["machine"]["cores"]
 
 
 def table(found: Found) -> str:
@@ -72,7 +72,8 @@ def table(found: Found) -> str:
         "",
     ]
     if is_preliminary(found):
-        lines += ["**Preliminary**: the machine had other work, and ratios may be off.", ""]
+        counted = ", so that seconds of a core were counted" if found["on_cores"] else ""
+        lines += [f"**Preliminary**: the machine had other work{counted}, and ratios may be off.", ""]
     lines += [
         "| task | ratio | median | rounds | floor | aim | |",
         "|---|---|---|---|---|---|---|",

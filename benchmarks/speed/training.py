@@ -220,11 +220,11 @@ def dense_128(options: Options) -> Task:
 
 
 def convolutions(options: Options) -> Task:
-    start = begun(Conv2d((32, 64)), 128, 1)
+    start = begun(Conv2d((32, 64)), 128, 1, n_rows=4096)
     limit, operations = start.limit()
     return Task(
         "convolutions",
-        "Training convolutions 1-32-64 (4 x 4, stride 2), code 32, batches of 128, an epoch of 8,000 digits.",
+        "Training convolutions 1-32-64 (4 x 4, stride 2), code 32, batches of 128, an epoch of 4,096 digits.",
         [start.ours(), start.by_hand(), *start.like_pythae(options), limit],
         [
             Ratio("over pythae", over("pythae"), 1.6, 2.0),
