@@ -69,7 +69,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     form = "quick" if asked.quick else "whole"
     found: dict[str, Any] = {
         "form": form,
-        "machine": machine(),
+        "machine": machine() | {"clock": "seconds of a core" if asked.on_cores else "the clock"},
         "peers": _versions(),
         "tasks": {},
         "failed": {},

@@ -33,6 +33,8 @@ class Contestant:
     """The held-out error of what the work returned."""
     taken: Callable[[Any], float] | None = None
     """What counts, of what the work returned; None: the seconds it took."""
+    unit: str = "s"
+    """Of what counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ def measured(task: Task, options: Options) -> dict[str, Any]:
     return {
         "words": task.words,
         "taken": taken,
+        "units": {one.name: one.unit for one in task.contestants},
         "threads": threads,
         "errors": errors,
         "ratios": ratios,

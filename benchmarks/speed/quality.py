@@ -26,7 +26,7 @@ from speed.harness import Contestant, Options, Ratio, Taken, Task, Work
 GOAL, BATCH, CODE = 5.0, 128, 30
 NETWORK = Dense((1000, 500, 250))
 RATES = (5e-4, 1e-3, 2e-3)
-EPOCHS, MOST_EPOCHS = 15, 60
+EPOCHS, MOST_EPOCHS = 12, 60
 """Of our schedule, and of those that stay at their rate until they are there."""
 
 

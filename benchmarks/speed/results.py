@@ -12,7 +12,7 @@ LEAST_CHANGE = 0.05
 """Of a median; less is no change, however little the rounds differ."""
 BUSY = 0.3
 """Load a core, before the first task, above which ratios are preliminary."""
-SAME_MACHINE = ("processor", "cores", "torch", "instructions")
+SAME_MACHINE = ("processor", "cores", "torch", "instructions", "clock")
 INK, GOOD, BAD, FAINT = "#1f2a37", "#0f766e", "#b45309", "#9ca3af"
 
 Found = Mapping[str, Any]
@@ -54,16 +54,18 @@ def rows_of(found: Found) -> Iterator[Row]:
 
 def is_preliminary(found: Found) -> bool:
     """Whether the machine had other work."""
-    return found["on_cores"] or found["machine"]["load_before"] > BUSY * found["machine"]["cores"]
+    machine = found["machine"]
+    return machine["clock"] != "the clock" or machine["load_before"] > BUSY * machine["cores"]
 
 
 def table(found: Found) -> str:
     """The page of a run, Markdown."""
     machine = found["machine"]
+    cores = "1 core" if machine["cores"] == 1 else f"{machine['cores']} cores"
     lines = [
         f"# Performance, {machine['date']}",
         "",
-        f"{machine['processor']}, {machine['cores']} cores ({machine['instructions']}), {machine['memory_gb']} GB, "
+        f"{machine['processor']}, {cores} ({machine['instructions']}), {machine['memory_gb']} GB, "
         f"{machine['system']}, Python {machine['python']}, PyTorch {machine['torch']}. Products of 2,048 x 2,048 at "
         f"{machine['square_gflops']} GFLOP/s, memory copied at {machine['copied_gb_a_second']} GB/s. Load before: "
         f"{machine['load_before']}. {found['form'].capitalize()} form. Peers: "
@@ -72,8 +74,8 @@ def table(found: Found) -> str:
         "",
     ]
     if is_preliminary(found):
-        counted = ", so that seconds of a core were counted" if found["on_cores"] else ""
-        lines += [f"**Preliminary**: the machine had other work{counted}, and ratios may be off.", ""]
+        words = f"the machine had other work, and ratios may be off; what was counted is {machine['clock']}"
+        lines += [f"**Preliminary**: {words}.", ""]
     lines += [
         "| task | ratio | median | rounds | floor | aim | |",
         "|---|---|---|---|---|---|---|",
@@ -94,7 +96,9 @@ def table(found: Found) -> str:
             amount, unit = result["rates"].get(who, (None, ""))
             rate = "" if amount is None else f"{amount / middle:,.4g} {unit}"
             error = _number(result["errors"].get(who))
-            lines.append(f"| {who} | {result['threads'][who]} | {middle:,.4g} | {rate} | {error} |")
+            lines.append(
+                f"| {who} | {result['threads'][who]} | {middle:,.4g} {result['units'][who]} | {rate} | {error} |"
+            )
         lines += [f"\n{name}: {value:,.4g}" for name, value in result["facts"].items()]
     return "\n".join(lines) + "\n"
 
@@ -127,8 +131,10 @@ def draw(found: Found, path: Path) -> None:
     axes.grid(axis="x", color=FAINT, alpha=0.3)
     axes.spines[["top", "right", "left"]].set_visible(False)
     note = " (preliminary: a busy machine)" if is_preliminary(found) else ""
-    axes.set_xlabel(f"times as good as the floor{note}; a bar at each aim, a line over all rounds")
-    figure.savefig(path, dpi=110)
+    figure.supxlabel(
+        f"times as good as the floor{note}\na bar at each aim, a line over all rounds", fontsize=10
+    )
+    figure.savefig(path, dpi=90)
 
 
 def newest(folder: Path) -> Path | None:

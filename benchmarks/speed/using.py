@@ -134,7 +134,7 @@ def larger_than_memory(options: Options) -> Task:
         f"An epoch of 64-128-8, batches of 256, on one thread, of a file of {n_rows:,} rows of 64 numbers (400 MB) by "
         "block under a budget of 100 MB, beside the same rows in memory: rows a second of the steps.",
         [
-            Contestant(name, lambda m=memory: partial(one, m), 1, error, rate)
+            Contestant(name, lambda m=memory: partial(one, m), 1, error, rate, "rows/s")
             for name, memory in names.items()
         ],
         [Ratio("share of in memory", beside("by block", "in memory"), 0.8, 0.95)],
@@ -156,7 +156,9 @@ def peak_memory(options: Options) -> Task:
         "784 bytes; pythae is given floats, made in place. Needed: the bytes, weights with gradients and both moments, "
         "activations of a batch with gradients.",
         [
-            Contestant(name, lambda n=name: partial(_peak, n, path), taken=lambda found: found["peak"])
+            Contestant(
+                name, lambda n=name: partial(_peak, n, path), taken=lambda found: found["peak"], unit="bytes"
+            )
             for name in who
         ],
         [

@@ -29,8 +29,14 @@ def found(values: list[float], *, more_is_better: bool = True) -> Found:
     ratio = {"values": values, "floor": 1.0, "aim": 1.5, "more_is_better": more_is_better, "unit": ""}
     machine = {"processor": "P", "cores": 2, "torch": "2.13.0", "instructions": "AVX2", "load_before": 0.1}
     machine |= {"date": "2026-11-30", "memory_gb": 8.0, "system": "Linux", "python": "3.11.7"}
-    machine |= {"square_gflops": 100.0, "copied_gb_a_second": 20.0}
-    task = {"words": "Work.", "taken": {"isthmus": [1.0, 1.1, 1.2]}, "threads": {"isthmus": 1}, "facts": {}}
+    machine |= {"square_gflops": 100.0, "copied_gb_a_second": 20.0, "clock": "the clock"}
+    task = {
+        "words": "Work.",
+        "taken": {"isthmus": [1.0, 1.1, 1.2]},
+        "threads": {"isthmus": 1},
+        "units": {"isthmus": "s"},
+        "facts": {},
+    }
     task |= {
         "errors": {"isthmus": 3.25},
         "ratios": {"over plain": ratio},
@@ -82,7 +88,7 @@ def test_other_machines_are_told_apart(results: Any) -> None:
 def test_the_table_holds_medians_verdicts_and_errors(results: Any, tmp_path: Path) -> None:
     text = results.table(found([0.9, 0.8, 0.95]))
     assert "| dense | over plain | 0.9 | 0.8 to 0.95 | 1 | 1.5 | below the floor |" in text
-    assert "| isthmus | 1 | 1.1 | 45.45 rows/s | 3.25 |" in text
+    assert "| isthmus | 1 | 1.1 s | 45.45 rows/s | 3.25 |" in text
     assert "Preliminary" not in text
     busy = found([0.9])
     busy["machine"]["load_before"] = 3.0
