@@ -4,6 +4,7 @@
 #   TORCH_INDEX   where PyTorch comes from, instead of pip's default             TORCH_INDEX=https://download.pytorch.org/whl/cpu make demo
 #   READER, SECONDS, SEED   one reader of files, seconds of a core, other changes (make fuzz)
 #   WORKERS       processes that share the tests (default: the cores, at most 4) make test WORKERS=2
+#   MNIST         folder of the four MNIST files, for the row of make bench that trains on all of them
 #   SECONDS       of the long run of the fault matrix (default: an hour)         make faults SECONDS=300
 
 SHELL := bash
@@ -18,7 +19,9 @@ WORKERS ?= auto
 SECONDS :=
 READER ?=
 SEED ?=
+MNIST ?=
 VENV := .venv
+BENCH_VENV := .bench
 BENCH_DATA := benchmarks/heart.py benchmarks/linear.py benchmarks/mnist.py
 BENCH_PARTS := benchmarks/archive_pictures.py benchmarks/rivals.py
 WHEEL_VENV := build/wheel-venv
@@ -26,9 +29,11 @@ WHEEL_VENV := build/wheel-venv
 ifeq ($(OS),Windows_NT)
 BIN := $(VENV)/Scripts
 WHEEL_BIN := $(WHEEL_VENV)/Scripts
+BENCH_PYTHON := $(BENCH_VENV)/Scripts/python
 else
 BIN := $(VENV)/bin
 WHEEL_BIN := $(WHEEL_VENV)/bin
+BENCH_PYTHON := $(BENCH_VENV)/bin/python
 endif
 
 # Python that looks in the environment at hand and not in what the caller's shell points to.
@@ -44,10 +49,10 @@ define pip_install
 	|| { cat "$$log"; exit 1; }
 endef
 
-.PHONY: help demo test faults check format fuzz bench lab lab-quick wheel clean
+.PHONY: help demo test faults check format fuzz bench bench-quick bench-others lab lab-quick wheel clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # ---------------------------------------------------------------- the environment: once, and after its files change
 
@@ -71,6 +76,16 @@ $(VENV)/.test: $(VENV)/.core
 
 $(VENV)/.dev: $(VENV)/.test
 	$(call pip_install,Installing what the checks need,$(BIN)/python,-c constraints.txt -e '.[dev]')
+	@touch $@
+
+# The peers of benchmarks, apart from .venv, whose packages they find through a .pth file: PyTorch is not installed twice,
+# and nothing of theirs is ever seen by isthmus.
+$(BENCH_VENV)/.made: $(VENV)/.core benchmarks/peers.txt
+	@rm -rf $(BENCH_VENV)
+	@$(BIN)/python -m venv --without-pip $(BENCH_VENV)
+	@$(BIN)/python -c 'import sysconfig; print("$(CURDIR)/src\nimport site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	> "$$($(BENCH_PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/isthmus.pth"
+	$(call pip_install,Installing the peers,$(BENCH_PYTHON),-c constraints.txt -r benchmarks/peers.txt)
 	@touch $@
 
 # ---------------------------------------------------------------- what people do
@@ -99,8 +114,14 @@ format: $(VENV)/.dev ## format, and mend what ruff can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.core ## run the benchmarks that need no data of your own: ratios, each against its rival
-	@for script in $(filter-out $(BENCH_DATA) $(BENCH_PARTS),$(sort $(wildcard benchmarks/*.py))); do echo "== $$script"; $(BIN)/python "$$script"; done
+bench: $(BENCH_VENV)/.made ## speed and memory beside the peers, as ratios, into benchmarks/results; MNIST=FOLDER for one row more
+	@cd benchmarks && $(CURDIR)/$(BENCH_PYTHON) -m speed $(if $(MNIST),--mnist $(abspath $(MNIST)))
+
+bench-quick: $(BENCH_VENV)/.made ## the same in minutes: says what got worse than the kept results, and fails then
+	@cd benchmarks && $(CURDIR)/$(BENCH_PYTHON) -m speed --quick
+
+bench-others: $(BENCH_VENV)/.made ## the other benchmarks that need no data of your own: quality, archives, memory
+	@for script in $(filter-out $(BENCH_DATA) $(BENCH_PARTS),$(sort $(wildcard benchmarks/*.py))); do echo "== $$script"; $(BENCH_PYTHON) "$$script"; done
 	@echo "Left out, for they need files that do not come along: $(patsubst %,$(BIN)/python % --data FOLDER;,$(BENCH_DATA))"
 
 lab: $(VENV)/.core ## every sentence as an experiment: five hours on two cores; MNIST=FOLDER AUDIO=FOLDER for those that need them
@@ -118,5 +139,5 @@ wheel: $(VENV)/.dev ## build dist/*, and run the wheel in an empty environment
 	@echo "The wheel installs and runs: $$(ls dist/*.whl)"
 
 clean: ## remove what was built, the environment too
-	rm -rf $(VENV) build dist htmlcov .coverage .pytest_cache .ruff_cache .hypothesis .import_linter_cache demo-report.html
+	rm -rf $(VENV) $(BENCH_VENV) build dist htmlcov .coverage .pytest_cache .ruff_cache .hypothesis .import_linter_cache demo-report.html
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -73,10 +73,11 @@ def plain_model(module: nn.Module, network: Dense | Conv2d) -> nn.Module:
     return copy.deepcopy(nn.Sequential(*layers))
 
 
-def plain_loop(model: nn.Module, x: torch.Tensor, batch: int, epochs: int) -> float:
-    """Rows per second of the loop that everybody writes."""
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    loss = nn.MSELoss(reduction="sum") if x.ndim == 2 else nn.BCEWithLogitsLoss(reduction="sum")
+def plain_loop(
+    model: nn.Module, x: torch.Tensor, batch: int, epochs: int, loss: nn.Module, rate: float = 1e-3
+) -> float:
+    """Rows per second of the loop that everybody writes; ``loss`` sums over values."""
+    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, fused=True)
     start = time.perf_counter()
     for _ in range(epochs):
         for indices in torch.randperm(len(x)).split(batch):
@@ -95,13 +96,13 @@ def our_loop(module: nn.Module, rows: SourceRows, plan: Training, epochs: int) -
     return epochs * len(rows) / (time.perf_counter() - start)
 
 
-def best_threads(model: nn.Module, x: torch.Tensor, batch: int) -> int:
+def best_threads(model: nn.Module, x: torch.Tensor, batch: int, loss: nn.Module) -> int:
     """The thread count at which the plain loop is fastest."""
     speeds = {}
     for n in range(1, torch.get_num_threads() + 1):
         torch.set_num_threads(n)
-        plain_loop(copy.deepcopy(model), x[:2048], batch, 1)
-        speeds[n] = plain_loop(copy.deepcopy(model), x[:2048], batch, 1)
+        plain_loop(copy.deepcopy(model), x[:2048], batch, 1, loss)
+        speeds[n] = plain_loop(copy.deepcopy(model), x[:2048], batch, 1, loss)
     return max(speeds, key=lambda n: speeds[n])
 
 
@@ -127,12 +128,13 @@ def main() -> None:
         scaling: Scaling = prepared.model.scaling
         x = torch.from_numpy(scaling.to_model(prepared.training.source.read(slice(0, len(rows)))))
         torch.set_num_threads(n_threads)
-        threads = best_threads(model, x, batch)
+        loss = nn.MSELoss(reduction="sum") if is_table else nn.BCEWithLogitsLoss(reduction="sum")
+        threads = best_threads(model, x, batch, loss)
         torch.set_num_threads(threads)
         plan = prepared.model.config.training
         pairs = []
         for _ in range(rounds + 1):
-            theirs = plain_loop(copy.deepcopy(model), x, batch, epochs)
+            theirs = plain_loop(copy.deepcopy(model), x, batch, epochs, loss)
             pairs.append((theirs, our_loop(prepared.model.module, rows, plan, epochs)))
         theirs, ours = (statistics.median(column) for column in zip(*pairs[1:], strict=True))
         ratios = sorted(b / a for a, b in pairs[1:])
