@@ -22,7 +22,7 @@ SEED ?=
 MNIST ?=
 VENV := .venv
 BENCH_VENV := .bench
-BENCH_DATA := benchmarks/heart.py benchmarks/linear.py benchmarks/mnist.py
+BENCH_DATA := benchmarks/heart.py benchmarks/linear.py benchmarks/mnist.py benchmarks/two_layers.py
 BENCH_PARTS := benchmarks/archive_pictures.py benchmarks/rivals.py
 WHEEL_VENV := build/wheel-venv
 
