@@ -182,6 +182,16 @@ def test_any_number_of_rows_comes_back(coder: LatentTableCoder, n: int) -> None:
     assert_same(coder.unpacked(payload, n), block)
 
 
+@pytest.mark.parametrize("names", [["word", "is_up"], ["line", "curve", "count"]])
+def test_categories_alone_and_numbers_alone_come_back(names: list[str]) -> None:
+    rows = table(8, 600).select(names)
+    block = content_of(rows).block(slice(0, 600))
+    own = coder_of(fitted(rows), content_of(rows))
+    payload = own.packed(block)
+    assert payload is not None
+    assert_same(as_read(own).unpacked(payload, 600), block)
+
+
 def test_values_that_no_one_has_seen_come_back(coder: LatentTableCoder) -> None:
     rows = table(4, 200)
     odd = rows.set_column(0, "word", pa.array(["never", "low"] * 100))

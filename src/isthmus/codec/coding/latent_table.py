@@ -59,7 +59,7 @@ class LatentTableCoder(Coder):
     """
 
     id: ClassVar[str] = "latent-table"
-    block_rows: ClassVar[int | None] = 4096
+    block_rows: ClassVar[int | None] = 4096  # as chains have them, for the same reason
 
     def __init__(self, fields: Sequence[KnownField], encoder: FrozenNetwork, decoder: FrozenNetwork) -> None:
         self.fields, self.encoder, self.decoder = tuple(fields), encoder, decoder
