@@ -109,8 +109,10 @@ def _one_a_row(path: Path, labels: NDArray[Any], n_rows: int) -> NDArray[Any]:
     if labels.shape != (n_rows,):
         raise _wrong_count(path, n_rows, f"an array of shape {labels.shape}")
     kind = labels.dtype.kind
+    with np.errstate(over="ignore"):  # long doubles
+        wide = labels.astype(np.float64) if kind == "f" else np.zeros(0)
     whole = kind == "f" and bool(
-        (np.isfinite(labels) & (labels == np.rint(labels)) & (np.abs(labels) < 2**53)).all()
+        (np.isfinite(wide) & (wide == np.rint(labels)) & (np.abs(wide) < 2**53)).all()
     )
     if kind == "b" or whole:
         return np.asarray(labels, np.int64)
