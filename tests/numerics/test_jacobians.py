@@ -14,7 +14,12 @@ from isthmus.networks.base import Ends
 from isthmus.networks.conv2d import Conv2d
 from isthmus.networks.dense import Dense
 from isthmus.numerics.activations import ACTIVATIONS
-from isthmus.numerics.jacobians import dense_squared_norm, estimated_squared_norm, exact_squared_norm
+from isthmus.numerics.jacobians import (
+    dense_estimated_squared_norm,
+    dense_squared_norm,
+    estimated_squared_norm,
+    exact_squared_norm,
+)
 from isthmus.numerics.randomness import Randomness
 
 torch.set_num_threads(1)
@@ -111,6 +116,25 @@ def test_the_estimate_with_unit_probes_is_exact() -> None:
         estimated_squared_norm(function, x, torch.eye(3, dtype=x.dtype)[j].expand(ROWS, 3)) for j in range(3)
     )
     torch.testing.assert_close(rows, exact_squared_norm(function, x))
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_the_estimate_through_dense_layers_is_autograds(sizes: tuple[int, ...]) -> None:
+    function, weights, slopes, x = chain(sizes, "silu")
+    for weight in weights:
+        weight.requires_grad_()
+    probe = Randomness(0, "probe").normal((ROWS, sizes[-1])).double()
+    written, general = (
+        dense_estimated_squared_norm(weights, slopes(x), probe),
+        estimated_squared_norm(function, x, probe),
+    )
+    torch.testing.assert_close(written, general, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(
+        torch.autograd.grad(written.sum(), weights),
+        torch.autograd.grad(general.sum(), weights),
+        rtol=1e-9,
+        atol=1e-10,
+    )
 
 
 def test_it_is_the_limit_of_small_noise() -> None:

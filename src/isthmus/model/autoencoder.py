@@ -235,9 +235,12 @@ class AutoencoderModule(Trainable):
     def dense_trace(self, x: Tensor) -> DenseTrace | None:
         """Weights and slopes of the dense layers from x to the code's mean, if that is what they are."""
         trace = self.encoder.dense_trace(x)
-        if trace is None:
-            return None
-        weights, slopes, pre_code = trace
+        return None if trace is None else self.through_code(*trace)
+
+    def through_code(
+        self, weights: Sequence[Tensor], slopes: Sequence[Tensor], pre_code: Tensor
+    ) -> DenseTrace:
+        """The trace of a dense encoder, see :meth:`dense_trace`, up to the code's mean."""
         return [*weights[:-1], weights[-1][: self.code.size]], [*slopes, self.code.slope(pre_code)]
 
     def weights(self) -> Sequence[Tensor]:

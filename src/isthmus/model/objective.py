@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from isthmus.corruptions.base import Corruption
 from isthmus.errors import ParameterError
 from isthmus.numerics.randomness import Randomness
-from isthmus.penalties.base import View
+from isthmus.penalties.base import DenseTrace, View
 
 if TYPE_CHECKING:
     from isthmus.model.autoencoder import AutoencoderModule
@@ -106,7 +106,10 @@ def evaluate(
         chance = randomness.at("corruption")
         shown = model.corrupted(x, chance, progress)
         value_weight = _emphasised(model.corruption, x, chance, progress, value_weight)
-    pre_code, context = model.encoder(shown)
+    trace = None
+    if any(penalty.reads_trace for _, penalty in model.named_penalties()):
+        trace = model.encoder.dense_trace(shown)
+    pre_code, context = model.encoder(shown) if trace is None else (trace[-1], None)
     code = model.code(pre_code, randomness.at("code"), progress)
 
     def weighed(values: Tensor) -> Tensor:
@@ -120,6 +123,10 @@ def evaluate(
     else:
         distortion, bound = _importance_weighted(model, code.value, code.log_ratio, context, x, value_weight)
         per_example = weighed(bound)
+
+    def dense_trace(at: Tensor) -> DenseTrace | None:
+        return model.dense_trace(at) if trace is None or at is not shown else model.through_code(*trace)
+
     terms = {"distortion": weighed(distortion).mean()}
     shared: list[Tensor] = []
     if code.rates is not None:
@@ -137,7 +144,7 @@ def evaluate(
             shown,
             code.value if model.code.n_draws == 1 else code.value[:: model.code.n_draws],
             model.encode,
-            model.dense_trace,
+            dense_trace,
             model.weights(),
             randomness.at("penalty", name),
             sample_weight,

@@ -38,7 +38,11 @@ class Encoder(nn.Module, ABC):
         """
 
     def dense_trace(self, x: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor], Tensor] | None:
-        """Weights W_1 .. W_L, slopes D_1 .. D_(L-1) and pre_code, if this is a chain of dense layers."""
+        """Weights W_1 .. W_L, slopes D_1 .. D_(L-1) and pre_code, if this is a chain of dense layers.
+
+        Where a penalty looks at the slopes, training takes pre_code from here instead of calling the encoder
+        too: such a chain has no context.
+        """
         return None
 
     def filters(self) -> tuple[str, Tensor] | None:

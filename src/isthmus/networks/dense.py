@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -123,23 +123,23 @@ class DenseEncoder(Encoder):
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         """pre_code of ``(rows, ...)``, flattened; no context."""
-        a = x.flatten(1)
-        *hidden, last = self.layers
-        for layer in hidden:
-            a = self.activation(layer(a))
-        return last(a), None
+        *_, pre_code = self._pre_activations(x)
+        return pre_code, None
 
-    def dense_trace(self, x: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor], Tensor]:
-        """Weights, slopes of the hidden layers, and pre_code."""
+    def dense_trace(self, x: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor], Tensor] | None:
+        """Weights, slopes of the hidden layers, and pre_code; None where somebody put in layers of another kind."""
+        weights = [layer.weight for layer in _linears(self.layers)]
+        if len(weights) < len(self.layers):
+            return None
+        *hidden, pre_code = self._pre_activations(x)
+        return weights, [self.activation.derivative(a) for a in hidden], pre_code
+
+    def _pre_activations(self, x: Tensor) -> Iterator[Tensor]:
+        """What each layer gives, ``(rows, n_out)``, before its activation."""
         a = x.flatten(1)
-        slopes: list[Tensor] = []
-        *hidden, last = self.layers
-        for layer in hidden:
-            before = layer(a)
-            slopes.append(self.activation.derivative(before))
-            a = self.activation(before)
-        weights = [layer.get_parameter("weight") for layer in self.layers]
-        return weights, slopes, last(a)
+        for number, layer in enumerate(self.layers):
+            a = layer(a if number == 0 else self.activation(a))
+            yield a
 
     def filters(self) -> tuple[str, Tensor]:
         """Weights of the first layer, a row a unit."""

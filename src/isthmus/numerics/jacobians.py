@@ -28,8 +28,21 @@ def dense_squared_norm(weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> T
         ``(rows,)``
     """
     if len(weights) == 1:
-        return slopes[0].square() @ weights[0].square().sum(dim=1)
+        return slopes[0].square() @ _squared_row_norms(weights[0])
     return _squared_norm(_from_first_layer(weights, slopes), weights[0])
+
+
+def dense_estimated_squared_norm(
+    weights: Sequence[Tensor], slopes: Sequence[Tensor], probe: Tensor
+) -> Tensor:
+    """``||v^T D_L W_L ... D_1 W_1||^2`` for each row: :func:`estimated_squared_norm` through dense layers.
+
+    ``probe`` is v, ``(rows, n_code)``; the rest is as in :func:`dense_squared_norm`.
+    """
+    projected = probe
+    for weight, slope in zip(reversed(weights), reversed(slopes), strict=True):
+        projected = (projected * slope) @ weight
+    return projected.square().sum(dim=1)
 
 
 def dense_squared_difference(
@@ -37,9 +50,14 @@ def dense_squared_difference(
 ) -> Tensor:
     """``||J(slopes) - J(other_slopes)||_F^2`` for each row, both Jacobians as in :func:`dense_squared_norm`."""
     if len(weights) == 1:
-        return (slopes[0] - other_slopes[0]).square() @ weights[0].square().sum(dim=1)
+        return (slopes[0] - other_slopes[0]).square() @ _squared_row_norms(weights[0])
     difference = _from_first_layer(weights, slopes) - _from_first_layer(weights, other_slopes)
     return _squared_norm(difference, weights[0])
+
+
+def _squared_row_norms(weight: Tensor) -> Tensor:
+    """``(n_out,)``; torch's norm makes no copy of the weight, as squares would."""
+    return torch.linalg.vector_norm(weight, dim=1).square()
 
 
 def _from_first_layer(weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:

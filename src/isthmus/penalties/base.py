@@ -54,6 +54,8 @@ class Penalty(nn.Module, ABC):
     """``"example"``: Omega is ``(rows,)``; ``"batch"``, ``"weights"``: it is one number."""
     support: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     """Where Omega needs every unit to lie; a code that may leave it is refused."""
+    reads_trace: ClassVar[bool] = False
+    """Whether Omega asks for the view's ``dense_trace`` at its ``x``: it then costs no encoder pass of its own."""
 
     def __init__(self, weight: float, warm_up_share: float = 0.0) -> None:
         super().__init__()

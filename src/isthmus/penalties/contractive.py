@@ -6,7 +6,12 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from isthmus.numerics.jacobians import dense_squared_norm, estimated_squared_norm, exact_squared_norm
+from isthmus.numerics.jacobians import (
+    dense_estimated_squared_norm,
+    dense_squared_norm,
+    estimated_squared_norm,
+    exact_squared_norm,
+)
 from isthmus.penalties.base import Penalty, Scope, View
 
 
@@ -18,6 +23,7 @@ class Contractive(Penalty):
     """
 
     scope: ClassVar[Scope] = "example"
+    reads_trace = True
 
     def __init__(
         self, weight: float, method: Literal["auto", "exact", "estimate"], warm_up_share: float = 0.0
@@ -27,10 +33,10 @@ class Contractive(Penalty):
 
     def forward(self, view: View) -> Tensor:
         """The squared norm at each row, ``(rows,)``."""
-        trace = None if self.method == "estimate" else view.dense_trace(view.x)
-        if trace is not None:
-            return dense_squared_norm(*trace)
-        if self.method == "exact":
-            return exact_squared_norm(view.encode, view.x)
+        trace = view.dense_trace(view.x)
+        if self.method == "exact" or (self.method == "auto" and trace is not None):
+            return exact_squared_norm(view.encode, view.x) if trace is None else dense_squared_norm(*trace)
         probe = view.randomness.normal(view.h.shape, like=view.h)
-        return estimated_squared_norm(view.encode, view.x, probe)
+        if trace is None:
+            return estimated_squared_norm(view.encode, view.x, probe)
+        return dense_estimated_squared_norm(*trace, probe)

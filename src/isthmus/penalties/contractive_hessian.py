@@ -19,6 +19,7 @@ class ContractiveHessian(Penalty):
     """
 
     scope: ClassVar[Scope] = "example"
+    reads_trace = True
 
     def __init__(
         self, weight: float, scale: float = 0.1, n_probes: int = 4, warm_up_share: float = 0.0
