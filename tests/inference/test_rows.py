@@ -270,6 +270,8 @@ def test_a_module_left_in_training_mode_is_put_right() -> None:
     model = inference(vectors(7)).model
     model.module.train()
     assert not Inference(model).module.training
+    model.module.network.encoder.train()
+    assert not any(part.training for part in Inference(model).module.modules())
 
 
 @pytest.mark.parametrize(("value", "what"), [(np.nan, "NaN"), (-np.inf, "infinity")])

@@ -56,18 +56,17 @@ def bare(module: AutoencoderModule, function: object) -> Bare | None:
 
 
 def _is_plain(module: AutoencoderModule) -> bool:
-    """Whether code, likelihood and gaps are parts of isthmus, which multiply no matrices, and nobody listens."""
-    parts = [module.code, module.likelihood, *([] if module.gaps is None else [module.gaps])]
-    return all(type(part).__module__.startswith("isthmus.") for part in parts) and not any(
-        map(_is_hooked, module.modules())
-    )
+    """Whether code, likelihood and gaps are parts of isthmus: they multiply no matrices."""
+    gaps = module.gaps
+    parts = (module.code, module.likelihood) if gaps is None else (module.code, module.likelihood, gaps)
+    return all(type(part).__module__.startswith("isthmus.") for part in parts) and not _is_hooked(gaps)
 
 
 def _encode(module: AutoencoderModule) -> Step | None:
     encoder = module.network.encoder
     if type(encoder) is not DenseEncoder:
         return None
-    layers = _chain(encoder.layers, encoder.activation.function)
+    layers = _chain(encoder)
     if layers is None:
         return None
     mean = module.code.mean
@@ -78,18 +77,21 @@ def _decode(module: AutoencoderModule) -> Step | None:
     decoder = module.network.decoder
     if type(decoder) is not DenseDecoder:
         return None
-    layers = _chain(decoder.layers, decoder.activation.function)
+    layers = _chain(decoder)
     if layers is None:
         return None
     mean, shape = module.likelihood.mean, decoder.output_shape
     return lambda h: mean(layers(h).unflatten(1, shape))
 
 
-def _chain(layers: nn.ModuleList, bent: Step) -> Step | None:
-    """``W_n bent(.. bent(W_1 a + b_1) ..) + b_n``, all lengths filled up; None if a layer is of another kind."""
+def _chain(half: DenseEncoder | DenseDecoder) -> Step | None:
+    """``W_n act(.. act(W_1 a + b_1) ..) + b_n``, all lengths filled up; None if a layer is of another kind."""
+    bent = half.activation.function
+    if _is_hooked(half) or _is_hooked(half.activation):
+        return None
     held: list[tuple[Tensor, Tensor]] = []
-    for layer in layers:
-        if type(layer) not in (nn.Linear, TiedLinear):
+    for layer in half.layers:
+        if type(layer) not in (nn.Linear, TiedLinear) or _is_hooked(layer):
             return None
         weight, bias = layer.weight, layer.bias
         if not isinstance(weight, Tensor) or not isinstance(bias, Tensor):
@@ -105,6 +107,8 @@ def _chain(layers: nn.ModuleList, bent: Step) -> Step | None:
     return run
 
 
-def _is_hooked(module: nn.Module) -> bool:
+def _is_hooked(module: nn.Module | None) -> bool:
     """Whether somebody wants to know when a module is called, or to change what it gives."""
+    if module is None:
+        return False
     return bool(module._forward_hooks or module._forward_pre_hooks)  # pyright: ignore[reportPrivateUsage]

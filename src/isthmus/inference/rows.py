@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from isthmus.artifact import FittedModel
@@ -55,7 +55,9 @@ class Inference:
 
     def __init__(self, model: FittedModel) -> None:
         self.model = model
-        self.module = model.module.eval()
+        self.module = model.module
+        if _is_training(self.module):
+            self.module.eval()
         self.code_size = model.module.code.size
 
     def encode(self, source: Source) -> Array:
@@ -266,3 +268,14 @@ def _distribution(module: AutoencoderModule, x: Tensor) -> Tensor:
 
 def _mean_and_scale(stacked: Array) -> tuple[Array, Array | None]:
     return stacked[:, 0], None if np.isnan(stacked[:, 1]).any() else stacked[:, 1]
+
+
+def _is_training(module: nn.Module) -> bool:
+    """Whether a module or any inside it is in training mode; ``eval`` takes as long as a row's code."""
+    left = [module]
+    while left:
+        one = left.pop()
+        if one.training:
+            return True
+        left.extend(inner for inner in one._modules.values() if inner is not None)  # pyright: ignore[reportPrivateUsage]
+    return False
