@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import numpy as np
 import pytest
 
 HEAVY = ("torch", "sklearn", "scipy", "matplotlib", "pandas", "polars")
@@ -70,3 +71,31 @@ def test_rows_of_an_archive_need_no_torch(process: Process, tmp_path: Path) -> N
         "print('torch' in sys.modules)"
     )
     assert process("python", "-c", code).stdout.split() == ["[3,", "4]", "False"]
+
+
+UNUSED = ("sklearn.mixture", "sklearn.cluster", "sklearn.decomposition", "sklearn", "scipy.stats")
+FIT = f"""
+import sys
+from isthmus.cli.main import run
+
+sys.argv = ["isthmus", "fit", *sys.argv[1:], "--epochs", "1", "--seed", "0", "--json"]
+assert not run()
+print('heavy:', *[name for name in {UNUSED!r} if name in sys.modules])
+"""
+
+
+def test_a_fit_needs_no_scikit_learn(process: Process, tmp_path: Path) -> None:
+    rows, model = tmp_path / "rows.npy", tmp_path / "a.safetensors"
+    np.save(rows, np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32))
+    text, heavy = output(process, FIT, str(rows), "-o", str(model))
+    assert heavy == ""
+    assert text
+
+
+def test_an_estimator_needs_no_mixtures(process: Process) -> None:
+    code = (
+        "import sys, numpy as np, isthmus\nrows = np.random.default_rng(0).normal(size=(200, 8))\n"
+        "isthmus.Autoencoder(2, max_epochs=1, random_state=0).fit(rows).transform(rows[:1])\n"
+        f"print('heavy:', *[name for name in {UNUSED[:3]!r} if name in sys.modules])"
+    )
+    assert output(process, code) == ("", "")

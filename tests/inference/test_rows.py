@@ -261,12 +261,17 @@ def test_codes_of_any_number_type_and_layout_decode_alike() -> None:
     for dtype in ("float64", "float32", "float16", "int8"):
         assert np.array_equal(model.decode(np.asfortranarray(codes.astype(dtype))), expected)
     assert model.decode(np.zeros((0, 3))).shape == (0, 7)
+    many = np.random.default_rng(0).normal(size=(ROWS, 3))
+    for given_as in (many[::-1], np.asfortranarray(many)[::-1]):
+        assert model.decode(given_as).tobytes() == model.decode(many)[::-1].tobytes()
 
 
 def test_a_module_left_in_training_mode_is_put_right() -> None:
     model = inference(vectors(7)).model
     model.module.train()
     assert not Inference(model).module.training
+    model.module.network.encoder.train()
+    assert not any(part.training for part in Inference(model).module.modules())
 
 
 @pytest.mark.parametrize(("value", "what"), [(np.nan, "NaN"), (-np.inf, "infinity")])

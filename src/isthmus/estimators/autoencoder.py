@@ -336,7 +336,8 @@ class Autoencoder(
         out, anything else float32; computed in float32. ``labels``, ``(rows,)``, are what a model with
         a condition asks for.
         """
-        check_is_fitted(self)
+        if not hasattr(self, "_model"):
+            check_is_fitted(self)
         source = self._source(X, reset=False, labels=labels)
         return Inference(self._model).encode(source).astype(_float_type(source), copy=False)
 

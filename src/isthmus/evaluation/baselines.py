@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
-from sklearn.decomposition import IncrementalPCA
 from threadpoolctl import threadpool_limits
 
 from isthmus.artifact import Baseline
@@ -99,6 +98,8 @@ def _varying(values: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def _incremental(read: Read, n_rows: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Each part holds ``k`` rows at least, so none may be left over that is smaller."""
+    from sklearn.decomposition import IncrementalPCA
+
     pca = IncrementalPCA(n_components=k)
     held: list[Array] = []
     for rows, block in _blocks(read, n_rows):

@@ -13,11 +13,6 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, normalized_mutual_info_score
-from sklearn.metrics.cluster import contingency_matrix
-from sklearn.mixture import GaussianMixture
 
 from isthmus.errors import DataError, ParameterError
 
@@ -240,6 +235,9 @@ def agreement(members: NDArray[Any], labels: NDArray[Any]) -> Agreement:
     >>> agreement(np.array([1, 1, 0, 0]), np.array(["a", "a", "b", "b"])).accuracy
     1.0
     """
+    from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, normalized_mutual_info_score
+    from sklearn.metrics.cluster import contingency_matrix
+
     if len(members) != len(labels):
         raise DataError(
             f"groups: expected a label a row, got {len(members)} rows and {len(labels)} labels. Give one each."
@@ -257,6 +255,10 @@ def agreement(members: NDArray[Any], labels: NDArray[Any]) -> Agreement:
 
 
 def _fit(values: Numbers, n: int, method: Method, seed: int, n_starts: int, floor: float) -> Groups:
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         if method == "k_means":

@@ -14,8 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from isthmus.codes.base import Code
@@ -193,6 +191,9 @@ def fit_mixture(codes: NDArray[Any], n_components: int | Sequence[int] = CANDIDA
     >>> fit_mixture(codes, seed=0).words
     'mixture of 2 normal components'
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
     several = [n_components] if isinstance(n_components, int) else list(n_components)
     if not several or min(several) < 1:
         raise ParameterError(

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import linear, pad
-from torch.overrides import TorchFunctionMode
+from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from isthmus.artifact import FittedModel
 from isthmus.errors import DataError, ParameterError
+from isthmus.inference.aligned import AlignedRows
+from isthmus.inference.dense import bare
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.numerics.randomness import Randomness
 from isthmus.preprocessing.classes import class_numbers, class_words, labels_of
@@ -29,15 +30,10 @@ MOST_BATCHES = 64
 """Batches of a block of rows, where results are taken as they come."""
 
 READ_VALUES = 1 << 15
-"""Values that are read and brought to model units at a time, as far as a batch has fewer."""
+"""Values that are read and brought to model units at a time, as far as a batch has fewer: what a cache holds."""
 
 BLOCK_VALUES = 1 << 22
 """Values of a block, as far as it may have fewer batches."""
-
-ALIGNED = 4
-"""Values a row that a dense layer or a matrix product sees, in multiples: 16 bytes of float32."""
-
-PRODUCTS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm)
 
 Array = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -59,7 +55,9 @@ class Inference:
 
     def __init__(self, model: FittedModel) -> None:
         self.model = model
-        self.module = model.module.eval()
+        self.module = model.module
+        if _is_training(self.module):
+            self.module.eval()
         self.code_size = model.module.code.size
 
     def encode(self, source: Source) -> Array:
@@ -218,29 +216,48 @@ class Inference:
         labels: Indices | None = None,
     ) -> Array:
         """Rows from the beginning of a batch on, all batches of one size."""
-        result = np.empty((rows.stop - rows.start, *shape), np.float32)
-        with torch.inference_mode(), _AlignedRows():
-            for part, block in self._batches(rows, read):
-                n_rows = part.stop - part.start
-                padded = pad(block, [0, 0] * (block.ndim - 1) + [0, BATCH - n_rows])
-                module = self.module
-                if labels is not None:
-                    told = torch.from_numpy(labels[part])
-                    module = module.given(pad(told, [0, BATCH - n_rows]))
-                into = slice(part.start - rows.start, part.stop - rows.start)
-                result[into] = function(module, padded)[:n_rows].cpu().numpy()
-        return result
+        n_rows = rows.stop - rows.start
+        result = torch.empty((n_rows, *shape))
+        with torch.inference_mode():
+            straight = bare(self.module, function)
+            for part, piece in self._pieces(rows, read):
+                into = result[part.start - rows.start : part.stop - rows.start]
+                x = torch.from_numpy(piece)
+                if straight is not None:
+                    found = [straight.run(batch) for batch in _batches(straight.ready(x))]
+                else:
+                    batches = _batches(x)
+                    told = (
+                        [None] * len(batches) if labels is None else _batches(torch.from_numpy(labels[part]))
+                    )
+                    with AlignedRows():
+                        found = [self._one(function, *each) for each in zip(batches, told, strict=True)]
+                n_over = len(found) * BATCH - len(piece)
+                if n_over:
+                    found[-1] = found[-1][:-n_over]
+                into.copy_(found[0] if len(found) == 1 else torch.cat(found))
+        return result.numpy()
 
-    def _batches(self, rows: slice, read: Callable[[slice], Array]) -> Iterator[tuple[slice, Tensor]]:
-        """Rows of each batch, and their numbers; several are read at once, for a column costs a call a piece."""
+    def _one(self, function: Function, batch: Tensor, labels: Tensor | None) -> Tensor:
+        """``function`` of one batch, whose labels the module is told."""
+        return function(self.module if labels is None else self.module.given(labels), batch).cpu()
+
+    def _pieces(self, rows: slice, read: Callable[[slice], Array]) -> Iterator[tuple[slice, Array]]:
+        """Rows of several batches at once, and their numbers, for a column costs a call a piece."""
         n_values = max(self.code_size, math.prod(self.model.scaling.model_shape))
         step = BATCH * max(1, min(MOST_BATCHES, READ_VALUES // (BATCH * n_values)))
         for first in range(rows.start, rows.stop, step):
-            stop = min(first + step, rows.stop)
-            piece = read(slice(first, stop))
-            for start in range(first, stop, BATCH):
-                part = slice(start, min(start + BATCH, stop))
-                yield part, torch.from_numpy(piece[part.start - first : part.stop - first])
+            part = slice(first, min(first + step, rows.stop))
+            yield part, np.ascontiguousarray(read(part))
+
+
+def _batches(rows: Tensor) -> list[Tensor]:
+    """Batches of :data:`BATCH` rows, the last one filled up with zeros."""
+    batches = list(rows.split(BATCH))
+    missing = BATCH - len(batches[-1])
+    if missing:
+        batches[-1] = pad(batches[-1], [0, 0] * (rows.ndim - 1) + [0, missing])
+    return batches
 
 
 def _distribution(module: AutoencoderModule, x: Tensor) -> Tensor:
@@ -253,36 +270,12 @@ def _mean_and_scale(stacked: Array) -> tuple[Array, Array | None]:
     return stacked[:, 0], None if np.isnan(stacked[:, 1]).any() else stacked[:, 1]
 
 
-class _AlignedRows(TorchFunctionMode):
-    """Dense layers and matrix products see rows that all begin at a multiple of 16 bytes: zeros fill them up.
-
-    Where only every second or fourth row is aligned, MKL treats the ends of rows differently, and
-    a row's last bits would depend on its place in the batch; so would those of a product of its
-    own, as between an example's tokens. This reaches modules of the user's own.
-    """
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Call ``func``, sums of products with their length made a multiple of :data:`ALIGNED`."""
-        if func is linear:
-            return _linear(*args, **(kwargs or {}))
-        if func in PRODUCTS and not kwargs:
-            return _product(*args)
-        return func(*args, **(kwargs or {}))
-
-
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    missing = -x.shape[-1] % ALIGNED
-    if missing:
-        x, weight = pad(x, (0, missing)), pad(weight, (0, missing))
-    return linear(x, weight, bias)
-
-
-def _product(a: Tensor, b: Tensor) -> Tensor:
-    """``a @ b``, both lying along what is summed over."""
-    if min(a.ndim, b.ndim) > 1:
-        missing = -a.shape[-1] % ALIGNED
-        a = pad(a, (0, missing)).contiguous()
-        b = pad(b.transpose(-2, -1), (0, missing)).contiguous().transpose(-2, -1)
-    return torch.matmul(a, b)
+def _is_training(module: nn.Module) -> bool:
+    """Whether a module or any inside it is in training mode; ``eval`` takes as long as a row's code."""
+    left = [module]
+    while left:
+        one = left.pop()
+        if one.training:
+            return True
+        left.extend(inner for inner in one._modules.values() if inner is not None)  # pyright: ignore[reportPrivateUsage]
+    return False

@@ -1,0 +1,153 @@
+"""Bare calls of dense layers have the bits of the module's, which is their slow twin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from isthmus.artifact import FittedModel
+from isthmus.config import Config, Model
+from isthmus.config.catalogue import Custom
+from isthmus.config.parts.codes import (
+    BatchTopKCode,
+    DeterministicCode,
+    GaussianCode,
+    QuantisedCode,
+    TopKCode,
+    WinnerTakeAllCode,
+)
+from isthmus.config.parts.likelihoods import Bernoulli, DiscretisedLogistic, Gaussian, Mixed, SquaredError
+from isthmus.config.parts.networks import Conv2d, Dense, Transformer
+from isthmus.inference import Inference, rows
+from isthmus.inference.dense import bare
+from isthmus.inference.rows import BATCH
+from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.model.build import build
+from isthmus.preprocessing import Scaling
+from isthmus.shapes import Block
+from isthmus.sources import ArraySource
+
+torch.set_num_threads(1)
+
+N_ROWS = 2 * BATCH + 9
+FUNCTIONS = (AutoencoderModule.encode, AutoencoderModule.decode, AutoencoderModule.reconstruct)
+DENSE: dict[str, dict[str, Any]] = {
+    "linear": {"network": Dense(())},
+    "aligned": {"network": Dense((16, 8)), "code_size": 4},
+    "odd": {"network": Dense((17, 5))},
+    "wide": {"network": Dense((258, 64), "gelu"), "code_size": 31},
+    "tied": {"network": Dense((17, 5), tied=True), "code": DeterministicCode("sigmoid")},
+    "gaussian": {"network": Dense((9,), "tanh"), "code": GaussianCode()},
+    "quantised": {"network": Dense((9,)), "code": QuantisedCode()},
+    "top k": {"network": Dense((9,)), "code": TopKCode(2)},
+    "batch top k": {"network": Dense((9,)), "code": BatchTopKCode(2)},
+    "winners": {"network": Dense((9,)), "code": WinnerTakeAllCode()},
+    "log loss": {"network": Dense((9,)), "likelihood": Bernoulli()},
+    "a variance": {"network": Dense((9,)), "likelihood": Gaussian()},
+    "levels": {"network": Dense((9,)), "likelihood": DiscretisedLogistic()},
+}
+
+
+def model(width: int = 13, parts: Any = None, **chosen: Any) -> Inference:
+    """A model of random weights on vectors."""
+    described = Model(**{"code_size": 3, "likelihood": SquaredError(), **chosen})
+    source = ArraySource(some(width))
+    scaling = Scaling.fit(source, np.arange(N_ROWS))
+    module = build(described, scaling.model_shape, seed=0, parts=parts)
+    return Inference(FittedModel(Config(model=described), scaling, module))
+
+
+def some(width: int) -> np.ndarray:
+    return np.random.default_rng(width).uniform(0, 1, (N_ROWS, width)).astype(np.float32)
+
+
+def results(found: Inference, width: int) -> list[np.ndarray]:
+    source = ArraySource(some(width))
+    codes = found.encode(source)
+    return [codes, found.decode_model_units(codes), found.reconstruct_model_units(source)]
+
+
+@pytest.mark.parametrize("width", [3, 12, 13])
+@pytest.mark.parametrize("name", DENSE)
+def test_bits_are_those_of_the_module(name: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = model(width, **DENSE[name])
+    assert all(bare(found.module, function) is not None for function in FUNCTIONS)
+    fast = results(found, width)
+    monkeypatch.setattr(rows, "bare", lambda *_: None)
+    for quick, slow in zip(fast, results(found, width), strict=True):
+        assert quick.tobytes() == slow.tobytes()
+
+
+def test_bits_of_rows_with_gaps_are_those_of_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers and a category of three; the gaps are where a row's number says."""
+    layout = (*[Block("number", 1)] * 4, Block("category", 3))
+    described = Model(code_size=3, network=Dense((9,)), likelihood=Mixed("squared_error"))
+    module = build(described, (7,), seed=0, layout=layout, gaps=True)
+    values = some(7)
+    scaling = Scaling.fit(ArraySource(values), np.arange(N_ROWS))
+    found = Inference(FittedModel(Config(model=described), scaling, module))
+    values[::3, 1] = values[::5, 4] = np.nan
+
+    def given(function: Any, shape: tuple[int, ...]) -> bytes:
+        return found._some(slice(0, N_ROWS), values.__getitem__, function, shape).tobytes()
+
+    wanted = [(AutoencoderModule.encode, (3,)), (AutoencoderModule.reconstruct, (7,))]
+    assert all(bare(module, function) is not None for function, _ in wanted)
+    fast = [given(*each) for each in wanted]
+    monkeypatch.setattr(rows, "bare", lambda *_: None)
+    assert [given(*each) for each in wanted] == fast
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_what_is_not_dense_goes_by_its_module(function: Any) -> None:
+    pair = {"pair": lambda: (nn.Linear(13, 3), nn.Linear(3, 13))}
+    others = [model(network=Transformer(3, 8, 1, 2)), model(parts=pair, network=Custom("pair"))]
+    assert [bare(other.module, function) for other in others] == [None, None]
+    told = build(
+        Model(code_size=2, network=Dense(()), likelihood="squared_error", condition="label"),
+        (5,),
+        seed=0,
+        n_classes=3,
+    )
+    assert bare(told, function) is None
+    pictures = build(Model(code_size=2, network=Conv2d((4,)), likelihood="squared_error"), (1, 8, 8), seed=0)
+    assert bare(pictures, function) is None
+
+
+def test_a_function_of_ones_own_is_called() -> None:
+    assert bare(model(network=Dense(())).module, lambda module, x: module.encode(x)) is None
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_who_listens_to_a_layer_is_called(before: bool) -> None:
+    """torch's own weight reparametrisations, of the older kind, are such listeners."""
+    found = model(network=Dense((9,)))
+    layer: Any = found.module.network.encoder.layers[0]  # type: ignore[index, union-attr]
+    seen: list[int] = []
+
+    def listen(_: nn.Module, given: tuple[Tensor, ...], *rest: Any) -> None:
+        seen.append(len(given[0]))
+
+    handle = layer.register_forward_pre_hook(listen) if before else layer.register_forward_hook(listen)
+    found.encode(ArraySource(some(13)))
+    assert seen == [BATCH] * 3
+    handle.remove()
+    assert bare(found.module, AutoencoderModule.encode) is not None
+
+
+def test_weights_that_move_are_seen() -> None:
+    found = model(network=Dense((9,)))
+    first = found.encode(ArraySource(some(13)))
+    with torch.no_grad():
+        for parameter in found.module.parameters():
+            parameter.mul_(2)
+    source = ArraySource(some(13))
+    moved = found.encode(source)
+    assert (moved != first).any()
+    x = torch.from_numpy(found.model.scaling.to_model(some(13)))
+    with torch.no_grad():
+        np.testing.assert_allclose(moved, found.module.encode(x).numpy(), rtol=1e-4, atol=1e-5)
