@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -12,7 +10,7 @@ from isthmus.artifact import FittedModel
 from isthmus.codec.bounded import GRID, Bounds, unbounded
 from isthmus.codec.coding.chain_fit import symbol_fields
 from isthmus.codec.coding.latent_table import LatentTableCoder
-from isthmus.codec.coding.latent_table_fit import latent_table_coder
+from isthmus.codec.coding.latent_table_fit import Features, latent_table_coder
 from isthmus.codec.columns import Column, Columns
 from isthmus.codec.contents.arrow_tables import ArrowForm
 from isthmus.codec.contents.base import Form
@@ -21,8 +19,6 @@ from isthmus.errors import IsthmusError, ParameterError
 from isthmus.preprocessing.table_scaling import TableScaling
 from isthmus.sources.arrow import pc
 from isthmus.sources.table_values import values_of
-
-Features = Callable[[Column], NDArray[np.float32]]
 
 
 def is_table_model(model: FittedModel) -> bool:

@@ -67,8 +67,7 @@ class TableRow:
 
     def push(self, stack: Stack, numbers: Ints, outputs: Ints) -> None:
         """Push symbols ``(n, n_columns)``, given outputs ``(n, n_outputs)``."""
-        last = np.array([_n_symbols(column) for column in self.columns])
-        is_other = numbers == last
+        is_other = numbers == self._last
         for at in reversed(self._categories):
             rows = np.flatnonzero(~is_other[:, at])
             if len(rows):
@@ -80,13 +79,12 @@ class TableRow:
 
     def pop(self, stack: Stack, outputs: Ints) -> Ints:
         """Pop them."""
-        last = np.array([_n_symbols(column) for column in self.columns])
         is_other = stack.pop(self._others(len(outputs))) > 0
-        found = np.where(is_other, last, 0)
+        found = np.where(is_other, self._last, 0)
         rows, at = np.nonzero(~is_other[:, self._numbers])
         columns = np.array(self._numbers, np.int64)[at]
         popped = pop_numbers(stack, rows.shape, self._between_edges(outputs, rows, at), self._n_halvings)
-        found[rows, columns] = np.minimum(popped, last[columns] - 1)
+        found[rows, columns] = np.minimum(popped, self._last[columns] - 1)
         for column in self._categories:
             rows = np.flatnonzero(~is_other[:, column])
             if len(rows):
@@ -96,6 +94,11 @@ class TableRow:
 
     def _others(self, n_rows: int) -> Ints:
         return np.broadcast_to([column.others for column in self.columns], (n_rows, len(self.columns)))
+
+    @cached_property
+    def _last(self) -> Ints:
+        """Of each column the symbol that stands for all other values."""
+        return np.array([_n_symbols(column) for column in self.columns], np.int64)
 
     @cached_property
     def _numbers(self) -> list[int]:
@@ -127,7 +130,7 @@ class TableRow:
         numbers = [self.columns[number] for number in self._numbers]
         places = np.array([number.outputs[0] for number in numbers], np.int64)
         scales = np.array([number.scale for number in numbers], np.int64)[at]
-        n = np.array([_n_symbols(number) for number in numbers], np.int64)[at]
+        n = self._last[self._numbers][at]
         means = np.clip(outputs[rows, places[at]], -FARTHEST, FARTHEST)
         most = self._edges.shape[1] - 1
 
