@@ -45,6 +45,8 @@ class Archive(NamedTuple):
     block_rows: int = 50
     max_error: float | None = None
     relative: bool = False
+    model: str | None = None
+    """The archive that carries its model, where it names it alone."""
 
 
 # ------------------------------------------------------------------ data: functions of nothing
@@ -279,6 +281,11 @@ def _columns(folder: Path) -> Path:
     return folder / "columns.csv"
 
 
+def _more_columns(folder: Path) -> Path:
+    (folder / "more.csv").write_text(columns(200, seed=1), encoding="utf-8", newline="\n")
+    return folder / "more.csv"
+
+
 # ------------------------------------------------------------------ codecs with a model
 
 
@@ -426,6 +433,7 @@ ARCHIVES: dict[str, Archive] = {
     "columns": Archive(_pictures, _by_column, block_rows=60),
     "chain-typed": Archive(_typed_columns, _chain, block_rows=300),
     "latent-table": Archive(_typed_columns, _latent_table, block_rows=400),
+    "shared-model": Archive(_more_columns, block_rows=120, model="chain"),
     "preview-pictures": Archive(lambda _: shades(300, 3), _preview, block_rows=40),
     "preview-tiles": Archive(lambda _: np.tile(shades(4, 3), (1, 9, 8, 1)), _preview, block_rows=3),
     "preview-floats": Archive(_saved("floats.npy", floats), _preview),
@@ -446,8 +454,13 @@ def write(name: str, folder: Path, coder: Any = None) -> tuple[Source, Path]:
     source = one.source(folder)
     content = content_of(source)
     bounds = None if one.max_error is None else bounds_of(content, one.max_error, relative=one.relative)
-    coder = one.coder(content) if coder is None and one.coder is not None else coder
-    write_rows(content, path, coder=coder, bounds=bounds, block_rows=one.block_rows)
+    if one.model is not None:
+        coder = coder_of(PLACE / f"{one.model}.isth")
+    elif coder is None and one.coder is not None:
+        coder = one.coder(content)
+    write_rows(
+        content, path, coder=coder, bounds=bounds, block_rows=one.block_rows, apart=one.model is not None
+    )
     return source, path
 
 
@@ -455,20 +468,30 @@ def read(path: Path, folder: Path) -> Path:
     """Write what an archive holds into a folder."""
     from isthmus import decompress, open_archive
 
-    with open_archive(path) as rows:
+    with open_archive(path, model=model_of(path)) as rows:
         suffix = rows.form.suffix
-    decompress(path, folder / f"found{suffix}")
+    decompress(path, folder / f"found{suffix}", model=model_of(path))
     return folder / f"found{suffix}"
 
 
+def model_of(path: Path) -> Path | None:
+    """The archive that carries the model of a golden one, or of a copy of that name; None where it needs no other."""
+    one = ARCHIVES.get(path.stem)
+    return None if one is None or one.model is None else PLACE / f"{one.model}.isth"
+
+
 def coder_of(path: Path) -> Any:
-    """The model that is in an archive; None of one without, and of a preview, which holds a decoder alone."""
+    """The model that is in an archive; None of one that carries none, and of a preview, which holds a decoder alone."""
     from isthmus.codec.container import Archive as Opened
     from isthmus.workflows.compress import CODERS
 
     with Opened(path) as archive:
         name = archive.header["coder"]
-        return None if name in (None, "preview") else CODERS[name].of_section(archive.section("model"))
+        return (
+            None
+            if name == "preview" or not archive.sections
+            else CODERS[name].of_section(archive.section("model"))
+        )
 
 
 def digest(path: Path) -> str:

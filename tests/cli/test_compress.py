@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+import golden_archives
 
 Command = Callable[..., Any]
 
@@ -103,6 +109,10 @@ def test_info_tells_by_how_much_numbers_may_differ(table: Path, tmp_path: Path, 
             "m.safetensors: cannot be read",
         ),
         (("compress", "people.csv", "-o", "p.isth", "--model", "m", "--no-model"), "--no-model"),
+        (("compress", "people.csv", "-o", "p.isth", "--apart"), "--apart: expected --model ARCHIVE"),
+        (("compress", "people.csv", "-o", "p.isth", "--apart", "--model", "people.csv"), "got people.csv"),
+        (("compress", "people.csv", "-o", "p.isth", "--model", "there.isth"), "an archive with a model"),
+        (("decompress", "there.isth", "-o", "q.csv", "--model", "there.isth"), "--model: expected none"),
         (("compress", "people.csv", "-o", "p.isth", "--quality", "80"), "--preview"),
         (("compress", "people.csv", "-o", "p.isth", "--preview", "--quality", "100"), "between 0 and 100"),
         (("compress", "people.csv", "-o", "p.isth", "--preview", "--max-error", "1"), "--max-error"),
@@ -141,6 +151,26 @@ def test_mistakes_are_one_line_and_change_nothing(
     assert expected in said
     assert said.count("\n") == 1
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_an_archive_that_names_its_model_says_so(tmp_path: Path, isthmus: Command) -> None:
+    carrier, named = golden_archives.PLACE / "chain.isth", tmp_path / "named.isth"
+    (tmp_path / "more.csv").write_text(golden_archives.columns(400, seed=5), newline="\n")
+    words = ("compress", tmp_path / "more.csv", "-o", named, "--model", carrier, "--apart")
+    done = isthmus(*words)
+    assert done.status == 0
+    assert f"apart; it is read with '--model {carrier}'" in " ".join(done.out.split())
+    told, of_carrier = (json.loads(isthmus("info", path, "--json").out)["model"] for path in (named, carrier))
+    assert told == {**of_carrier, "apart": True}
+    assert not of_carrier["apart"]
+    for path, text in ((named, "carried by another archive"), (carrier, "")):
+        lines = " ".join(isthmus("info", path).out.split())
+        assert f"digest {told['digest']}" in lines
+        assert text in lines
+    assert isthmus("decompress", named, "-o", tmp_path / "back.csv").status == 2
+    assert isthmus("decompress", named, "-o", tmp_path / "back.csv", "--model", carrier).status == 0
+    assert (tmp_path / "back.csv").read_bytes() == (tmp_path / "more.csv").read_bytes()
+    assert json.loads(isthmus(*words, "--force", "--json").out)["bytes_of_model_apart"] == told["bytes"]
 
 
 def test_a_preview_says_what_it_is(tmp_path: Path, isthmus: Command) -> None:

@@ -39,6 +39,7 @@ NAMES = (
     "latent-table",
     "context-binary",
     "context-channels",
+    "shared-model",
 )
 MODELS = tuple(name for name in NAMES if name.startswith(("bits-back", "chain", "latent", "context")))
 
@@ -54,7 +55,7 @@ def digest(parts: Iterator[Any]) -> str:
 
 def readings(path: Path) -> dict[str, str]:
     """Digests of all rows, read in several ways."""
-    with isthmus.open_archive(path) as rows:
+    with isthmus.open_archive(path, model=golden_archives.model_of(path)) as rows:
         n = len(rows)
         odd = [slice(start, min(n, start + 17)) for start in range(0, n, 17)]
         backwards = [slice(at, at + 1) for at in reversed(range(0, n, 31))]

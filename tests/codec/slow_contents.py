@@ -20,7 +20,7 @@ import pyarrow as pa
 from slow_columns import columns, product, whole_numbers
 from slow_models import BitsBack, Chain, Context, LatentTable
 from slow_preview import SlowPreview
-from slow_reader import SlowArchive, must
+from slow_reader import SlowArchive, digest, must
 
 Block = dict[str, Any]
 """Columns by name: texts, or (type, shape, bits of the values)."""
@@ -56,23 +56,33 @@ MODELS: dict[str, Callable[[bytes], Any]] = {
 """By codec, what is made of the section ``model`` and gives the columns of a payload of so many rows."""
 
 
-def read(path: Path | str) -> Any:
+def read(path: Path | str, model: Path | str | None = None) -> Any:
     """What an archive holds: the bytes of a file, of a folder all files by name, or see above."""
     archive = SlowArchive(path)
     facts = archive.header["content"]
-    return CONTENTS[facts["kind"]](facts, blocks_of(archive))
+    return CONTENTS[facts["kind"]](facts, blocks_of(archive, None if model is None else SlowArchive(model)))
 
 
-def blocks_of(archive: SlowArchive) -> list[Block]:
-    """The columns of all blocks, numbers on grids as their values."""
+def blocks_of(archive: SlowArchive, other: SlowArchive | None = None) -> list[Block]:
+    """The columns of all blocks, numbers on grids as their values; the model may be that of another archive."""
     codec, found = archive.header["coder"], list[Block]()
-    model = None if codec is None else MODELS[codec](archive.sections["model"])
+    model = None if codec is None else MODELS[codec](section_of(archive, other))
     for name, _, n_rows, payload in archive.blocks:
         must(name in ("plain", codec), "codec")
         block = columns(payload) if name == "plain" or model is None else model.columns(payload, n_rows)
         bounds = archive.header["bounds"]
         found.append(block if bounds is None else off_grid(block, bounds))
     return found
+
+
+def section_of(archive: SlowArchive, other: SlowArchive | None) -> bytes:
+    """The section ``model`` that an archive carries, or names and another one carries."""
+    if "model" not in archive.header:
+        return archive.sections["model"]
+    must(other is not None and "model" in other.sections, "model")
+    section, named = other.sections["model"], archive.header["model"]
+    must(named == {"digest": digest(section).hex(), "bytes": len(section)}, "digest of the model")
+    return section
 
 
 def packed_values(bits: list[int], kind: str) -> bytes:

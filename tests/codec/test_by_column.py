@@ -12,7 +12,7 @@ import torch
 
 from isthmus.codec import columns as plain
 from isthmus.codec.coding.by_column import CODED, ColumnCoder
-from isthmus.codec.coding.coders import Plain, is_same, smallest
+from isthmus.codec.coding.coders import is_same, smallest
 from isthmus.codec.columns import Columns
 from isthmus.errors import ArtifactError
 
@@ -56,7 +56,7 @@ def test_columns_come_back_in_their_order(coder: ColumnCoder, sizes: tuple[int, 
 
 def test_they_cost_what_their_coders_make_of_them(coder: ColumnCoder) -> None:
     rows = block(300, 200)
-    codec, payload = smallest([Plain(), coder], [rows], rows_of(rows))
+    codec, payload = smallest([coder], [rows], rows_of(rows))
     assert codec == "columns"
     own = [coder.coders[name].packed({"values": rows[name]}) or b"" for name in (GREY, COLOURS)]
     others = {name: column for name, column in rows.items() if name not in (GREY, COLOURS)}

@@ -12,7 +12,7 @@ import torch
 from isthmus.codec import columns as plain
 from isthmus.codec.coding.chain_coder import ChainCoder
 from isthmus.codec.coding.chain_fit import fields_of, fit_chain
-from isthmus.codec.coding.coders import Plain, as_read, is_same, smallest
+from isthmus.codec.coding.coders import as_read, is_same, smallest
 from isthmus.codec.coding.fields import MOST_SYMBOLS, Field, symbols_of
 from isthmus.codec.columns import Columns
 from isthmus.errors import ArtifactError
@@ -65,7 +65,7 @@ def test_a_table_comes_back_and_costs_its_information(coder: ChainCoder) -> None
 
 
 def test_a_table_with_text_among_its_columns_is_kept_by_the_chain(coder: ChainCoder) -> None:
-    assert smallest([Plain(), coder], [table(1)], N)[0] == "chain"
+    assert smallest([coder], [table(1)], N)[0] == "chain"
 
 
 def test_values_never_seen_come_back(coder: ChainCoder) -> None:

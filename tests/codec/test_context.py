@@ -87,7 +87,7 @@ def test_pictures_cost_their_information(two: ContextCoder) -> None:
     entropy = -FLIP * np.log2(FLIP) - (1 - FLIP) * np.log2(1 - FLIP)
     information = rows.size * entropy / 8
     assert 0.98 * information < len(exact(two, rows)) < 1.05 * information
-    assert smallest([Plain(), two], [{"values": rows}], 1000)[0] == "context"
+    assert smallest([two], [{"values": rows}], 1000)[0] == "context"
 
 
 def test_pictures_like_no_other_come_back() -> None:
@@ -109,10 +109,10 @@ def test_slow_coders_are_left_out_where_the_model_is_far_smaller(
     monkeypatch.setattr(Plain, "packed", packed)
     calm = (walks(300) & 0) + (np.arange(12) > 5).astype(np.uint8)
     noise = np.random.default_rng(0).integers(0, 2, (300, 9, 12)).astype(np.uint8)
-    assert smallest([Plain(), two], [{"values": walks(1000, 4)}], 1000)[0] == "context"
+    assert smallest([two], [{"values": walks(1000, 4)}], 1000)[0] == "context"
     assert not asked
-    assert smallest([Plain(), two], [{"values": noise}], 300)[0] == "plain"
-    assert smallest([Plain(), two], [{"values": calm}], 300)[0] == "plain"
+    assert smallest([two], [{"values": noise}], 300)[0] == "plain"
+    assert smallest([two], [{"values": calm}], 300)[0] == "plain"
     assert len(asked) == 2
 
 
@@ -120,7 +120,7 @@ def test_a_model_that_gives_back_other_rows_is_never_taken(
     two: ContextCoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ContextCoder, "unpacked", lambda *_: {"values": walks(1000, 5)})
-    assert smallest([Plain(), two], [{"values": walks(1000, 4)}], 1000)[0] == "plain"
+    assert smallest([two], [{"values": walks(1000, 4)}], 1000)[0] == "plain"
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 5000])

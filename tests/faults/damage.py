@@ -53,6 +53,7 @@ ARCHIVES = tuple(
         "latent-table",
         "context-binary",
         "context-channels",
+        "shared-model",
     )
 )
 """One of each kind of data, and of each codec with a model."""
@@ -176,7 +177,7 @@ def archive_drill(kind: str, n: int, seed: int = 0) -> Damage:
 def _whole(path: Path) -> Whole:
     from isthmus import open_archive
 
-    with open_archive(path) as rows:
+    with open_archive(path, model=golden_archives.model_of(path)) as rows:
         found = rows.archive
         ends = [block.offset + HEAD + block.n_bytes for block in found.blocks]
         first = found.blocks[0].offset if found.blocks else found.n_bytes - found.sizes.index
@@ -192,7 +193,7 @@ def _try_archive(
 
     told, wrong = list[str](), list[str]()
     try:
-        with open_archive(path) as rows:
+        with open_archive(path, model=golden_archives.model_of(path)) as rows:
             starts = np.cumsum([0, *map(_length, whole.rows)]).tolist()
             told += rows.archive.check()
             for number, expected in enumerate(whole.rows):

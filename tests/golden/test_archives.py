@@ -68,14 +68,17 @@ def test_an_archive_is_read_as_when_it_was_made(name: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_the_slow_reader_reads_the_same(name: str, tmp_path: Path) -> None:
-    assert is_held(slow_contents.read(golden(name)), golden_archives.read(golden(name), tmp_path))
+    assert is_held(
+        slow_contents.read(golden(name), golden_archives.model_of(golden(name))),
+        golden_archives.read(golden(name), tmp_path),
+    )
 
 
 @pytest.mark.parametrize("name", golden_archives.ARCHIVES)
 def test_what_is_written_now_is_read_by_the_slow_reader(name: str, tmp_path: Path) -> None:
     """With the models of the golden archives, for fitting some takes seconds."""
     source, path = golden_archives.write(name, tmp_path, golden_archives.coder_of(golden(name)))
-    found = slow_contents.read(path)
+    found = slow_contents.read(path, golden_archives.model_of(path))
     with Archive(path) as archive:
         assert {block.codec for block in archive.blocks} <= {archive.header["coder"] or "plain"}
         is_exact = archive.header["bounds"] is None and archive.header["coder"] != "preview"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from pyarrow import csv
 
 import isthmus
 from isthmus.codec.coding import context_fit
@@ -138,8 +140,10 @@ def test_networks_larger_than_the_data_are_not_begun(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.usefixtures("small_models")
 def test_a_table_has_a_chain_where_it_pays(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text(golden_archives.columns(24_000), newline="\n")
-    done = compressed(tmp_path / "t.csv", tmp_path / "a.isth", 2.0)
+    table = csv.read_csv(io.BytesIO(golden_archives.columns(24_000).encode()))
+    done = isthmus.compress(table, tmp_path / "a.isth", seconds=2.0)
+    with isthmus.open_archive(done.path) as rows:
+        assert rows[:].equals(table)
     assert set(done.codecs) == {"chain"}
 
 
@@ -217,8 +221,8 @@ def test_a_model_that_codes_nothing_is_told(tmp_path: Path) -> None:
     done = isthmus.compress(noise, tmp_path / "a.isth", model=tmp_path / "m.safetensors")
     assert set(done.codecs) == {"plain"}
     assert done.notes == (
-        f"The model codes no block in fewer bytes than general coders, and takes {done.n_bytes_of_model:,} itself: "
-        "leave --model out.",
+        f"With this model the archive takes {done.n_bytes:,} bytes, and without one about "
+        f"{done.n_bytes - done.n_bytes_of_model:,}: leave --model out.",
     )
 
 

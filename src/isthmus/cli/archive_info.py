@@ -13,6 +13,7 @@ from isthmus.cli.words import many, size_beside
 from isthmus.memory import bytes_text
 
 if TYPE_CHECKING:
+    from isthmus.codec.apart import Named
     from isthmus.codec.container import Archive
 
 
@@ -42,7 +43,7 @@ def print_archive(path: Path, *, json: bool) -> None:
 
 def _document(archive: Archive, damage: tuple[str, ...]) -> dict[str, Any]:
     sizes = archive.sizes
-    content = _content(archive)
+    content, model = _content(archive), _model(archive)
     return {
         "what": "archive",
         "archive": str(archive.path),
@@ -57,6 +58,7 @@ def _document(archive: Archive, damage: tuple[str, ...]) -> dict[str, Any]:
             "index": sizes.index,
             "lost": sizes.lost,
         },
+        "model": None if model is None else {**model.to_dict(), "apart": not archive.sections},
         "blocks": {codec: n for codec, n in _blocks(archive).items() if codec},
         "guarantee": {
             "exact": archive.header.get("bounds") is None and not _is_preview(archive),
@@ -88,7 +90,7 @@ def _lines(archive: Archive, damage: tuple[str, ...]) -> list[tuple[str, str]]:
     return [
         ("archive", f"{archive.path}: {left}{many(n_rows, row)} of {what}"),
         ("size", f"{bytes_text(sizes.total)}{_beside(archive)}{per_row}"),
-        *(("model", bytes_text(size)) for size in sizes.sections.values()),
+        *_model_lines(archive),
         ("blocks", coded or "none"),
         ("rest", f"{bytes_text(sizes.header + sizes.index)} for the header and the index"),
         *(preview_lines(archive.footer.get(CODEC)) if _is_preview(archive) else [("kept", kept)]),
@@ -98,6 +100,30 @@ def _lines(archive: Archive, damage: tuple[str, ...]) -> list[tuple[str, str]]:
     ]
 
 
+def _model_lines(archive: Archive) -> list[tuple[str, str]]:
+    model, sizes = _model(archive), archive.sizes.sections
+    if model is None:
+        return [("model", bytes_text(size)) for size in sizes.values()]
+    size = bytes_text(sum(sizes.values()) or model.n_bytes)
+    apart = "" if sizes else ", carried by another archive, with which this one is read"
+    return [("model", f"{size}, digest {model.digest}{apart}")]
+
+
+def _model(archive: Archive) -> Named | None:
+    """What names the model that blocks are read with; None where there is none, or it is damaged."""
+    from isthmus.codec.apart import MODEL, Named
+    from isthmus.codec.container import naming
+    from isthmus.errors import ArtifactError
+
+    if MODEL not in archive.sections:
+        with naming(archive.path):
+            return Named.in_header(archive.header)
+    try:
+        return Named.of(archive.section(MODEL))
+    except ArtifactError:
+        return None
+
+
 def _is_preview(archive: Archive) -> bool:
     """Whether it holds codes alone, so that what comes back is approximate."""
     return archive.header.get("coder") == CODEC
@@ -105,11 +131,15 @@ def _is_preview(archive: Archive) -> bool:
 
 def _beside(archive: Archive) -> str:
     """How large it is beside what was compressed, with the model in it and without."""
-    before, model = archive.footer.get("bytes_before"), sum(archive.sizes.sections.values())
+    before, total = archive.footer.get("bytes_before"), archive.sizes.total
     if type(before) is not int or before < 0:
         return ""
-    alone = f" ({before / max(1, archive.sizes.total - model):.3g} times without the model)" if model else ""
-    return f", {size_beside(archive.sizes.total, before)}{alone}"
+    other = ""
+    if carried := sum(archive.sizes.sections.values()):
+        other = f" ({before / max(1, total - carried):.3g} times without the model)"
+    elif (model := _model(archive)) is not None:
+        other = f" ({before / (total + model.n_bytes):.3g} times with the model)"
+    return f", {size_beside(total, before)}{other}"
 
 
 def _within(bounds: Any, content: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ def compress(
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     max_error: Annotated[str | None, Parameter(show_default=False)] = None,
     model: Annotated[Path | None, Parameter(show_default=False)] = None,
+    apart: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     no_model: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     seconds: float = 120.0,
     preview: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
@@ -43,6 +44,9 @@ def compress(
         A model that fit wrote for such data, with a Gaussian code and exact probabilities, or an archive of such data
         that has a model. Without one, tables, pictures and arrays of whole numbers have one fitted if it saves more
         than its own size.
+    apart
+        Name the model of the archive given by --model, in place of carrying it, so that many archives share one. It
+        is then needed to read them: 'isthmus decompress ARCHIVE --model M'.
     no_model
         Fit none: general means alone.
     seconds
@@ -71,9 +75,9 @@ def compress(
             print_lines([("note", text)])
 
     done = write(
-        source, output, max_error=error, relative=relative, model=model, fits=not no_model, seconds=seconds,
-        preview=preview, quality=quality, force=force, resume=resume, processes=processes, told=tell,
-        watch=ProgressBar,
+        source, output, max_error=error, relative=relative, model=model, apart=apart, fits=not no_model,
+        seconds=seconds, preview=preview, quality=quality, force=force, resume=resume, processes=processes,
+        told=tell, watch=ProgressBar,
     )  # fmt: skip
     ratio = done.n_bytes_before / max(1, done.n_bytes)
     alone = done.n_bytes_before / max(1, done.n_bytes - done.n_bytes_of_model)
@@ -85,6 +89,7 @@ def compress(
                 "bytes": done.n_bytes,
                 "bytes_before": done.n_bytes_before,
                 "bytes_of_model": done.n_bytes_of_model,
+                "bytes_of_model_apart": done.n_bytes_apart,
                 "ratio": ratio,
                 "ratio_without_model": alone,
                 "blocks": done.codecs,
@@ -100,12 +105,14 @@ def compress(
         )
         return
     size = f"{bytes_text(done.n_bytes)}, {size_beside(done.n_bytes, done.n_bytes_before)}"
+    beside = [("model", f"{bytes_text(done.n_bytes_apart)} apart; it is read with '--model {model}'")]
     within = f" (the model in it {bytes_text(done.n_bytes_of_model)}; without it {alone:.3g} times)"
     coded = ", ".join(f"{codec} {n:,}" for codec, n in done.codecs.items())
     print_lines(
         [
             ("archive", f"{done.path}: {many(done.n_rows, 'row')}"),
             ("size", size + (within if done.n_bytes_of_model else "")),
+            *(beside if done.n_bytes_apart else []),
             ("blocks", coded or "none"),
             *([("kept", _guarantee(max_error))] if done.preview is None else preview_lines(done.preview)),
             *note_lines(done.notes),

@@ -16,6 +16,7 @@ def decompress(
     /,
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    model: Annotated[Path | None, Parameter(show_default=False)] = None,
     rows: Annotated[str | None, Parameter(show_default=False)] = None,
     processes: Processes = None,
     force: Force = False,
@@ -27,6 +28,8 @@ def decompress(
     ----------
     output
         The file or folder, of the kind that was compressed.
+    model
+        The archive that carries the model, of one that was written with --apart.
     rows
         Some alone: START:STOP, counted from 0, such as 5000:6000. Only their blocks are read.
     """
@@ -35,7 +38,7 @@ def decompress(
     from isthmus.codec.container import Archive
     from isthmus.workflows.compress import decompress as write
 
-    n_rows = write(archive, output, rows=_range(rows), force=force, processes=processes)
+    n_rows = write(archive, output, model=model, rows=_range(rows), force=force, processes=processes)
     with Archive(archive) as opened:
         is_preview, footer = opened.header.get("coder") == CODEC, opened.footer
         is_exact = not is_preview and opened.header.get("bounds") is None

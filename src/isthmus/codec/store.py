@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from isthmus.codec.apart import MODEL, Named, check_needless, section_of
 from isthmus.codec.bounded import Bounds, bounded, unbounded
 from isthmus.codec.coding.coders import BlockCoding, Coder, Plain, as_read
 from isthmus.codec.coding.preview import PreviewCoder
@@ -24,8 +25,6 @@ from isthmus.codec.preview_rows import Errors
 from isthmus.codec.processes import in_order
 from isthmus.errors import ArtifactError, ParameterError
 
-MODEL = "model"
-"""The section of a learned coder."""
 N_TRIED, TRIED_BYTES = 3, 1 << 18
 """Places of the data where a size is estimated, and bytes of rows that are coded for it at each."""
 
@@ -38,6 +37,7 @@ def write_rows(
     bounds: Bounds | None = None,
     labels: Mapping[str, str] | None = None,
     block_rows: int,
+    apart: bool = False,
     overwrite: bool = False,
     resume: bool = False,
     n_bytes_before: int | None = None,
@@ -64,6 +64,8 @@ def write_rows(
         Of columns of a preview, what people call them.
     block_rows
         Rows of a block, at most.
+    apart
+        Name the coder's section by its digest, in place of carrying it.
     overwrite, resume
         As :class:`~isthmus.codec.container.ArchiveWriter` takes them.
     n_bytes_before
@@ -88,8 +90,11 @@ def write_rows(
         A process that was ended.
     """
     reader = Plain() if coder is None else as_read(coder)
-    sections = {} if coder is None else {MODEL: reader.section()}
+    section = reader.section()
+    sections = {} if coder is None or apart else {MODEL: section}
     known = {"content": content.facts, "coder": None if coder is None else coder.id, "bounds": bounds}
+    if coder is not None and apart:
+        known[MODEL] = Named.of(section).to_dict()
     errors = None
     if isinstance(coder, PreviewCoder):
         errors = Errors.of(content, coder, labels or {})
@@ -101,8 +106,8 @@ def write_rows(
         starts = range(writer.n_rows, content.n_rows, block_rows)
         blocks = [slice(start, min(start + block_rows, content.n_rows)) for start in starts]
         if errors is None:
-            coding = BlockCoding() if coder is None else BlockCoding(type(coder), sections[MODEL])
-            jobs = ((_forms(content, rows, bounds), rows.stop - rows.start) for rows in blocks)
+            coding = BlockCoding() if coder is None else BlockCoding(type(coder), section)
+            jobs = ((forms_of(content, rows, bounds), rows.stop - rows.start) for rows in blocks)
             all_coded = in_order(coding.packed, jobs, min(processes, max(1, len(blocks))))
         else:
             errors.take_up(content, reader, writer.part, writer.n_rows)
@@ -117,8 +122,8 @@ def write_rows(
     return footer.get("preview")
 
 
-def exact_size(content: Content, block_rows: int) -> float:
-    """Bytes of blocks from which a content comes back to the last bit, coded without a model: an estimate.
+def plain_size(content: Content, block_rows: int, bounds: Bounds | None = None) -> float:
+    """Bytes of the blocks of a content that is coded without a model: an estimate.
 
     Some rows from all over are coded; as they are fewer than blocks have, it is rather too high.
 
@@ -128,17 +133,19 @@ def exact_size(content: Content, block_rows: int) -> float:
         What would be written.
     block_rows
         Rows of a block.
+    bounds
+        As :func:`write_rows` takes them.
     """
     n_rows = min(block_rows, max(1, int(TRIED_BYTES / max(content.row_bytes, 1e-9))))
     n_pieces = -(-content.n_rows // n_rows)
     numbers = np.linspace(0, n_pieces - 1, min(N_TRIED, n_pieces)).astype(int).tolist()
     tried = [slice(n * n_rows, min((n + 1) * n_rows, content.n_rows)) for n in numbers]
-    size = sum(min(len(Plain().packed(form)) for form in _forms(content, rows, None)) for rows in tried)
+    size = sum(min(len(Plain().packed(form)) for form in forms_of(content, rows, bounds)) for rows in tried)
     return size / max(1, sum(rows.stop - rows.start for rows in tried)) * content.n_rows
 
 
-def _forms(content: Content, rows: slice, bounds: Bounds | None) -> list[Columns]:
-    """The columns of rows, and where these say more than the file does, the rows as they stand."""
+def forms_of(content: Content, rows: slice, bounds: Bounds | None) -> list[Columns]:
+    """The columns of rows of a content, and of a table of text without bounds the rows as they stand."""
     block = content.block(rows)
     if bounds is not None:
         return [bounded(block, bounds)]
@@ -153,38 +160,50 @@ class StoredRows:
     ----------
     path
         The archive.
+    coders
+        Those with a model, by the codec that blocks of them have.
+    model
+        The archive that carries the model, of one that names it.
 
     Raises
     ------
     ArtifactError
         It is none, is damaged where it matters for all rows, or was written with a model that this machine does
         not compute as the one that wrote it did.
+    ParameterError
+        A model that is needed and not given, or is another one; one that is given and not needed.
     """
 
-    def __init__(self, path: str | PathLike[str], *, coders: Mapping[str, type[Coder]]) -> None:
+    def __init__(
+        self, path: str | PathLike[str], *, coders: Mapping[str, type[Coder]], model: Path | None = None
+    ) -> None:
         self.archive = Archive(Path(path))
         try:
+            self._coding = self._coding_with(coders, model)
             with naming(self.archive.path):
-                self._open(coders)
+                self._open()
         except BaseException:
             self.archive.close()
             raise
         self._last: tuple[int, Columns] | None = None
 
-    def _open(self, coders: Mapping[str, type[Coder]]) -> None:
+    def _coding_with(self, coders: Mapping[str, type[Coder]], model: Path | None) -> BlockCoding:
+        name = self.archive.header.get("coder")
+        if name is None:
+            check_needless(self.archive, model)
+            return BlockCoding()
+        if not isinstance(name, str) or name not in coders:
+            raise ArtifactError(
+                f"{self.archive.path}: is coded with {str(name)[:60]!r}, which this isthmus does not know. "
+                "Install a newer one."
+            )
+        return BlockCoding(coders[name], section_of(self.archive, model))
+
+    def _open(self) -> None:
         header = self.archive.header
         self.form = content_from(_mapping(header.get("content")))
         bounds = header.get("bounds")
         self.bounds: Bounds | None = None if bounds is None else dict(_mapping(bounds))
-        self._coding = BlockCoding()
-        name = header.get("coder")
-        if name is not None:
-            if not isinstance(name, str) or name not in coders:
-                raise ArtifactError(
-                    f"archive: is coded with {str(name)[:60]!r}, which this isthmus does not know. "
-                    "Install a newer one."
-                )
-            self._coding = BlockCoding(coders[name], self.archive.section(MODEL))
         for coder in self._coding.coders.values():
             coder.check()
 

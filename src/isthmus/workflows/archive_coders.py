@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from isthmus.codec.apart import MODEL, Named
 from isthmus.codec.coding.by_column import ColumnCoder
 from isthmus.codec.coding.chain_coder import ChainCoder
 from isthmus.codec.coding.coders import Coder
@@ -14,7 +15,6 @@ from isthmus.codec.coding.preview import PreviewCoder
 from isthmus.codec.columns import Columns
 from isthmus.codec.container import Archive, naming
 from isthmus.codec.container.frames import MAGIC
-from isthmus.codec.store import MODEL
 from isthmus.errors import ParameterError
 
 CODERS: dict[str, type[Coder]] = {
@@ -63,6 +63,11 @@ def coder_of_archive(path: Path, blocks: list[Columns]) -> Coder:
                 "alone. Give the model file that it was made with, or leave --model out."
             )
         with naming(path):
+            if Named.in_header(archive.header) is not None:
+                raise ParameterError(
+                    f"--model: expected an archive that carries its model, got {path}, which names one that another "
+                    "carries. Give that one, or leave --model out."
+                )
             coder = CODERS[name].of_section(archive.section(MODEL))
             coder.check()
     if blocks and all(coder.packed(block) is None for block in blocks):

@@ -22,6 +22,7 @@ from isthmus.codec.coding.latent import COLUMN
 from isthmus.codec.columns import Columns
 from isthmus.codec.container.frames import guard_size
 from isthmus.codec.contents.base import Content
+from isthmus.codec.store import forms_of
 from isthmus.config import Config
 from isthmus.errors import ArtifactError, DataError, ParameterError
 from isthmus.sources.arrays import ArraySource
@@ -134,11 +135,11 @@ def _pays(coder: Coder, read: Read, block_rows: int, told: Told, name: str | Non
         told(f"The model is left out: {error}")
         return False
     tried = _tried(read, block_rows)
-    blocks = [read.block(rows) for rows in tried]
+    blocks = [forms_of(read.content, rows, read.bounds) for rows in tried]
     if name is not None:
-        blocks = [{COLUMN: block[name]} for block in blocks if name in block]
-    without = sum(len(Plain().packed(block)) for block in blocks)
-    with_model = sum(len(coder.packed(block) or Plain().packed(block)) for block in blocks)
+        blocks = [[{COLUMN: block[name]}] for block, *_ in blocks if name in block]
+    without = sum(min(len(Plain().packed(form)) for form in forms) for forms in blocks)
+    with_model = sum(len(coder.packed(forms[0]) or Plain().packed(forms[0])) for forms in blocks)
     share = sum(rows.stop - rows.start for rows in tried) / read.n_rows
     n_section = len(coder.section())
     gain, cost = (without - with_model) / share, n_section + guard_size(n_section)

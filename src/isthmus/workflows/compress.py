@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isthmus.codec.apart import Named
 from isthmus.codec.bounded import Bounds, bounds_of, with_grids_of
 from isthmus.codec.coding.coders import Plain
 from isthmus.codec.coding.preview import PreviewCoder
@@ -21,7 +22,7 @@ from isthmus.codec.container import Archive, Sizes, naming
 from isthmus.codec.contents.base import Content, Form
 from isthmus.codec.contents.folders import FolderForm
 from isthmus.codec.contents.kinds import content_of
-from isthmus.codec.store import StoredRows, exact_size, write_rows
+from isthmus.codec.store import StoredRows, plain_size, write_rows
 from isthmus.cores import n_cores
 from isthmus.errors import OutputError, ParameterError
 from isthmus.training.callbacks import Callback
@@ -52,6 +53,8 @@ class Compressed:
         Of the archive, and of the data as they came.
     n_bytes_of_model
         Of the archive's, those of the model.
+    n_bytes_apart
+        Of a model that the archive names, and another one carries.
     codecs
         How many blocks each way of coding has.
     notes
@@ -67,6 +70,7 @@ class Compressed:
     n_bytes: int
     n_bytes_before: int
     n_bytes_of_model: int
+    n_bytes_apart: int
     codecs: dict[str, int]
     notes: tuple[str, ...]
     preview: dict[str, Any] | None = None
@@ -83,6 +87,7 @@ def compress(
     max_error: float | None = None,
     relative: bool = False,
     model: Path | None = None,
+    apart: bool = False,
     fits: bool = True,
     seconds: float = 120.0,
     preview: bool = False,
@@ -106,7 +111,11 @@ def compress(
     relative
         Whether that is a share of each column's range.
     model
-        One that was fitted to such data; without it one is fitted where that pays.
+        One that was fitted to such data, or an archive of such data that carries one; without it one is fitted where
+        that pays.
+    apart
+        Whether the archive is to name the model of the archive ``model``, in place of carrying it: many archives can
+        share one, and each is read with the one that carries it.
     fits
         Whether a model may be fitted.
     seconds
@@ -133,7 +142,8 @@ def compress(
     SourceError, DataError
         Data that cannot be read.
     ParameterError
-        A model of other data, a preview of what has none, or seconds below 0.
+        A model of other data, one that is to be kept apart and is not an archive's, a preview of what has none, or
+        seconds below 0.
     OutputError
         A place that is taken or cannot be written.
     ProcessError
@@ -154,6 +164,8 @@ def compress(
             f"compress: seconds must be a number from 0 on, got {seconds}. To fit no model, say so (--no-model)."
         )
     check_file(output, force=force or resume, suffixes=(SUFFIX,))
+    if apart:
+        _check_apart(model, output, preview=preview)
     if preview or quality is not None:
         from isthmus.workflows.preview_models import check_preview  # torch, which no reader needs
 
@@ -162,7 +174,7 @@ def compress(
         )
     content = content_of(source, as_pixels=preview)
     if isinstance(source, str | PathLike):
-        _check_apart(Path(source), output)
+        _check_outside(Path(source), output)
     n_bytes_before = _bytes_before(source)
     block_rows = _block_rows(content)
     bounds = labels = None
@@ -197,42 +209,42 @@ def compress(
             n_before = n_rows
 
         errors = write_rows(
-            content, output, coder=coder, bounds=bounds, labels=labels, block_rows=block_rows,
+            content, output, coder=coder, bounds=bounds, labels=labels, block_rows=block_rows, apart=apart,
             overwrite=force, resume=resume,
             processes=_n_processes(processes, Read(content, bounds).n_bytes / CODED_A_PROCESS),
             n_bytes_before=n_bytes_before, told=written,
         )  # fmt: skip
     with Archive(output) as archive:
         codecs = Counter(block.codec for block in archive.blocks)
-        sizes = archive.sizes
+        sizes, named = archive.sizes, Named.in_header(archive.header)
     notes = tuple(content.notes)
     n_bytes_of_model = sum(sizes.sections.values())
     if errors is not None:
         notes += _notes_on_preview(content, block_rows, sizes)
-    elif model is not None and coder is not None and coder.id not in codecs:
-        notes += (
-            f"The model codes no block in fewer bytes than general coders, and takes {n_bytes_of_model:,} itself: "
-            "leave --model out.",
-        )
+    elif model is not None:
+        notes += _notes_on_model(content, block_rows, bounds, sizes, apart=apart)
     return Compressed(
         output,
         content.n_rows,
         sizes.total,
         n_bytes_before,
         n_bytes_of_model,
+        0 if named is None else named.n_bytes,
         dict(codecs),
         notes,
         errors,
     )
 
 
-def open_archive(path: str | Path) -> StoredRows:
+def open_archive(path: str | Path, *, model: str | Path | None = None) -> StoredRows:
     """The rows of an archive, any of them without the others.
 
     Parameters
     ----------
     path
         What ``isthmus compress`` or :func:`compress` wrote.
+    model
+        Of one that names its model (``apart``) the archive that carries it.
 
     Returns
     -------
@@ -243,6 +255,8 @@ def open_archive(path: str | Path) -> StoredRows:
     ------
     ArtifactError
         No archive, or a damaged one.
+    ParameterError
+        A model that is needed and not given, or is another one; one that is given and not needed.
 
     Examples
     --------
@@ -253,13 +267,14 @@ def open_archive(path: str | Path) -> StoredRows:
     ...     len(rows), rows[498:].tolist()
     (500, [[996, 997], [998, 999]])
     """
-    return StoredRows(path, coders=CODERS)
+    return StoredRows(path, coders=CODERS, model=None if model is None else Path(model))
 
 
 def decompress(
     path: str | Path,
     output: str | Path,
     *,
+    model: str | Path | None = None,
     rows: tuple[int, int] | None = None,
     force: bool = False,
     processes: int | None = None,
@@ -272,6 +287,8 @@ def decompress(
         The archive.
     output
         The file or folder to write.
+    model
+        As :func:`open_archive` takes it.
     rows
         The first one and the one after the last; None for all.
     force
@@ -283,6 +300,8 @@ def decompress(
     ------
     ArtifactError
         No archive, or one of which blocks are damaged that hold the rows.
+    ParameterError
+        Rows that it has not, or a model as :func:`open_archive` refuses it.
     OutputError
         A place that is taken or cannot be written.
     ProcessError
@@ -300,7 +319,7 @@ def decompress(
     """
     output = Path(output)
     _check_processes(processes)
-    with open_archive(path) as stored:
+    with open_archive(path, model=model) as stored:
         form = stored.form
         start, stop = (0, len(stored)) if rows is None else rows
         if rows is not None and not 0 <= start < stop <= len(stored):
@@ -376,10 +395,25 @@ def _error_text(error: float, relative: bool) -> str:
     return f"{100 * error:.3g}%" if relative else f"{error:.3g}"
 
 
+def _notes_on_model(
+    content: Content, block_rows: int, bounds: Bounds | None, sizes: Sizes, *, apart: bool
+) -> tuple[str, ...]:
+    """What people should know whose archive would be smaller without the model that they gave."""
+    n_blocks, n_model = sum(sizes.blocks.values()), sum(sizes.sections.values())
+    learned = set(sizes.blocks) - {Plain.id}
+    without = round(plain_size(content, block_rows, bounds)) if learned else n_blocks
+    if n_model + n_blocks > without:
+        return (
+            f"With this model the archive takes {sizes.total:,} bytes, and without one about "
+            f"{sizes.total - n_model - n_blocks + without:,}: leave --model out.",
+        )
+    return () if learned or not apart else ("The model codes no block in fewer bytes: leave --model out.",)
+
+
 def _notes_on_preview(content: Content, block_rows: int, sizes: Sizes) -> tuple[str, ...]:
     """What people should know who could have every bit for fewer bytes."""
     beside = sizes.total - sum(sizes.sections.values()) - sum(sizes.blocks.values())
-    exact = beside + round(exact_size(content, block_rows))
+    exact = beside + round(plain_size(content, block_rows))
     if exact >= sizes.total:
         return ()
     return (
@@ -408,7 +442,26 @@ def _check_place(form: Form, output: Path, *, force: bool) -> None:
     check_folder(output)
 
 
-def _check_apart(source: Path, output: Path) -> None:
+def _check_apart(model: Path | None, output: Path, *, preview: bool) -> None:
+    """Raise where an archive cannot name the model of another one."""
+    if preview:
+        raise ParameterError(
+            "--apart: stands against --preview, which carries its decoder. Give one of them."
+        )
+    if model is None or not is_archive(model):
+        raise ParameterError(
+            "--apart: expected --model ARCHIVE, an archive that carries the model, got "
+            f"{'none' if model is None else model}. Compress some of the data first, with or without a model that you "
+            "fitted, and give what comes of it."
+        )
+    if model.resolve() == output.resolve():
+        raise OutputError(
+            f"{output}: is the archive that carries the model, which all that name it are read with. Choose another "
+            "name."
+        )
+
+
+def _check_outside(source: Path, output: Path) -> None:
     """Raise OutputError where an archive would take the place of its data, or be among them."""
     data, place = source.resolve(), output.resolve()
     if data == place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -127,30 +128,26 @@ def is_same(first: Columns, second: Columns) -> bool:
     return True
 
 
-def smallest(coders: list[Coder], forms: list[Columns], n_rows: int) -> tuple[str, bytes]:
+def smallest(learned: list[Coder], forms: list[Columns], n_rows: int) -> tuple[str, bytes]:
     """The codec and the fewest bytes that rows come back from; each way is tried, there and back.
 
     Where a model needs far fewer bytes than a quick general coder, slow ones, which take as long as a model, are not
-    tried.
+    tried on the same columns.
 
     Parameters
     ----------
-    coders
-        What may code them.
+    learned
+        What may code them, beside :class:`Plain`.
     forms
-        The same rows as columns of one kind and another; the first one only is for coders that know more than
-        :class:`Plain`.
+        The same rows as columns of one kind and another; the first one is for what is learned.
     n_rows
         How many they are.
     """
-    ways = [(coder, forms[0]) for coder in coders] + [(Plain(), form) for form in forms[1:]]
-    ways.sort(key=lambda way: way[0].id == Plain.id)
-    found: list[tuple[Coder, Columns, bytes]] = []
-    for coder, form in ways:
-        if found and coder.id == Plain.id and len(found[0][2]) < FAR_SMALLER * _quickly(forms[0]):
-            break
-        if (payload := coder.packed(form)) is not None:
-            found.append((coder, form, payload))
+    found = [
+        (coder, forms[0], payload) for coder in learned if (payload := coder.packed(forms[0])) is not None
+    ]
+    best = min((len(payload) for _, _, payload in found), default=math.inf)
+    found += [(Plain(), form, Plain().packed(form)) for form in forms if best >= FAR_SMALLER * _quickly(form)]
     for coder, form, payload in sorted(found, key=lambda way: len(way[2])):
         try:
             if is_same(coder.unpacked(payload, n_rows), form):
@@ -158,7 +155,7 @@ def smallest(coders: list[Coder], forms: list[Columns], n_rows: int) -> tuple[st
         except (ArtifactError, DataError):
             continue
     if Plain.id not in {coder.id for coder, _, _ in found}:  # a model that does not give its rows back
-        return smallest([Plain()], forms, n_rows)
+        return smallest([], forms, n_rows)
     raise ArtifactError(
         "archive: no coder gives these rows back as they were. This is an error of isthmus; please report it."
     )
@@ -190,7 +187,7 @@ class BlockCoding:
 
     def packed(self, forms: tuple[list[Columns], int]) -> tuple[str, bytes]:
         """The codec and bytes of so many rows, see :func:`smallest`."""
-        return smallest(list(self.coders.values()), *forms)
+        return smallest([coder for coder in self.coders.values() if coder.id != Plain.id], *forms)
 
     def unpacked(self, block: tuple[str, bytes, int]) -> Columns:
         """The columns of a block of a codec, of its bytes and its number of rows."""
