@@ -99,3 +99,25 @@ def test_an_estimator_needs_no_mixtures(process: Process) -> None:
         f"print('heavy:', *[name for name in {UNUSED[:3]!r} if name in sys.modules])"
     )
     assert output(process, code) == ("", "")
+
+
+COMPILER = ("torch._dynamo", "sympy")
+
+
+@pytest.mark.parametrize("network", [{"type": "dense"}, {"type": "conv2d"}, {"type": "transformer"}])
+@pytest.mark.parametrize("kind", ["basic", "contractive", "variational"])
+def test_a_fit_needs_nothing_of_the_compiler(process: Process, kind: str, network: dict[str, str]) -> None:
+    """PyTorch imports it for every optimiser, flop counter and module made of nothing: a second and 70 MB."""
+    code = f"""
+import sys, numpy as np
+from isthmus.config import Config
+from isthmus.sources.arrays import ArraySource
+from isthmus.workflows.fit import fit
+rows = np.random.default_rng(0).random((40, 8, 8, 1)).astype(np.float32)
+config = {{"model": {{"kind": {kind!r}, "code_size": 2, "network": {network!r}}}, "training": {{"epochs": 1}}}}
+fit(ArraySource(rows, sample_shape=(8, 8, 1)), Config.from_dict(config))
+print([name for name in {COMPILER!r} if name in sys.modules])
+"""
+    done = process("python", "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"

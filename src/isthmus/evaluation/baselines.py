@@ -15,7 +15,7 @@ LARGEST_EXACT = 4096
 """Values a row, or rows, up to which PCA is exact; beyond, it is incremental."""
 NO_VARIANCE = 1e-12
 """An axis whose variance is under this share of the largest is none: the rank ends there."""
-BLOCK = 4096
+BLOCK, BLOCK_VALUES = 4096, 1 << 18
 
 Array = NDArray[np.float32]
 Read = Callable[[slice], Array]
@@ -49,9 +49,9 @@ def _principal(
     return _incremental(read, n_rows, k)
 
 
-def _blocks(read: Read, n_rows: int) -> Iterator[tuple[slice, Array]]:
-    for start in range(0, n_rows, BLOCK):
-        rows = slice(start, min(start + BLOCK, n_rows))
+def _blocks(read: Read, n_rows: int, n_block: int = BLOCK) -> Iterator[tuple[slice, Array]]:
+    for start in range(0, n_rows, n_block):
+        rows = slice(start, min(start + n_block, n_rows))
         block = read(rows)
         yield rows, block.reshape(len(block), -1)
 
@@ -60,14 +60,15 @@ def _through_covariance(
     read: Read, n_rows: int, d: int, k: int, weight: Array | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Second moments about the first block's mean, so that large offsets do not cancel."""
+    n_block = max(1, min(BLOCK, BLOCK_VALUES // d))
     total, first, second = 0.0, np.zeros(d), np.zeros((d, d))
-    about = read(slice(0, BLOCK)).reshape(-1, d).astype(np.float64).mean(axis=0)
-    for rows, block in _blocks(read, n_rows):
+    about = read(slice(0, n_block)).reshape(-1, d).astype(np.float64).mean(axis=0)
+    for rows, block in _blocks(read, n_rows, n_block):
         values = block - about
         weights = np.ones(len(values)) if weight is None else weight[rows].astype(np.float64)
         total += weights.sum()
         first += weights @ values
-        second += (values * weights[:, None]).T @ values
+        second += (values if weight is None else values * weights[:, None]).T @ values
     shift = first / total
     covariance = second / total - np.outer(shift, shift)
     if k == 0:

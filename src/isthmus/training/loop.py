@@ -26,6 +26,7 @@ from isthmus.training.dense_step import DenseStep
 from isthmus.training.diagnosis import diagnose
 from isthmus.training.means import Means
 from isthmus.training.micro import MicroBatches, is_out_of_memory
+from isthmus.training.optimiser import AdamW
 from isthmus.training.rows import Rows
 from isthmus.training.schedule import rate_factor
 from isthmus.training.state import Keeper, Snapshot, State, moments_of, set_moments
@@ -84,7 +85,7 @@ class Trainer:
         self._groups = [(list(parameters), share) for parameters, share in module.parameter_groups()]
         self._parameters = [parameter for parameters, _ in self._groups for parameter in parameters]
         self._rate = _number(plan.learning_rate)
-        self.optimiser = torch.optim.AdamW(
+        self.optimiser = AdamW(
             [{"params": parameters} for parameters, _ in self._groups],
             lr=self._rate,
             weight_decay=plan.weight_decay,
