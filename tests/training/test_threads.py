@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from isthmus.config import Model
 from isthmus.config.parts.networks import Conv2d, Dense, Network, Transformer
 from isthmus.model.build import build
-from isthmus.training.threads import WORK_A_THREAD, _Counter, choose_threads, training_threads
+from isthmus.training import threads
+from isthmus.training.threads import WORK_A_THREAD, choose_threads, training_threads
 
 
 @pytest.fixture(autouse=True)
@@ -47,12 +48,14 @@ def test_threads_follow_the_work_of_a_step(cores: int | None, monkeypatch: pytes
         assert choose_threads(module, batch) == expected
 
 
-@pytest.mark.parametrize("network", [Dense((7, 5)), Conv2d((4, 6)), Transformer(patch_size=4, width=8, n_heads=2)])
+@pytest.mark.parametrize(
+    "network", [Dense((7, 5)), Conv2d((4, 6)), Transformer(patch_size=4, width=8, n_heads=2)]
+)
 def test_operations_are_those_that_torch_counts(network: Network) -> None:
     shape = (6,) if isinstance(network, Dense) else (1, 16, 16)
     module = build(Model(code_size=3, network=network, likelihood="squared_error"), shape, seed=0).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as theirs:
         module(torch.zeros(1, *shape))
-    with torch.no_grad(), _Counter() as ours:
+    with torch.no_grad(), threads._Counter() as ours:
         module(torch.zeros(1, *shape))
     assert ours.n_operations == theirs.get_total_flops() > 0

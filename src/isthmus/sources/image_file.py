@@ -154,6 +154,7 @@ def _opened(path: Path) -> Generator[Image.Image]:
                     raise _too_large(path, f"{image.height} x {image.width}")
                 if image.format == "TIFF" and _tile_pixels(image) > MAX_PIXELS:
                     raise _too_large(path, f"tiles of {_tile_pixels(image)}")
+                _check_places(path, image)
                 if image.format == "JPEG" and image.info.get("progressive"):
                     _check_scans(path, image.height * image.width)
                 yield image
@@ -179,6 +180,15 @@ def _check_chunks(path: Path) -> None:
             if length > size:
                 raise ValueError(f"a piece of {length:,} bytes in a file of {size:,}")
             file.seek(length + 4, 1)
+
+
+def _check_places(path: Path, image: Image.Image) -> None:
+    """Refuse pixels that begin behind the end of the file: a decoder takes memory for all from one to the next."""
+    size = path.stat().st_size
+    tiles: list[Any] = getattr(image, "tile", [])
+    last = max((tile[2] for tile in tiles if isinstance(tile[2], int)), default=0)
+    if last > size:
+        raise ValueError(f"pixels from byte {last:,} on in a file of {size:,}")
 
 
 def _tile_pixels(image: Image.Image) -> int:

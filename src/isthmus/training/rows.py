@@ -51,10 +51,14 @@ class Rows(ABC, Generic[B]):
     def in_order(self, chance: Randomness, n_batches: int, n_done: int = 0) -> Generator[tuple[Tensor, B]]:
         """Every row once, as batches of nearly equal size with their indices, in an order that chance gives.
 
-        Nearly equal, so that no last batch is left with a row or two. The first ``n_done`` are left out.
+        Nearly equal, so that no last batch is left with a row or two. The first ``n_done`` are left out. A batch may
+        stand where the next one will.
         """
-        for indices in chance.permutation(len(self)).tensor_split(n_batches)[n_done:]:
+        for indices in self._indices(chance, n_batches, n_done):
             yield indices, self.gather(indices)
+
+    def _indices(self, chance: Randomness, n_batches: int, n_done: int) -> tuple[Tensor, ...]:
+        return chance.permutation(len(self)).tensor_split(n_batches)[n_done:]
 
 
 class Packed:
@@ -92,11 +96,12 @@ class Packed:
             packed = np.moveaxis(part, -1, 1) if self.shift is not None else self._scaling.to_model(part)
             into[start : start + step].numpy()[...] = packed
 
-    def unpacked(self, held: Tensor) -> Tensor:
-        """Rows that were held, in model units: new ones, or the same where they are so already."""
+    def unpacked(self, held: Tensor, into: Tensor | None = None) -> Tensor:
+        """Rows that were held, in model units: new ones, or in the memory given, or the same if they are so already."""
         if self.shift is None or self.scale is None:
             return held
-        return held.float().sub_(self.shift).div_(self.scale)
+        rows = held.float() if into is None else into.copy_(held)
+        return rows.sub_(self.shift).div_(self.scale)
 
 
 class SourceRows(Rows[Tensor]):
@@ -127,6 +132,17 @@ class SourceRows(Rows[Tensor]):
     def gather(self, indices: Tensor) -> Tensor:
         """The rows at ``indices``."""
         return self._packed.unpacked(self._held.index_select(0, indices))
+
+    def in_order(
+        self, chance: Randomness, n_batches: int, n_done: int = 0
+    ) -> Generator[tuple[Tensor, Tensor]]:
+        """All batches in the same memory: taken anew for each, it would lie in ever more places."""
+        packed = self._packed.empty(-(-len(self) // n_batches))
+        rows = torch.empty(packed.shape)
+        for indices in self._indices(chance, n_batches, n_done):
+            n = len(indices)
+            held = torch.index_select(self._held, 0, indices, out=packed[:n])
+            yield indices, self._packed.unpacked(held, rows[:n])
 
 
 class TensorRows(Rows[Tensor]):
