@@ -13,7 +13,7 @@ from isthmus.config import Model, Training
 from isthmus.config.parts.activations import Activation
 from isthmus.config.parts.codes import DeterministicCode
 from isthmus.config.parts.networks import Dense
-from isthmus.config.parts.penalties import L1
+from isthmus.config.parts.penalties import L1, Contractive
 from isthmus.likelihoods.squared_error import SquaredError
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import build
@@ -75,6 +75,58 @@ def test_the_gradient_is_that_of_autograd_to_the_last_bit(
         steps.update()
         other.step()
         assert_near(module, twin)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("likelihood", ["squared_error", "bernoulli"])
+@pytest.mark.parametrize("progress", [0.1, 1.0])
+def test_the_contractive_penalty_of_a_layer_is_that_of_autograd(
+    activation: Activation, likelihood: str, progress: float
+) -> None:
+    params: dict[str, Any] = {
+        "code_size": 11,
+        "network": Dense(()),
+        "likelihood": likelihood,
+        "code": DeterministicCode(activation),
+        "penalties": (Contractive(0.7, warm_up_share=0.5),),
+    }
+    module, twin = made(**params), made(**params)
+    optimiser, other = adamw(module), adamw(twin)
+    assert DenseStep.fits(module, optimiser)
+    steps = DenseStep(module, optimiser)
+    for n in (48, 37, 1):
+        module.load_state_dict(twin.state_dict())
+        found = steps.differentiate(X[:n], progress)
+        other.zero_grad()
+        expected = twin.objective(X[:n], 0, progress=progress)
+        expected.loss.backward()
+        torch.testing.assert_close(found.loss, expected.loss.detach())
+        torch.testing.assert_close(found.per_example, expected.per_example.detach())
+        assert list(found.terms) == list(expected.terms)
+        for name, term in expected.terms.items():
+            torch.testing.assert_close(found.terms[name], term.detach())
+        for (name, parameter), beside in zip(module.named_parameters(), twin.parameters(), strict=True):
+            torch.testing.assert_close(parameter.grad, beside.grad, rtol=1e-4, atol=1e-6, msg=name)
+        steps.update()
+        other.step()
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {
+            "penalties": (Contractive(0.1, method="estimate"),),
+            "network": Dense(()),
+            "code": DeterministicCode("tanh"),
+        },
+        {"penalties": (Contractive(0.1),), "network": Dense((5,)), "code": DeterministicCode("tanh")},
+        {"penalties": (Contractive(0.1),), "network": Dense(()), "code": DeterministicCode("silu")},
+        {"penalties": (Contractive(0.1), L1(0.1)), "network": Dense(()), "code": DeterministicCode("tanh")},
+    ],
+)
+def test_other_penalties_are_left_to_autograd(params: dict[str, Any]) -> None:
+    module = made(**params)
+    assert not DenseStep.fits(module, adamw(module))
 
 
 def test_pictures_are_rows_of_values() -> None:

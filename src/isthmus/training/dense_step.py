@@ -22,6 +22,7 @@ from isthmus.likelihoods.squared_error import SquaredError
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.objective import Objective, Trainable
 from isthmus.networks.dense import DenseDecoder, DenseEncoder
+from isthmus.penalties.contractive import Contractive
 
 ALIGNMENT = 16
 """Numbers, of 64 bytes: where matrix products begin elsewhere, they round in another order."""
@@ -69,6 +70,11 @@ _BENT: dict[Activation, tuple[Forward, Backward]] = {
 """Activations that can be written into memory that is there; ``identity`` needs none."""
 
 
+_SLOPES: dict[Activation, tuple[Callable[[Tensor, Tensor], list[Call]], bool]] = {
+    "sigmoid": (lambda h, into: [partial(torch.addcmul, h, h, h, value=-1, out=into)], True),
+    "tanh": (lambda h, into: [partial(torch.mul, h, h, out=into), into.neg_, partial(into.add_, 1)], False),
+}
+"""What puts act'(a) into a tensor, given h = act(a); and of act''(a) = act'(a) (c - 2 h) whether c is 1, not 0."""
 _ONE = torch.ones(())
 """A number that is a tensor already takes half the time of one that becomes it."""
 _LOSSES: dict[type[Any], Any] = {SquaredError: SquaredError.forward, Bernoulli: Bernoulli.forward}
@@ -93,7 +99,74 @@ class _Plan:
     """``(rows, *sample_shape)``"""
     losses: Tensor
     """Of each value, ``(rows, n_values)``."""
+    omega: Tensor
+    """Of each row, ``(rows,)``; 0 where nothing is penalised."""
     calls: Sequence[Call]
+
+
+class _Contraction:
+    """The closed form of the contractive penalty of one layer (Rifai et al. 2011, equation 5) and its gradient.
+
+    Of a row with slopes s = act'(W x + b) it is the sum of s_j^2 |w_j|^2 over units j.
+
+    Parameters
+    ----------
+    name, penalty
+        As the module has them.
+    layer
+        The encoder's.
+    """
+
+    def __init__(self, name: str, penalty: Contractive, layer: _Layer) -> None:
+        self.name, self._penalty, self._layer = name, penalty, layer
+        self.strength = 0.0
+        self._twice = torch.zeros(())  # of the strength, over the rows
+        self._norms, self._scaled, self._squares = (torch.empty(len(layer.bias)) for _ in range(3))
+
+    @staticmethod
+    def fits(module: AutoencoderModule) -> bool:
+        """Whether a module has no penalty but this one."""
+        (penalty, *others) = module.penalties.values()
+        encoder, code = module.network.encoder, module.code
+        return (
+            not others
+            and type(penalty) is Contractive
+            and type(penalty).forward is _CONTRACTIVE
+            and penalty.method != "estimate"
+            and isinstance(encoder, DenseEncoder)
+            and len(encoder.layers) == 1
+            and isinstance(code, Deterministic)
+            and code.activation_name in _SLOPES
+        )
+
+    def begin(self, n_rows: int, progress: float) -> None:
+        """Take the strength that a step has."""
+        self.strength = self._penalty.weight_at(progress)
+        self._twice.fill_(2 * self.strength / n_rows)
+
+    def calls(self, x: Tensor, h: Tensor, gradient: Tensor, omega: Tensor) -> list[Call]:
+        """What computes Omega ``(rows,)``, adds to the gradient of W x + b, and makes all of that of W."""
+        layer = self._layer
+        squares, weighed = torch.empty_like(h), torch.empty_like(h)
+        slope, is_shifted = _SLOPES[layer.activation]
+        return [
+            *slope(h, squares),
+            partial(squares.mul_, squares),
+            partial(torch.linalg.vector_norm, layer.weight, dim=1, out=self._norms),
+            partial(self._norms.mul_, self._norms),
+            partial(torch.mv, squares, self._norms, out=omega),
+            partial(torch.mul, self._norms, self._twice, out=self._scaled),
+            partial(torch.mul, squares, self._scaled, out=weighed),
+            partial(gradient.addcmul_, weighed, h, value=-2),
+            *([partial(gradient.add_, weighed)] if is_shifted else []),
+            partial(torch.sum, squares, 0, out=self._squares),
+            partial(self._squares.mul_, self._twice),
+            partial(torch.mul, layer.weight, self._squares.unsqueeze(1), out=layer.weight_gradient),
+            partial(torch.addmm, layer.weight_gradient, gradient.t(), x, out=layer.weight_gradient),
+        ]
+
+
+_CONTRACTIVE = Contractive.forward
 
 
 class DenseStep:
@@ -105,7 +178,7 @@ class DenseStep:
     ----------
     module
         Of a dense network with layers of its own, a deterministic code without noise, squared error or log loss, and
-        nothing else in the objective.
+        nothing else in the objective but the exact contractive penalty of an encoder of one layer.
     optimiser
         AdamW with all of its parameters in one group.
     """
@@ -123,6 +196,10 @@ class DenseStep:
             view.copy_(parameter.detach())
             parameter.data = view
         self._layers, self._sample_shape = self._of_module(module), module.sample_shape
+        self._contraction: _Contraction | None = None
+        for name, penalty in module.named_penalties():
+            assert isinstance(penalty, Contractive)
+            self._contraction = _Contraction(name, penalty, self._layers[0])
         self._plans: dict[int, _Plan] = {}
         self._adopt()
 
@@ -145,7 +222,7 @@ class DenseStep:
             and not getattr(likelihood, "sampled", False)
             and likelihood.balance() is None
             and all(part is None for part in (module.corruption, module.condition, module.gaps))
-            and not len(module.penalties)
+            and (not len(module.penalties) or _Contraction.fits(module))
         ):
             return False
         layers = [*encoder.layers, *decoder.layers]
@@ -163,10 +240,13 @@ class DenseStep:
             and not (group["amsgrad"] or group["maximize"])
         )
 
-    def differentiate(self, batch: Tensor) -> Objective:
+    def differentiate(self, batch: Tensor, progress: float = 1.0) -> Objective:
         """The batch's cost, ``(rows, *sample_shape)``, and its gradient where the optimiser looks for it."""
         plan = self._plans.get(batch.shape[0]) or self._planned(batch.shape[0])
         plan.x.copy_(batch)
+        contraction = self._contraction
+        if contraction is not None:
+            contraction.begin(batch.shape[0], progress)
         for call in plan.calls:
             call()
         if self._parameters[0].grad is not self._gradients[0]:
@@ -174,7 +254,12 @@ class DenseStep:
                 parameter.grad = gradient
         per_example = plan.losses.sum(1)
         loss = per_example.mean()
-        return Objective(loss, {"distortion": loss}, per_example)
+        terms = {"distortion": loss}
+        if contraction is not None:
+            terms[contraction.name] = plan.omega.mean()
+            per_example.add_(plan.omega, alpha=contraction.strength)
+            loss = per_example.mean()
+        return Objective(loss, terms, per_example)
 
     def update(self) -> None:
         """A step of the optimiser along the gradients that parameters have."""
@@ -242,6 +327,7 @@ class DenseStep:
         a = x = torch.empty(n_rows, self._layers[0].weight.shape[1])
         forwards, backwards = list[Call](), list[Call]()
         outwards: Tensor | None = None  # the gradient of what the layer before gives
+        omega = torch.zeros(n_rows)
         for layer in self._layers:
             n_out = len(layer.bias)
             before, of_output = torch.empty(n_rows, n_out), torch.empty(n_rows, n_out)
@@ -253,7 +339,10 @@ class DenseStep:
                 forward, backward = _BENT[layer.activation]
                 forwards.append(forward(before, bent))
                 back.append(backward(of_output, before, bent, of_before))
-            back.append(partial(torch.mm, of_before.t(), a, out=layer.weight_gradient))
+            if self._contraction is not None and layer is self._layers[0]:
+                back += self._contraction.calls(a, bent, of_before, omega)
+            else:
+                back.append(partial(torch.mm, of_before.t(), a, out=layer.weight_gradient))
             back.append(partial(torch.sum, of_before, 0, out=layer.bias_gradient))
             if outwards is not None:
                 back.append(partial(torch.mm, of_before, layer.weight, out=outwards))
@@ -275,7 +364,7 @@ class DenseStep:
                 partial(outwards.mul_, torch.tensor(2 / n_rows)),
             ]
         self._plans[n_rows] = _Plan(
-            x.view(n_rows, *self._sample_shape), losses, [*forwards, *middle, *backwards]
+            x.view(n_rows, *self._sample_shape), losses, omega, [*forwards, *middle, *backwards]
         )
         return self._plans[n_rows]
 

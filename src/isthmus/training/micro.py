@@ -107,7 +107,7 @@ class MicroBatches:
         while True:
             try:
                 if self.dense is not None and self.most is None and weight is None:
-                    return self.dense.differentiate(batch)
+                    return self.dense.differentiate(batch, progress)
                 for parameter in self._parameters:
                     parameter.grad = None
                 with self._convolutions():
