@@ -32,6 +32,9 @@ MOMENTUM = 0.99
 FRAME_SECONDS = 0.064
 """What a frame is near to, where nothing else is asked for."""
 
+FRAMES_VALUES = 1 << 22
+"""Values of frames that are transformed at a time: copies and spectra take several times their memory."""
+
 Real = NDArray[np.floating[Any]]
 Complex = NDArray[np.complexfloating[Any, Any]]
 
@@ -75,11 +78,19 @@ def stft(sound: Real, size: int, hop: int) -> Complex:
     Complex
         ``(..., frames, size / 2 + 1)``.
     """
+    return _spectra(_frames(sound, size, hop))
+
+
+def _frames(sound: Real, size: int, hop: int) -> Real:
+    """The frames of a sound, ``(..., frames, size)``: no copies."""
     count = n_frames(sound.shape[-1], hop)
     after = (count - 1) * hop + size // 2 - sound.shape[-1]
     edges = [(0, 0)] * (sound.ndim - 1) + [(size // 2, after)]
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(sound, edges), size, axis=-1)[..., ::hop, :]
-    return np.asarray(fft.rfft(frames * _hann(size).astype(sound.dtype), axis=-1))
+    return np.lib.stride_tricks.sliding_window_view(np.pad(sound, edges), size, axis=-1)[..., ::hop, :]
+
+
+def _spectra(frames: Real) -> Complex:
+    return np.asarray(fft.rfft(frames * _hann(frames.shape[-1]).astype(frames.dtype), axis=-1))
 
 
 def istft(spectra: Complex, n_samples: int, size: int, hop: int) -> Real:
@@ -137,8 +148,15 @@ def decibels(sound: Real, size: int, hop: int, floor_db: float) -> Real:
     >>> round(float(decibels(sine, 64, 16, -80.0).max()), 2)
     -6.02
     """
-    loud = np.abs(stft(sound, size, hop)) / _hann(size).sum().astype(sound.dtype)
-    return 20.0 * np.log10(np.maximum(loud, 10.0 ** (floor_db / 20.0)))
+    frames = _frames(sound, size, hop)
+    *front, count, _ = frames.shape
+    found = np.empty((*front, count, size // 2 + 1), sound.dtype)
+    step = max(1, FRAMES_VALUES // (size * max(1, math.prod(front))))
+    for start in range(0, count, step):
+        some = np.s_[..., start : start + step, :]
+        loud = np.abs(_spectra(frames[some])) / _hann(size).sum().astype(sound.dtype)
+        found[some] = 20.0 * np.log10(np.maximum(loud, 10.0 ** (floor_db / 20.0)))
+    return found
 
 
 def magnitude_of(loudness: Real, size: int, floor_db: float) -> Real:
