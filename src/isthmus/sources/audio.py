@@ -298,9 +298,9 @@ def _headers(places: list[Path], names: list[str], broken: dict[str, str]) -> li
                 raise _BrokenError(
                     f"expected a rate from {SLOWEST} to {FASTEST:,} Hz, got {info.samplerate:,}"
                 )
-            if info.frames < 1:
-                raise _BrokenError("expected sound, got 0 s of it: a header without samples")
             lacks = missing_share(place)
+            if info.frames < 1 or lacks == 1:
+                raise _BrokenError("expected sound, got 0 s of it: a header without samples")
             if lacks:
                 raise _ends_early(info.duration / (1 - lacks), info.duration)
             _check_size(place, 4 * info.frames * info.channels)

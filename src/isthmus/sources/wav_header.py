@@ -11,7 +11,7 @@ _COUNTED_TOO = 64
 
 
 def missing_share(path: Path) -> float:
-    """Share of the samples that the header of a WAV file announces and the file lacks, in [0, 1).
+    """Share of the samples that the header of a WAV file announces and the file lacks, in [0, 1].
 
     It is 0 of a whole file, of one whose header leaves the length open, and of whatever is no plain WAV file.
 
