@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
+from scipy.linalg import blas, eigh
 from threadpoolctl import threadpool_limits
 
 from isthmus.artifact import Baseline
@@ -17,6 +18,7 @@ NO_VARIANCE = 1e-12
 """An axis whose variance is under this share of the largest is none: the rank ends there."""
 BLOCK, BLOCK_VALUES = 4096, 1 << 18
 
+_blas: Any = blas
 Array = NDArray[np.float32]
 Read = Callable[[slice], Array]
 """Gives the training rows in a slice, in model units, ``(n, *sample_shape)``."""
@@ -42,7 +44,7 @@ def _principal(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     n_values = read(slice(0, 1)).size
     k = min(size, n_values, n_rows - 1)
-    if n_values <= LARGEST_EXACT:
+    if n_values <= min(n_rows, LARGEST_EXACT):
         return _through_covariance(read, n_rows, n_values, k, sample_weight)
     if n_rows <= LARGEST_EXACT:
         return _through_gram(read, n_rows, k, sample_weight)
@@ -59,21 +61,23 @@ def _blocks(read: Read, n_rows: int, n_block: int = BLOCK) -> Iterator[tuple[sli
 def _through_covariance(
     read: Read, n_rows: int, d: int, k: int, weight: Array | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Second moments about the first block's mean, so that large offsets do not cancel."""
+    """Second moments about the first block's mean, so that large offsets do not cancel; their lower half alone."""
     n_block = max(1, min(BLOCK, BLOCK_VALUES // d))
-    total, first, second = 0.0, np.zeros(d), np.zeros((d, d))
+    total, first, second = 0.0, np.zeros(d), np.zeros((d, d), order="F")
     about = read(slice(0, n_block)).reshape(-1, d).astype(np.float64).mean(axis=0)
     for rows, block in _blocks(read, n_rows, n_block):
         values = block - about
         weights = np.ones(len(values)) if weight is None else weight[rows].astype(np.float64)
         total += weights.sum()
         first += weights @ values
-        second += (values if weight is None else values * weights[:, None]).T @ values
+        values *= np.sqrt(weights)[:, None]
+        second = _blas.dsyrk(1.0, values.T, beta=1.0, c=second, lower=1, overwrite_c=1)
     shift = first / total
-    covariance = second / total - np.outer(shift, shift)
     if k == 0:
         return about + shift, np.zeros((0, d))
-    values, vectors = eigh(covariance, subset_by_index=[d - k, d - 1])
+    second /= total
+    covariance = _blas.dsyr(-1.0, shift, lower=1, a=second, overwrite_a=1)
+    values, vectors = eigh(covariance, subset_by_index=[d - k, d - 1], overwrite_a=True)
     return about + shift, vectors[:, _varying(values)][:, ::-1].T
 
 
