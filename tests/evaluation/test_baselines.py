@@ -33,25 +33,25 @@ def take(way: str, monkeypatch: pytest.MonkeyPatch) -> str:
     for name in WAYS:
         if name != way:
             monkeypatch.setattr(baselines, f"_{name}" if name == "incremental" else f"_through_{name}", None)
-    real = baselines.LARGEST_EXACT
-    assert real == 4096
-    limits = {"covariance": 10**6, "gram": None, "incremental": 0}
-    if way != "gram":
-        monkeypatch.setattr(baselines, "LARGEST_EXACT", limits[way])
-    else:
-        monkeypatch.setattr(baselines, "LARGEST_EXACT", Between())
+    monkeypatch.setattr(baselines, "_way", lambda *_: way)
     return way
 
 
-class Between:
-    """A limit that the number of rows keeps and the number of values does not, whatever they are."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    def __ge__(self, _: int) -> bool:  # n_values <= limit, then n_rows <= limit
-        self.asked += 1
-        return self.asked % 2 == 0
+@pytest.mark.parametrize(
+    ("n_rows", "n_values", "way"),
+    [
+        (60_000, 784, "covariance"),
+        (60_000, 4_096, "covariance"),
+        (4_096, 4_096, "covariance"),
+        (512, 4_096, "gram"),
+        (512, 100_000, "gram"),
+        (4_096, 5_000, "gram"),
+        (5_000, 4_097, "incremental"),
+        (1, 1, "covariance"),
+    ],
+)
+def test_the_way_is_that_of_the_smaller_matrix(n_rows: int, n_values: int, way: str) -> None:
+    assert baselines._way(n_rows, n_values) == way
 
 
 def fit(x: np.ndarray, size: int, weight: Any = None) -> Baseline:

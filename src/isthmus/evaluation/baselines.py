@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ Read = Callable[[slice], Array]
 def fit_baseline(read: Read, n_rows: int, size: int, sample_weight: Array | None = None) -> Baseline:
     """Mean and the first ``size`` principal axes of the training rows.
 
-    Exact, through the covariance or the Gram matrix, where one of their sides is at most 4,096;
+    Exact, through the smaller of the covariance and the Gram matrix, where its sides are at most 4,096;
     incremental beyond (Ross et al. 2008, by scikit-learn), which leaves weights out. The sign of
     each axis is such that its largest entry is positive. One BLAS thread, so that the bytes do not
     depend on how many there are.
@@ -44,14 +44,24 @@ def _principal(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     n_values = read(slice(0, 1)).size
     k = min(size, n_values, n_rows - 1)
-    if n_values <= min(n_rows, LARGEST_EXACT):
-        return _through_covariance(read, n_rows, n_values, k, sample_weight)
-    if n_rows <= LARGEST_EXACT:
-        return _through_gram(read, n_rows, k, sample_weight)
-    return _incremental(read, n_rows, k)
+    match _way(n_rows, n_values):
+        case "covariance":
+            return _through_covariance(read, n_rows, n_values, k, sample_weight)
+        case "gram":
+            return _through_gram(read, n_rows, k, sample_weight)
+        case "incremental":
+            return _incremental(read, n_rows, k)
 
 
-def _blocks(read: Read, n_rows: int, n_block: int = BLOCK) -> Iterator[tuple[slice, Array]]:
+def _way(n_rows: int, n_values: int) -> Literal["covariance", "gram", "incremental"]:
+    """Exact through the smaller of two matrices, unless both are too large."""
+    if min(n_rows, n_values) > LARGEST_EXACT:
+        return "incremental"
+    return "covariance" if n_values <= n_rows else "gram"
+
+
+def _blocks(read: Read, n_rows: int, n_block: int | None = None) -> Iterator[tuple[slice, Array]]:
+    n_block = n_block or BLOCK
     for start in range(0, n_rows, n_block):
         rows = slice(start, min(start + n_block, n_rows))
         block = read(rows)
