@@ -23,6 +23,8 @@ from isthmus.sources import Source
 
 DEAD_VARIANCE = 1e-4
 """A unit is dead if its variance over rows is under this share of the mean variance of the units."""
+UNITS_VALUES = 1 << 20
+"""Values of codes that are taken to float64 at a time."""
 ACTIVE_VARIANCE = 1e-2
 """A Gaussian unit is active if its mean varies by more (Burda et al. 2016, section 5.1)."""
 
@@ -222,9 +224,11 @@ def dead_units(codes: Array, weights: Array | None = None, *, has_distribution: 
 
     Of a Gaussian code by the variance of the means, against 0.01; of others against the other units.
     """
-    values = codes.astype(np.float64)
-    mean = np.average(values, axis=0, weights=weights)
-    variance = np.average(np.square(values - mean), axis=0, weights=weights)
+    variance, step = np.empty(codes.shape[1]), max(1, UNITS_VALUES // max(1, len(codes)))
+    for start in range(0, codes.shape[1], step):
+        values = codes[:, start : start + step].astype(np.float64)
+        values -= np.average(values, axis=0, weights=weights)
+        variance[start : start + step] = np.average(np.square(values), axis=0, weights=weights)
     if has_distribution:
         return variance <= ACTIVE_VARIANCE
     return variance <= DEAD_VARIANCE * variance.mean()

@@ -84,9 +84,14 @@ class Inference:
         def rate(module: AutoencoderModule, x: Tensor) -> Tensor:
             pre_code, _ = module.encoder(x)
             found = module.code.rate_per_unit(pre_code)
-            return pre_code[:, : self.code_size] * torch.nan if found is None else found
+            if found is None:
+                raise _NoRatesError
+            return found
 
-        found = self.over(source, rate, (self.code_size,))
+        try:
+            found = self.over(source, rate, (self.code_size,))
+        except _NoRatesError:
+            return None
         return None if np.isnan(found).any() else found
 
     def reconstruct_model_units(self, source: Source) -> Array:
@@ -249,6 +254,10 @@ class Inference:
         for first in range(rows.start, rows.stop, step):
             part = slice(first, min(first + step, rows.stop))
             yield part, np.ascontiguousarray(read(part))
+
+
+class _NoRatesError(Exception):
+    """A code without a distribution."""
 
 
 def _batches(rows: Tensor) -> list[Tensor]:
