@@ -281,13 +281,26 @@ class DenseStep:
         self._plans.clear()
 
     def release(self) -> None:
-        """Give parameters and moments memory of their own again."""
+        """Give parameters, gradients and moments memory of their own again, one vector after the other."""
+        self._plans.clear()
+        del (
+            self._weights,
+            self._gradient,
+            self._first,
+            self._second,
+            self._views,
+            self._gradients,
+            self._layers,
+        )
+        self._contraction = None
+        for parameter in self._parameters:
+            parameter.grad = None if parameter.grad is None else parameter.grad.clone()
         for parameter in self._parameters:
             parameter.data = parameter.detach().clone()
-            parameter.grad = None if parameter.grad is None else parameter.grad.clone()
-            held = self._optimiser.state[parameter]
-            for name, value in held.items():
-                held[name] = value.clone()
+        for name in ("step", "exp_avg", "exp_avg_sq"):
+            for held in (self._optimiser.state[parameter] for parameter in self._parameters):
+                if name in held:
+                    held[name] = held[name].clone()
 
     @torch.no_grad()
     def _adopt(self) -> None:
