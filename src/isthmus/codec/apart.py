@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from isthmus.codec.container import Archive, naming
-from isthmus.codec.container.frames import N_DIGEST
+from isthmus.codec.frozen.file import N_DIGEST, digest
 from isthmus.errors import ArtifactError, ParameterError
 
 MODEL = "model"
@@ -34,7 +33,7 @@ class Named:
     @classmethod
     def of(cls, section: bytes) -> Self:
         """The name of a section."""
-        return cls(hashlib.sha256(section).digest()[:N_DIGEST].hex(), len(section))
+        return cls(digest(section).hex(), len(section))
 
     @classmethod
     def in_header(cls, header: Mapping[str, Any]) -> Self | None:
@@ -48,10 +47,10 @@ class Named:
         if MODEL not in header:
             return None
         match header[MODEL]:
-            case {"digest": str(digest), "bytes": int(n_bytes)} if (
-                len(digest) == 2 * N_DIGEST and set(digest) <= set("0123456789abcdef") and n_bytes >= 0
+            case {"digest": str(told), "bytes": int(n_bytes)} if (
+                len(told) == 2 * N_DIGEST and set(told) <= set("0123456789abcdef") and n_bytes >= 0
             ):
-                return cls(digest, n_bytes)
+                return cls(told, n_bytes)
             case _:
                 raise ArtifactError(
                     "archive: expected the digest of a model in its header, got none. It was written by a program "
