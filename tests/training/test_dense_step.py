@@ -42,6 +42,16 @@ def adamw(module: AutoencoderModule, **params: Any) -> torch.optim.AdamW:
     return torch.optim.AdamW(module.parameters(), lr=0.01, weight_decay=0.1, fused=True, **params)
 
 
+def beside_autograd(
+    **params: Any,
+) -> tuple[AutoencoderModule, AutoencoderModule, DenseStep, torch.optim.AdamW]:
+    """A module that steps without a graph, its twin, these steps and the twin's optimiser."""
+    module, twin = made(**params), made(**params)
+    optimiser = adamw(module)
+    assert DenseStep.fits(module, optimiser)
+    return module, twin, DenseStep(module, optimiser), adamw(twin)
+
+
 @pytest.mark.parametrize(
     "activation", ["identity", "relu", "leaky_relu", "silu", "gelu", "softplus", "sigmoid", "tanh"]
 )
@@ -55,10 +65,7 @@ def test_the_gradient_is_that_of_autograd_to_the_last_bit(
         "likelihood": likelihood,
         "code": DeterministicCode(activation),
     }
-    module, twin = made(**params), made(**params)
-    optimiser, other = adamw(module), adamw(twin)
-    assert DenseStep.fits(module, optimiser)
-    steps = DenseStep(module, optimiser)
+    module, twin, steps, other = beside_autograd(**params)
     for n in (48, 37, 1):
         module.load_state_dict(twin.state_dict())
         found = steps.differentiate(X[:n])
@@ -90,10 +97,7 @@ def test_the_contractive_penalty_of_a_layer_is_that_of_autograd(
         "code": DeterministicCode(activation),
         "penalties": (Contractive(0.7, warm_up_share=0.5),),
     }
-    module, twin = made(**params), made(**params)
-    optimiser, other = adamw(module), adamw(twin)
-    assert DenseStep.fits(module, optimiser)
-    steps = DenseStep(module, optimiser)
+    module, twin, steps, other = beside_autograd(**params)
     for n in (48, 37, 1):
         module.load_state_dict(twin.state_dict())
         found = steps.differentiate(X[:n], progress)
