@@ -22,9 +22,8 @@ from isthmus.config.parts.codes import (
 )
 from isthmus.config.parts.likelihoods import Bernoulli, DiscretisedLogistic, Gaussian, Mixed, SquaredError
 from isthmus.config.parts.networks import Conv2d, Dense, Transformer
-from isthmus.inference import Inference, rows
-from isthmus.inference.dense import bare
-from isthmus.inference.rows import BATCH
+from isthmus.inference import Inference, dense, rows
+from isthmus.inference.dense import AT_ONCE, BATCH, bare, rows_at_once
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import build
 from isthmus.preprocessing import Scaling
@@ -33,7 +32,7 @@ from isthmus.sources import ArraySource
 
 torch.set_num_threads(1)
 
-N_ROWS = 2 * BATCH + 9
+N_ROWS = AT_ONCE + 2 * BATCH + 9
 FUNCTIONS = (AutoencoderModule.encode, AutoencoderModule.decode, AutoencoderModule.reconstruct)
 DENSE: dict[str, dict[str, Any]] = {
     "linear": {"network": Dense(())},
@@ -80,6 +79,22 @@ def test_bits_are_those_of_the_module(name: str, width: int, monkeypatch: pytest
     monkeypatch.setattr(rows, "bare", lambda *_: None)
     for quick, slow in zip(fast, results(found, width), strict=True):
         assert quick.tobytes() == slow.tobytes()
+
+
+def test_where_more_rows_at_once_give_other_bits_they_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = model(13, **DENSE["odd"])
+    expected, own = results(found, 13), dense.linear
+    dense._is_alike.cache_clear()
+
+    def in_another_order(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        return own(x, weight, bias) if len(x) == BATCH else own(x, weight, bias) + 1e-6
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dense, "linear", in_another_order)
+        assert rows_at_once([(5, 20)]) == BATCH
+        for once, before in zip(results(found, 13), expected, strict=True):
+            assert once.tobytes() == before.tobytes()
+    dense._is_alike.cache_clear()
 
 
 def test_bits_of_rows_with_gaps_are_those_of_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +149,7 @@ def test_who_listens_to_a_layer_is_called(before: bool) -> None:
 
     handle = layer.register_forward_pre_hook(listen) if before else layer.register_forward_hook(listen)
     found.encode(ArraySource(some(13)))
-    assert seen == [BATCH] * 3
+    assert seen == [BATCH] * (AT_ONCE // BATCH + 3)
     handle.remove()
     assert bare(found.module, AutoencoderModule.encode) is not None
 

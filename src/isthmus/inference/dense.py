@@ -7,18 +7,28 @@ its results have the same bits from bare calls of them, in a fifth of the time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from isthmus.inference.aligned import filled
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.networks.dense import DenseDecoder, DenseEncoder, TiedLinear
 from isthmus.networks.linear import Linear
-from isthmus.numerics.products import linear
+from isthmus.numerics.products import is_large, large_product
+from isthmus.numerics.randomness import Randomness
+
+BATCH = 128
+"""Rows a batch, always: a shorter batch would compute other last bits. The last one is padded."""
+AT_ONCE = 1024
+"""Rows that are multiplied at once where that gives the bits of their batches: what a cache holds of a narrow layer."""
 
 Step = Callable[[Tensor], Tensor]
+Product = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Bare(NamedTuple):
@@ -28,6 +38,15 @@ class Bare(NamedTuple):
     """Of any number of rows: no sums, so that it may be taken of many batches at once."""
     run: Step
     """Of a batch of rows that are ready."""
+    shapes: Sequence[tuple[int, int]]
+    """Of the weights, ``(n_out, n_in)``."""
+
+
+class _Half(NamedTuple):
+    """Encoder or decoder."""
+
+    run: Step
+    shapes: Sequence[tuple[int, int]]
 
 
 def bare(module: AutoencoderModule, function: object) -> Bare | None:
@@ -36,24 +55,47 @@ def bare(module: AutoencoderModule, function: object) -> Bare | None:
     ``function`` is one of :class:`AutoencoderModule`'s own: encode, decode or reconstruct. Gaps count as
     dense, labels do not. Weights are taken as they are now: one that is kept would not see them move.
     """
-    if module.condition is not None or not _is_plain(module):
+    halves: list[_Half | None] = []
+    if function in (AutoencoderModule.encode, AutoencoderModule.reconstruct):
+        halves.append(_encode(module))
+    if function in (AutoencoderModule.decode, AutoencoderModule.reconstruct):
+        halves.append(_decode(module))
+    found = [half for half in halves if half is not None]
+    if not found or len(found) < len(halves) or module.condition is not None or not _is_plain(module):
         return None
-    if function is AutoencoderModule.decode:
-        decode = _decode(module)
-        return decode and Bare(filled, decode)
-    if function not in (AutoencoderModule.encode, AutoencoderModule.reconstruct):
-        return None
-    encode, gaps = _encode(module), module.gaps
-    if encode is None:
-        return None
+    gaps, first, last = module.gaps, found[0].run, found[-1].run
 
     def ready(x: Tensor) -> Tensor:
         return filled(x.flatten(1) if gaps is None else gaps(x))
 
-    if function is AutoencoderModule.encode:
-        return Bare(ready, encode)
-    decode = _decode(module)
-    return decode and Bare(ready, lambda x: decode(encode(x)))
+    return Bare(
+        filled if function is AutoencoderModule.decode else ready,
+        first if len(found) == 1 else lambda x: last(first(x)),
+        [shape for half in found for shape in half.shapes],
+    )
+
+
+def rows_at_once(shapes: Sequence[tuple[int, int]]) -> int:
+    """How many rows may be multiplied at once by weights of these shapes, with the bits that each batch would have.
+
+    A product of more rows might be cut up otherwise, and its sums be taken in another order: whether it is, is tried.
+    """
+    threads = torch.get_num_threads()
+    alike = all(_is_alike(n_in, n_out, is_large(BATCH, n_in, n_out), threads) for n_out, n_in in set(shapes))
+    return AT_ONCE if alike else BATCH
+
+
+@cache
+def _is_alike(n_in: int, n_out: int, large: bool, threads: int) -> bool:
+    """Whether a product of many rows has the bits of its batches, with so many threads."""
+    chance = Randomness(n_in, "products", n_out, threads)
+    x, weight, bias = (
+        chance.at(i).normal(shape) for i, shape in enumerate([(AT_ONCE, n_in), (n_out, n_in), (n_out,)])
+    )
+    product = large_product if large else linear
+    return torch.equal(
+        product(x, weight, bias), torch.cat([product(part, weight, bias) for part in x.split(BATCH)])
+    )
 
 
 def _is_plain(module: AutoencoderModule) -> bool:
@@ -63,7 +105,7 @@ def _is_plain(module: AutoencoderModule) -> bool:
     return all(type(part).__module__.startswith("isthmus.") for part in parts) and not _is_hooked(gaps)
 
 
-def _encode(module: AutoencoderModule) -> Step | None:
+def _encode(module: AutoencoderModule) -> _Half | None:
     encoder = module.network.encoder
     if type(encoder) is not DenseEncoder:
         return None
@@ -71,10 +113,10 @@ def _encode(module: AutoencoderModule) -> Step | None:
     if layers is None:
         return None
     mean = module.code.mean
-    return lambda x: mean(layers(x))
+    return _Half(lambda x: mean(layers.run(x)), layers.shapes)
 
 
-def _decode(module: AutoencoderModule) -> Step | None:
+def _decode(module: AutoencoderModule) -> _Half | None:
     decoder = module.network.decoder
     if type(decoder) is not DenseDecoder:
         return None
@@ -82,30 +124,32 @@ def _decode(module: AutoencoderModule) -> Step | None:
     if layers is None:
         return None
     mean, shape = module.likelihood.mean, decoder.output_shape
-    return lambda h: mean(layers(h).unflatten(1, shape))
+    return _Half(lambda h: mean(layers.run(h).unflatten(1, shape)), layers.shapes)
 
 
-def _chain(half: DenseEncoder | DenseDecoder) -> Step | None:
+def _chain(half: DenseEncoder | DenseDecoder) -> _Half | None:
     """``W_n act(.. act(W_1 a + b_1) ..) + b_n``, all lengths filled up; None if a layer is of another kind."""
     bent = half.activation.function
     if _is_hooked(half) or _is_hooked(half.activation):
         return None
-    held: list[tuple[Tensor, Tensor]] = []
+    held: list[tuple[Product, Tensor, Tensor]] = []
     for layer in half.layers:
         if type(layer) not in (Linear, TiedLinear) or _is_hooked(layer):
             return None
         weight, bias = layer.weight, layer.bias
         if not isinstance(weight, Tensor) or not isinstance(bias, Tensor):
             return None
-        held.append((filled(weight), bias))
-    *hidden, (last, end) = held
+        weight = filled(weight)
+        n_out, n_in = weight.shape
+        held.append((large_product if is_large(BATCH, n_in, n_out) else linear, weight, bias))
+    *hidden, (last_product, last, end) = held
 
     def run(a: Tensor) -> Tensor:
-        for weight, bias in hidden:
-            a = bent(linear(filled(a), weight, bias))
-        return linear(filled(a), last, end)
+        for product, weight, bias in hidden:
+            a = bent(product(filled(a), weight, bias))
+        return last_product(filled(a), last, end)
 
-    return run
+    return _Half(run, [(len(weight), weight.shape[1]) for _, weight, _ in held])
 
 
 def _is_hooked(module: nn.Module | None) -> bool:

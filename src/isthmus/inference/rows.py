@@ -16,15 +16,12 @@ from torch.nn.functional import pad
 from isthmus.artifact import FittedModel
 from isthmus.errors import DataError, ParameterError
 from isthmus.inference.aligned import AlignedRows
-from isthmus.inference.dense import bare
+from isthmus.inference.dense import AT_ONCE, BATCH, bare, rows_at_once
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.numerics.randomness import Randomness
 from isthmus.preprocessing.classes import class_numbers, class_words, labels_of
 from isthmus.sources import Source, check_alike
 from isthmus.sources.check import check_block
-
-BATCH = 128
-"""Rows a batch, always: a shorter batch would compute other last bits. The last one is padded."""
 
 MOST_BATCHES = 64
 """Batches of a block of rows, where results are taken as they come."""
@@ -225,11 +222,12 @@ class Inference:
         result = torch.empty((n_rows, *shape))
         with torch.inference_mode():
             straight = bare(self.module, function)
+            n_at_once = BATCH if straight is None or n_rows < AT_ONCE else rows_at_once(straight.shapes)
             for part, piece in self._pieces(rows, read):
                 into = result[part.start - rows.start : part.stop - rows.start]
                 x = torch.from_numpy(piece)
                 if straight is not None:
-                    found = [straight.run(batch) for batch in _batches(straight.ready(x))]
+                    found = [straight.run(some) for some in _batches(straight.ready(x), n_at_once)]
                 else:
                     batches = _batches(x)
                     told = (
@@ -237,7 +235,7 @@ class Inference:
                     )
                     with AlignedRows():
                         found = [self._one(function, *each) for each in zip(batches, told, strict=True)]
-                n_over = len(found) * BATCH - len(piece)
+                n_over = -len(piece) % BATCH
                 if n_over:
                     found[-1] = found[-1][:-n_over]
                 into.copy_(found[0] if len(found) == 1 else torch.cat(found))
@@ -260,10 +258,12 @@ class _NoRatesError(Exception):
     """A code without a distribution."""
 
 
-def _batches(rows: Tensor) -> list[Tensor]:
-    """Batches of :data:`BATCH` rows, the last one filled up with zeros."""
-    batches = list(rows.split(BATCH))
-    missing = BATCH - len(batches[-1])
+def _batches(rows: Tensor, n_at_once: int = BATCH) -> list[Tensor]:
+    """As many rows at once as there are, then batches of :data:`BATCH`, the last one filled up with zeros."""
+    n_first = len(rows) // n_at_once * n_at_once
+    batches = [*rows[:n_first].split(n_at_once), *rows[n_first:].split(BATCH)]
+    batches = [batch for batch in batches if len(batch)]
+    missing = -len(rows) % BATCH
     if missing:
         batches[-1] = pad(batches[-1], [0, 0] * (rows.ndim - 1) + [0, missing])
     return batches
