@@ -18,6 +18,7 @@ from torch import nn
 
 from isthmus.config import Config, Model, Training
 from isthmus.config.parts.networks import Conv2d, Dense
+from isthmus.networks.convolution import ConvTranspose2d
 from isthmus.networks.linear import Linear
 from isthmus.preprocessing import Scaling
 from isthmus.sources import bundled
@@ -74,12 +75,15 @@ def plain_model(module: nn.Module, network: Dense | Conv2d) -> nn.Module:
     return _as_of_torch(nn.Sequential(*layers))
 
 
+OF_TORCH = {Linear: nn.Linear, ConvTranspose2d: nn.ConvTranspose2d}
+
+
 def _as_of_torch(model: nn.Module) -> nn.Module:
     """A copy whose layers multiply as torch does."""
     model = copy.deepcopy(model)
     for layer in model.modules():
-        if type(layer) is Linear:
-            layer.__class__ = nn.Linear
+        if type(layer) in OF_TORCH:
+            layer.__class__ = OF_TORCH[type(layer)]
     return model
 
 

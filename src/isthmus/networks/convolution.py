@@ -18,6 +18,7 @@ from isthmus.networks.base import Activated, Decoder, Encoder, Ends, Layer, Netw
 from isthmus.networks.linear import Linear
 from isthmus.networks.stages import RESIDUAL_KERNEL, Field, Stage, pads
 from isthmus.numerics.randomness import Randomness
+from isthmus.numerics.transposed import conv_transpose2d
 from isthmus.shapes import Shape, n_values, shape_text
 
 Switches = tuple[Tensor, ...]
@@ -34,9 +35,20 @@ class Axes(NamedTuple):
     average_pool: Callable[..., Tensor]
 
 
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """torch's layer, to few channels by a product; in one group, without dilation."""
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """``(rows, out_channels, *size)`` of ``(rows, in_channels, *size)``."""
+        if output_size is not None:
+            return super().forward(input, output_size)
+        given = self.stride, self.padding, self.output_padding
+        return conv_transpose2d(input, self.weight, self.bias, *given)  # pyright: ignore[reportArgumentType]
+
+
 AXES = {
     1: Axes(nn.Conv1d, nn.ConvTranspose1d, F.max_pool1d, F.avg_pool1d),
-    2: Axes(nn.Conv2d, nn.ConvTranspose2d, F.max_pool2d, F.avg_pool2d),
+    2: Axes(nn.Conv2d, ConvTranspose2d, F.max_pool2d, F.avg_pool2d),
 }
 
 

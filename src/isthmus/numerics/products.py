@@ -71,7 +71,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     n_out, n_in = weight.shape
     n_rows = x.numel() // n_in if n_in else 0
-    if not (is_large(n_rows, n_in, n_out) and _is_plain(x, weight)):
+    if not (is_large(n_rows, n_in, n_out) and is_plain(x, weight)):
         return functional.linear(x, weight, bias)
     rows = x.reshape(-1, n_in)
     if torch.is_grad_enabled():
@@ -81,7 +81,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return found if x.ndim == 2 else found.unflatten(0, x.shape[:-1])
 
 
-def _is_plain(x: Tensor, weight: Tensor) -> bool:
+def is_plain(x: Tensor, weight: Tensor) -> bool:
     """Whether these are numbers on the CPU, and nobody traces, counts, transforms or casts what is done to them."""
     return (
         x.device.type == "cpu"
