@@ -320,4 +320,7 @@ def unpooled(a: Tensor, size: Shape, where: Tensor) -> Tensor:
 
 def _laid_out(a: Tensor) -> Tensor:
     """Pictures with the channels innermost, where convolutions on CPUs are fastest."""
+    if a.ndim == 4 and a.shape[1] == 1:
+        # Of one channel both ways are the same, and torch would take it for the slow one.
+        return a.reshape(len(a), *a.shape[2:], 1).permute(0, 3, 1, 2)
     return a.contiguous(memory_format=torch.channels_last) if a.ndim == 4 else a.contiguous()
