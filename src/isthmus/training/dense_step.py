@@ -101,6 +101,7 @@ class _Plan:
 
     x: Tensor
     """``(rows, *sample_shape)``"""
+    n_rows: Tensor
     losses: Tensor
     """Of each value, ``(rows, n_values)``."""
     omega: Tensor
@@ -259,7 +260,7 @@ class DenseStep:
             for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
                 parameter.grad = gradient
         per_example = plan.losses.sum(1)
-        loss = per_example.mean()
+        loss = per_example.sum().div_(plan.n_rows)  # as mean() has it, in less time
         terms = {"distortion": loss}
         if contraction is not None:
             terms[contraction.name] = plan.omega.mean()
@@ -376,7 +377,11 @@ class DenseStep:
                 partial(outwards.mul_, torch.tensor(2 / n_rows)),
             ]
         self._plans[n_rows] = _Plan(
-            x.view(n_rows, *self._sample_shape), losses, omega, [*forwards, *middle, *backwards]
+            x.view(n_rows, *self._sample_shape),
+            torch.tensor(float(n_rows)),
+            losses,
+            omega,
+            [*forwards, *middle, *backwards],
         )
         return self._plans[n_rows]
 

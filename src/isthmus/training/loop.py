@@ -364,10 +364,11 @@ class Trainer:
         """
         self.module.train()
         chance, n_batches = Randomness(int(self.plan.seed or 0), "order", order), self._n_batches(len(rows))
+        highest = self._rate_share * _number(self.plan.learning_rate)
         with closing(rows.in_order(chance, n_batches, self._n_batches_done)) as batches:
             for indices, x in batches:
                 n = indices.shape[0]
-                rate, progress = self._rate_share * _number(self.plan.learning_rate), 1.0
+                rate, progress = highest, 1.0
                 if schedule is not None:
                     step = self.n_steps_done - schedule[0]
                     rate *= rate_factor(step, schedule[1], self.plan.warm_up_share, self.plan.schedule)

@@ -25,7 +25,10 @@ class Means:
     def add(self, result: Objective, n: int) -> bool:
         """Take a step on ``n`` rows; whether what was held was fetched now."""
         for name, value in (("loss", result.loss), *result.terms.items()):
-            self._values.setdefault(name, []).append(value.detach())
+            held = self._values.get(name)
+            if held is None:
+                held = self._values[name] = []
+            held.append(value.detach() if value.requires_grad else value)
         self._sizes.append(n)
         if len(self._sizes) < MOST_HELD_STEPS:
             return False
