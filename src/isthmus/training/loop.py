@@ -27,6 +27,7 @@ from isthmus.training.diagnosis import diagnose
 from isthmus.training.means import Means
 from isthmus.training.micro import MicroBatches, is_out_of_memory
 from isthmus.training.optimiser import AdamW
+from isthmus.training.precision import check_precision, in_precision
 from isthmus.training.rows import Rows
 from isthmus.training.schedule import rate_factor
 from isthmus.training.state import Keeper, Snapshot, State, moments_of, set_moments
@@ -74,6 +75,7 @@ class Trainer:
         self.module = module
         self.plan = plan
         self.device = torch.device(plan.device)
+        check_precision(plan.precision, self.device)
         self.n_epochs_done = n_epochs_done
         self.n_steps_done = 0
         self._epoch, self._n_batches_done, self._n_steps_before, self._first = 1, 0, 0, 0
@@ -149,7 +151,7 @@ class Trainer:
                 callback.goes_on(self._history.epochs, self._n_rows_done(len(rows)))
         history, best = self._history, self._best
         weights = sample_weight, validation_weight
-        with training_threads(int(_number(self.plan.threads))), self._dense_steps():
+        with self._as_planned(), self._dense_steps():
             try:
                 history.reason = self._train(rows, validation, weights, begun=state is not None)
             except (KeyboardInterrupt, _StoppedError):
@@ -203,9 +205,16 @@ class Trainer:
         return "all epochs"
 
     @contextmanager
+    def _as_planned(self) -> Generator[None]:
+        """The threads and the precision of the plan."""
+        threads = int(_number(self.plan.threads))
+        with training_threads(threads), in_precision(self.module, self.plan.precision):
+            yield
+
+    @contextmanager
     def _dense_steps(self) -> Generator[None]:
         """Steps of a plain dense module without a graph."""
-        if not DenseStep.fits(self.module, self.optimiser):
+        if self.plan.precision != "float32" or not DenseStep.fits(self.module, self.optimiser):
             yield
             return
         steps = DenseStep(self.module, self.optimiser)
@@ -277,7 +286,7 @@ class Trainer:
         self._begin(self._n_batches(len(rows)))
         self._means, self._n_batches_done = Means(), 0
         self._callbacks, self._keeper = (), None
-        with training_threads(int(_number(self.plan.threads))):
+        with self._as_planned():
             try:
                 terms = self._pass(rows, None, self.n_steps_done, sample_weight)
             except NotFiniteError:
