@@ -23,6 +23,7 @@ from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.objective import Objective, Trainable
 from isthmus.networks.dense import DenseDecoder, DenseEncoder
 from isthmus.penalties.contractive import Contractive
+from isthmus.training.graphs import captured
 
 ALIGNMENT = 16
 """Numbers, of 64 bytes: where matrix products begin elsewhere, they round in another order."""
@@ -120,8 +121,8 @@ class _Contraction:
     def __init__(self, name: str, penalty: Contractive, layer: _Layer) -> None:
         self.name, self._penalty, self._layer = name, penalty, layer
         self.strength = 0.0
-        self._twice = torch.zeros(())  # of the strength, over the rows
-        self._norms, self._scaled, self._squares = (torch.empty(len(layer.bias)) for _ in range(3))
+        self._twice = layer.bias.new_zeros(())  # of the strength, over the rows
+        self._norms, self._scaled, self._squares = (torch.empty_like(layer.bias) for _ in range(3))
 
     @staticmethod
     def fits(module: AutoencoderModule) -> bool:
@@ -187,9 +188,10 @@ class DenseStep:
         self._optimiser = optimiser
         self._parameters: list[nn.Parameter] = optimiser.param_groups[0]["params"]
         self._is_bernoulli = isinstance(module.likelihood, Bernoulli)
-        n = sum(_aligned(parameter.numel()) for parameter in self._parameters)
-        self._weights, self._gradient = torch.zeros(n), torch.zeros(n)
-        self._first, self._second, self._n_steps = torch.zeros(n), torch.zeros(n), torch.zeros(())
+        n, self._device = sum(_aligned(one.numel()) for one in self._parameters), self._parameters[0].device
+        zeros = partial(torch.zeros, device=self._device)
+        self._weights, self._gradient = zeros(n), zeros(n)
+        self._first, self._second, self._n_steps = zeros(n), zeros(n), zeros(())
         self._views = [_views(vector, self._parameters) for vector in (self._first, self._second)]
         self._gradients = _views(self._gradient, self._parameters)
         for parameter, view in zip(self._parameters, _views(self._weights, self._parameters), strict=True):
@@ -235,7 +237,8 @@ class DenseStep:
             and not others
             and {id(one) for one in group["params"]} == {id(one) for one in held}
             and {id(one) for one in module.parameters()} == {id(one) for one in held}
-            and all(one.dtype == torch.float32 and one.device.type == "cpu" for one in held)
+            and all(one.dtype == torch.float32 and one.device == held[0].device for one in held)
+            and held[0].device.type in ("cpu", "cuda")
             and not any(_is_hooked(each) for each in module.modules())
             and not (group["amsgrad"] or group["maximize"])
         )
@@ -337,13 +340,14 @@ class DenseStep:
         """What is computed of a batch: outputs layer by layer, the loss, gradients from the last layer to the first."""
         if len(self._plans) == MOST_SIZES:
             self._plans.clear()
-        a = x = torch.empty(n_rows, self._layers[0].weight.shape[1])
+        empty, zeros = (partial(make, device=self._device) for make in (torch.empty, torch.zeros))
+        a = x = empty(n_rows, self._layers[0].weight.shape[1])
         forwards, backwards = list[Call](), list[Call]()
         outwards: Tensor | None = None  # the gradient of what the layer before gives
-        omega = torch.zeros(n_rows)
+        omega = zeros(n_rows)
         for layer in self._layers:
             n_out = len(layer.bias)
-            before, of_output = torch.empty(n_rows, n_out), torch.empty(n_rows, n_out)
+            before, of_output = empty(n_rows, n_out), empty(n_rows, n_out)
             bent, of_before = before, of_output
             forwards.append(partial(torch.addmm, layer.bias, a, layer.weight.t(), out=before))
             back = list[Call]()
@@ -376,9 +380,8 @@ class DenseStep:
                 partial(torch.mul, outwards, outwards, out=losses),
                 partial(outwards.mul_, torch.tensor(2 / n_rows)),
             ]
-        self._plans[n_rows] = _Plan(
-            x.view(n_rows, *self._sample_shape), losses, omega, [*forwards, *middle, *backwards]
-        )
+        calls = captured([*forwards, *middle, *backwards], self._device)
+        self._plans[n_rows] = _Plan(x.view(n_rows, *self._sample_shape), losses, omega, calls)
         return self._plans[n_rows]
 
 

@@ -28,10 +28,11 @@ from isthmus.training.means import Means
 from isthmus.training.micro import MicroBatches, is_out_of_memory
 from isthmus.training.optimiser import AdamW
 from isthmus.training.precision import check_precision, in_precision
-from isthmus.training.rows import Rows
+from isthmus.training.rows import Rows, rows_at
 from isthmus.training.schedule import rate_factor
 from isthmus.training.state import Keeper, Snapshot, State, moments_of, set_moments
 from isthmus.training.threads import training_threads
+from isthmus.training.transfer import near
 
 VALIDATION_BATCH = 256
 """Fixed, so that the noise of a validation row is a function of the seed and its position."""
@@ -143,6 +144,8 @@ class Trainer:
         self._epoch, self._n_left_out, self._rate_share, self._watches_steps = 1, 0, 1.0, False
         self._first = self._begin(self._n_batches(len(rows)))
         self._callbacks, self._keeper = callbacks, keeper
+        rows = near(rows, self.device)
+        validation = None if validation is None else near(validation, self.device)
         for callback in callbacks:
             callback.begin(n_epochs, len(rows))
         if state is not None:
@@ -286,6 +289,7 @@ class Trainer:
         self._begin(self._n_batches(len(rows)))
         self._means, self._n_batches_done = Means(), 0
         self._callbacks, self._keeper = (), None
+        rows = near(rows, self.device)
         with self._as_planned():
             try:
                 terms = self._pass(rows, None, self.n_steps_done, sample_weight)
@@ -372,6 +376,7 @@ class Trainer:
         highest rate, with whatever warms up at its full strength.
         """
         self.module.train()
+        weights = None if sample_weight is None else sample_weight.to(self.device)
         chance, n_batches = Randomness(int(self.plan.seed or 0), "order", order), self._n_batches(len(rows))
         with closing(rows.in_order(chance, n_batches, self._n_batches_done)) as batches:
             for indices, x in batches:
@@ -381,8 +386,8 @@ class Trainer:
                     step = self.n_steps_done - schedule[0]
                     rate *= rate_factor(step, schedule[1], self.plan.warm_up_share, self.plan.schedule)
                     progress = step / schedule[1]
-                weight = None if sample_weight is None else sample_weight[indices].to(self.device)
-                batch = x.to(self.device, non_blocking=True)
+                weight = None if weights is None else rows_at(weights, indices)
+                batch = x.to(self.device)  # and waits: a batch may stand where the next one will
                 if self._watches_steps:
                     self._watched_step(batch, rows.given(indices), weight, rate, progress)
                 else:
@@ -493,10 +498,11 @@ class Trainer:
         """
         self.module.eval()
         means, losses = Means(), list[Tensor]()
+        weights = None if sample_weight is None else sample_weight.to(self.device)
         root = Randomness(int(self.plan.seed or 0), "validation")
         for block, indices in enumerate(torch.arange(len(rows)).split(VALIDATION_BATCH)):
             batch = rows.gather(indices).to(self.device)
-            weight = None if sample_weight is None else sample_weight[indices].to(self.device)
+            weight = None if weights is None else rows_at(weights, indices)
             result = self.module.objective_at(batch, root.at(block), sample_weight=weight)
             means.add(result, len(indices))
             losses.append(result.per_example.detach())
