@@ -52,12 +52,8 @@ class Lane:
 
         Waits for the copy of the batch that was sent here before.
         """
-        self._copied.synchronize()
-        rooms = [self._room(place, member) for place, member in enumerate(_members(batch))]
-        with torch.cuda.stream(self._stream):
-            sent = [room.to(self.device, non_blocking=True) for room in rooms]
-        self._copied.record(self._stream)
-        return _like(batch, sent)
+        self._wait()
+        return _like(batch, self._copy([self._room(n, member) for n, member in enumerate(_members(batch))]))
 
     def arrive(self, batch: Any) -> Any:
         """Have the present stream wait until the batch that was sent last is there."""
@@ -66,6 +62,17 @@ class Lane:
         for member in _members(batch):
             member.record_stream(present)  # its memory came from the other stream
         return batch
+
+    def _wait(self) -> None:
+        """Until the last copy is done."""
+        self._copied.synchronize()
+
+    def _copy(self, rooms: list[Tensor]) -> list[Tensor]:
+        """Begin to copy tensors, beside the work of the present stream."""
+        with torch.cuda.stream(self._stream):
+            sent = [room.to(self.device, non_blocking=True) for room in rooms]
+        self._copied.record(self._stream)
+        return sent
 
     def _room(self, place: int, member: Tensor) -> Tensor:
         """A tensor of a batch in the memory that is kept for it; itself if it is on the device already."""
