@@ -75,9 +75,10 @@ class Training(Description):
         CPU threads of a training step; recorded, because results depend on it in the last bits.
     precision
         Of the passes of encoder and decoder in training, on ``"cpu"`` and ``"cuda"``: ``"bfloat16"`` keeps
-        8 of 24 binary digits of what is multiplied, which is faster where a processor has units for it, and
-        takes less memory. Weights, optimiser, code, losses and penalties are float32 either way, and so is
-        a fitted model. A penalty on derivatives of a dense encoder has that encoder's pass in float32.
+        8 of 24 binary digits of what is multiplied, which is faster for wide layers and large batches where a
+        processor has units for it, and slower elsewhere. Weights, optimiser, code, losses and penalties are
+        float32 either way, and so is a fitted model. A penalty on derivatives of a dense encoder has that
+        encoder's pass in float32.
 
     Examples
     --------
