@@ -138,6 +138,26 @@ def test_a_place_is_not_used_again_before_its_copy_is_done() -> None:
     assert not alike(Forgetful)
 
 
+class Own:
+    """A batch of somebody's own."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x
+
+    def to(self, device: torch.device) -> Own:
+        return Own(self.x.to(device))
+
+
+def test_a_batch_of_another_kind_moves_itself() -> None:
+    lane = LateLane()
+    own = Own(torch.ones(2))
+    sent = lane.arrive(lane.send(own))
+    assert isinstance(sent, Own)
+    assert sent is not own
+    assert torch.equal(sent.x, own.x)
+    assert lane.n_sent == 0
+
+
 def test_what_is_given_and_gathered_is_the_rows_own() -> None:
     rows, lanes = held(BYTES), [LateLane(), LateLane()]
     indices = torch.tensor([4, 2])

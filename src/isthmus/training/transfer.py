@@ -50,9 +50,12 @@ class Lane:
     def send(self, batch: Any) -> Any:
         """Begin the copy of a batch, whose own memory may be used again at once; not to be used before :meth:`arrive`.
 
-        Waits for the copy of the batch that was sent here before.
+        Waits for the copy of the batch that was sent here before. A batch that is neither a tensor nor several
+        is moved as it moves itself.
         """
         self._wait()
+        if not _members(batch):
+            return batch.to(self.device)
         return _like(batch, self._copy([self._room(n, member) for n, member in enumerate(_members(batch))]))
 
     def arrive(self, batch: Any) -> Any:
@@ -132,8 +135,9 @@ class SentRows(Rows[B]):
 
 
 def _members(batch: Any) -> tuple[Tensor, ...]:
-    """Tensors of a batch: itself, or those of a tuple."""
-    return batch if isinstance(batch, tuple) else (batch,)  # pyright: ignore[reportUnknownVariableType]
+    """Tensors of a batch: itself, or those of a tuple; none of any other."""
+    members: tuple[Any, ...] = batch if isinstance(batch, tuple) else (batch,)
+    return members if all(isinstance(member, Tensor) for member in members) else ()
 
 
 def _like(batch: Any, members: list[Tensor]) -> Any:
