@@ -81,7 +81,7 @@ def test_losses_and_gradients_are_float32_and_near_those_of_float32(name: str) -
     assert torch.cosine_similarity(*both, dim=0) > 0.99
 
 
-@pytest.mark.parametrize("name", ["dense", "pictures", "variational", "patches"])
+@pytest.mark.parametrize("name", ["dense", "pictures", "variational", "several draws", "patches"])
 def test_layers_compute_in_bfloat16_and_the_parts_around_them_in_float32(name: str) -> None:
     module = made(name)
     seen: dict[str, set[torch.dtype]] = {}
