@@ -18,6 +18,7 @@ from torch import nn
 
 from isthmus.config import Config, Model, Training
 from isthmus.config.parts.networks import Conv2d, Dense
+from isthmus.networks.linear import Linear
 from isthmus.preprocessing import Scaling
 from isthmus.sources import bundled
 from isthmus.sources.arrays import ArraySource
@@ -63,14 +64,23 @@ def plain_model(module: nn.Module, network: Dense | Conv2d) -> nn.Module:
             for layer in part.layers[:-1]:
                 layers += [layer, nn.SiLU()]
             layers.append(part.layers[-1])
-        return copy.deepcopy(nn.Sequential(*layers, nn.Unflatten(1, module.sample_shape)))
+        return _as_of_torch(nn.Sequential(*layers, nn.Unflatten(1, module.sample_shape)))
     layers = []
     for convolution in encoder.convolutions:
         layers += [convolution, nn.SiLU()]
     layers += [nn.Flatten(), encoder.to_code, decoder.from_code, nn.Unflatten(1, decoder.start_shape)]
     for convolution in decoder.convolutions:
         layers += [nn.SiLU(), convolution]
-    return copy.deepcopy(nn.Sequential(*layers))
+    return _as_of_torch(nn.Sequential(*layers))
+
+
+def _as_of_torch(model: nn.Module) -> nn.Module:
+    """A copy whose layers multiply as torch does."""
+    model = copy.deepcopy(model)
+    for layer in model.modules():
+        if type(layer) is Linear:
+            layer.__class__ = nn.Linear
+    return model
 
 
 def plain_loop(

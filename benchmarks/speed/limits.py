@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from isthmus.cores import n_cores
+from isthmus.numerics.products import is_large, large_product
 
 Call = Callable[[], object]
 _aten: Any = torch.ops.aten
@@ -70,9 +71,7 @@ def faster(*all_calls: Sequence[Call]) -> Sequence[Call]:
     def seconds(calls: Sequence[Call]) -> float:
         work = repeated(calls, 3)()
         work()
-        start = time.perf_counter()
-        work()
-        return time.perf_counter() - start
+        return min(_seconds(work) for _ in range(3))
 
     return min(all_calls, key=seconds)
 
@@ -83,10 +82,8 @@ def machine() -> dict[str, Any]:
     out = torch.empty_like(a)
     source = torch.zeros(COPIED // 4)
     copy = torch.empty_like(source)
-    product, copying = (
-        min(_seconds(call) for _ in range(5))
-        for call in (partial(torch.mm, a, b, out=out), partial(copy.copy_, source))
-    )
+    calls: list[Call] = [_product(a, b, out), partial(copy.copy_, source)]
+    product, copying = (min(_seconds(call) for _ in range(5)) for call in calls)
     return {
         "date": date.today().isoformat(),
         "processor": _processor(),
@@ -104,13 +101,18 @@ def machine() -> dict[str, Any]:
 
 def _products(weight: Tensor, x: Tensor, out: Tensor, *, is_first: bool) -> list[Call]:
     x, gradient = x.detach().flatten(0, -2).contiguous(), torch.randn_like(out).flatten(0, -2)
-    calls: list[Call] = [
-        partial(torch.mm, x, weight.t(), out=torch.empty_like(gradient)),
-        partial(torch.mm, gradient.t(), x, out=torch.empty_like(weight)),
-    ]
+    products = [(x, weight, gradient), (gradient.t(), x.t(), weight)]
     if not is_first:
-        calls.append(partial(torch.mm, gradient, weight, out=torch.empty_like(x)))
-    return calls
+        products.append((gradient, weight.t(), x))
+    return [_product(a, b, like) for a, b, like in products]
+
+
+def _product(a: Tensor, b: Tensor, like: Tensor) -> Call:
+    """``a b^T`` by the faster of PyTorch's two libraries."""
+    calls: list[Call] = [partial(torch.mm, a, b.t(), out=torch.empty_like(like))]
+    if is_large(*a.shape, len(b)):
+        calls.append(partial(large_product, a, b))
+    return faster(*([call] for call in calls))[0]
 
 
 def _convolutions(

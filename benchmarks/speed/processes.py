@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
-from isthmus import Autoencoder
+from isthmus import Autoencoder, parallel_fits
 from isthmus.cores import n_cores
 from speed.harness import Contestant, Options, Ratio, Task, Work, beside, over
 
@@ -84,22 +84,26 @@ def fit_digits(options: Options) -> Task:
 
 
 def grid_search(_: Options) -> Task:
-    """With scikit-learn's ``GridSearchCV``: isthmus has nothing of its own that fits several models at once."""
+    """scikit-learn's ``GridSearchCV`` in processes of isthmus, in those that it has by itself, and in none."""
     X = load_digits().data.astype(np.float32)
     split = [(np.arange(N_LEARNED), np.arange(N_LEARNED, len(X)))]
 
-    def search(n_jobs: int) -> GridSearchCV:
+    def search(n_jobs: int | None) -> GridSearchCV:
         model = Autoencoder(max_epochs=10, random_state=0, device="cpu")
         return GridSearchCV(model, GRID, cv=split, refit=False, n_jobs=n_jobs).fit(X)
 
-    def ready(n_jobs: int, *, begun: bool) -> Work:
+    def forked() -> GridSearchCV:
+        with parallel_fits(n):
+            return search(None)
+
+    def ready(*, begun: bool) -> Work:
         from joblib import Parallel, delayed
         from joblib.externals.loky import get_reusable_executor
 
         get_reusable_executor().shutdown(wait=True)
         if begun:
-            Parallel(n_jobs)(delayed(Autoencoder)() for _ in range(4 * n_jobs))
-        return partial(search, n_jobs)
+            Parallel(n)(delayed(Autoencoder)() for _ in range(4 * n))
+        return partial(search, n)
 
     def error(found: Any) -> float:
         return -float(found.best_score_)
@@ -107,16 +111,19 @@ def grid_search(_: Options) -> Task:
     n = n_cores()
     return Task(
         "grid-search",
-        f"16 models of a grid (10 epochs of 1,437 digits each) by GridSearchCV in {n} processes, beside one after the "
-        "other: with the start of the processes, and once they are there. Errors are the best model's, a value.",
+        f"16 models of a grid (10 epochs of 1,437 digits each) by GridSearchCV in {n} processes: of isthmus's "
+        "parallel_fits, of n_jobs with their start, and of n_jobs once they are there; beside one after the other. "
+        "Errors are the best model's, a value.",
         [
             Contestant("one after the other", lambda: partial(search, 1), 1, error),
-            Contestant("at once", lambda: ready(n, begun=False), 1, error),
-            Contestant("at once, begun", lambda: ready(n, begun=True), 1, error),
+            Contestant("parallel_fits", lambda: forked, 1, error),
+            Contestant("n_jobs", lambda: ready(begun=False), 1, error),
+            Contestant("n_jobs, begun", lambda: ready(begun=True), 1, error),
         ],
         [
-            Ratio("over one after the other", over("one after the other", "at once"), 1.7, 3.0),
-            Ratio("over one after the other, begun", over("one after the other", "at once, begun")),
+            Ratio("over one after the other", over("one after the other", "parallel_fits"), 1.7, 3.0),
+            Ratio("over n_jobs of scikit-learn", over("n_jobs", "parallel_fits")),
+            Ratio("over n_jobs of scikit-learn, begun", over("n_jobs, begun", "parallel_fits")),
         ],
         rounds=(3, 5),
     )

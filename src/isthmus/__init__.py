@@ -60,6 +60,7 @@ _PUBLIC = {
     "decompress": "isthmus.workflows.compress",
     "open": "isthmus.artifact.modules:open_module",
     "open_archive": "isthmus.workflows.compress",
+    "parallel_fits": "isthmus.estimators",
 }
 
 __all__ = [
@@ -112,6 +113,7 @@ __all__ = [
     "decompress",
     "open",
     "open_archive",
+    "parallel_fits",
 ]
 
 if TYPE_CHECKING:
@@ -159,6 +161,7 @@ if TYPE_CHECKING:
         DenoisingAutoencoder,
         SparseAutoencoder,
         VariationalAutoencoder,
+        parallel_fits,
     )
     from isthmus.workflows.compress import compress, decompress, open_archive
 

@@ -84,6 +84,44 @@ def test_the_gradient_is_that_of_autograd_to_the_last_bit(
         assert_near(module, twin)
 
 
+@pytest.mark.parametrize(
+    ("hidden_sizes", "penalties"), [((200, 60), ()), ((64, 300), ()), ((), ()), ((), (Contractive(0.1),))]
+)
+def test_large_products_bring_memory_of_their_own(
+    hidden_sizes: tuple[int, ...], penalties: tuple[Any, ...]
+) -> None:
+    params: dict[str, Any] = {
+        "shape": (300,),
+        "code_size": 150 if penalties else 70,
+        "network": Dense(hidden_sizes),
+        "code": DeterministicCode("sigmoid" if penalties else "identity"),
+        "penalties": penalties,
+    }
+    module, twin, steps, other = beside_autograd(**params)
+    x = torch.rand(300, 300, generator=torch.Generator().manual_seed(0))
+    for n in (300, 2, 128, 300, 1, 128):
+        module.load_state_dict(twin.state_dict())
+        found = steps.differentiate(x[:n])
+        other.zero_grad()
+        expected = twin.objective(x[:n], 0)
+        expected.loss.backward()
+        torch.testing.assert_close(found.loss, expected.loss.detach())
+        for (name, parameter), beside in zip(module.named_parameters(), twin.parameters(), strict=True):
+            assert parameter.grad is not None
+            assert beside.grad is not None
+            if penalties:
+                torch.testing.assert_close(parameter.grad, beside.grad, rtol=1e-4, atol=1e-6, msg=name)
+            else:
+                assert torch.equal(parameter.grad, beside.grad), name
+        steps.update()
+        other.step()
+        assert_near(module, twin)
+    steps.release()
+    assert_near(module, twin)
+    own = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
+    assert len(own) == len(list(module.parameters()))
+
+
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
 @pytest.mark.parametrize("likelihood", ["squared_error", "bernoulli"])
 @pytest.mark.parametrize("progress", [0.1, 1.0])

@@ -230,10 +230,14 @@ def test_a_step_without_a_graph_stays_on_the_device(name: str, likelihood: str) 
 
 
 def _tensors_of(call: Any) -> list[Tensor]:
-    """What a partial is given, whose own object may be a tensor too."""
-    if not hasattr(call, "func"):
-        return [call.__self__]
-    found = [*call.args, *call.keywords.values(), getattr(call.func, "__self__", None)]
+    """What a call reads and writes: what it was given, what it closes over, the tensor that it is a method of."""
+    function = getattr(call, "func", call)
+    found = [
+        *getattr(call, "args", ()),
+        *getattr(call, "keywords", {}).values(),
+        getattr(function, "__self__", None),
+    ]
+    found += [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
     return [one for one in found if isinstance(one, Tensor)]
 
 

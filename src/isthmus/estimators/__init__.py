@@ -5,6 +5,7 @@ from isthmus.estimators.classifier import AutoencoderClassifier
 from isthmus.estimators.clusterer import AutoencoderClusterer
 from isthmus.estimators.detector import AnomalyDetector
 from isthmus.estimators.imputer import AutoencoderImputer
+from isthmus.estimators.parallel import parallel_fits
 from isthmus.estimators.recipes import (
     ContractiveAutoencoder,
     ConvolutionalAutoencoder,
@@ -24,4 +25,5 @@ __all__ = [
     "DenoisingAutoencoder",
     "SparseAutoencoder",
     "VariationalAutoencoder",
+    "parallel_fits",
 ]

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas, eigh
-from threadpoolctl import threadpool_limits
 
 from isthmus.artifact import Baseline
+from isthmus.cores import one_blas_thread
 
 LARGEST_EXACT = 4096
 """Values a row, or rows, up to which PCA is exact; beyond, it is incremental."""
@@ -32,7 +32,7 @@ def fit_baseline(read: Read, n_rows: int, size: int, sample_weight: Array | None
     each axis is such that its largest entry is positive. One BLAS thread, so that the bytes do not
     depend on how many there are.
     """
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         mean, axes = _principal(read, n_rows, size, sample_weight)
     largest = np.abs(axes).argmax(axis=1)
     axes = axes * np.sign(axes[np.arange(len(axes)), largest])[:, None]

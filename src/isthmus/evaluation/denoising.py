@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from isthmus.cores import one_blas_thread
 from isthmus.corruptions.base import Corruption
 from isthmus.corruptions.gaussian_noise import GaussianNoise
 from isthmus.corruptions.masking import Masking
@@ -130,7 +130,7 @@ def linear_optimum(
         p, q = (1 - share) * s, (1 - share) ** 2 * s + np.where(together, extra, 0.0)
     else:
         return None
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         q = q + RIDGE * max(np.trace(q) / len(q), 1e-300) * np.eye(len(q))
         return float(np.trace(s) - np.sum(p * cho_solve(cho_factor(q), p).T))
 
@@ -144,7 +144,7 @@ def _linear(
     counts = np.ones(len(source)) if weights is None else weights.astype(np.float64)
     first = np.zeros(scaling.schema.n_values)
     second = np.zeros((len(first), len(first)))
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         for start in range(0, len(source), BLOCK):
             rows = slice(start, min(start + BLOCK, len(source)))
             x = scaling.to_model(source.read(rows)).reshape(-1, len(first)).astype(np.float64)

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from isthmus.inference.aligned import filled
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.networks.dense import DenseDecoder, DenseEncoder, TiedLinear
+from isthmus.networks.linear import Linear
+from isthmus.numerics.products import linear
 
 Step = Callable[[Tensor], Tensor]
 
@@ -91,7 +92,7 @@ def _chain(half: DenseEncoder | DenseDecoder) -> Step | None:
         return None
     held: list[tuple[Tensor, Tensor]] = []
     for layer in half.layers:
-        if type(layer) not in (nn.Linear, TiedLinear) or _is_hooked(layer):
+        if type(layer) not in (Linear, TiedLinear) or _is_hooked(layer):
             return None
         weight, bias = layer.weight, layer.bias
         if not isinstance(weight, Tensor) or not isinstance(bias, Tensor):

@@ -13,6 +13,7 @@ from isthmus.errors import ParameterError
 from isthmus.model.halves import EncoderModule
 from isthmus.model.objective import Objective, Trainable
 from isthmus.model.precision import encoded
+from isthmus.networks.linear import Linear
 from isthmus.numerics.randomness import Randomness
 
 
@@ -69,7 +70,7 @@ class ClassifierModule(Trainable):
             )
         self.encoder = encoder
         size = encoder.code.size
-        self.head = nn.Linear(size, n_classes)
+        self.head = Linear(size, n_classes)
         self.shift: Tensor
         self.scale: Tensor
         self.register_buffer("shift", torch.zeros(size))

@@ -15,6 +15,7 @@ from isthmus.config.parts.activations import Activation
 from isthmus.config.parts.networks import Down, Up
 from isthmus.errors import ParameterError
 from isthmus.networks.base import Activated, Decoder, Encoder, Ends, Layer, Network, StageFacts
+from isthmus.networks.linear import Linear
 from isthmus.networks.stages import RESIDUAL_KERNEL, Field, Stage, pads
 from isthmus.numerics.randomness import Randomness
 from isthmus.shapes import Shape, n_values, shape_text
@@ -107,7 +108,7 @@ class ConvolutionalEncoder(Encoder):
             for stage, n in zip(stages, channels[1:], strict=True)
         )
         self.activation = Activated(options.activation)
-        self.to_code = nn.Linear(channels[-1] * n_values(stages[-1].size_out), n_out)
+        self.to_code = Linear(channels[-1] * n_values(stages[-1].size_out), n_out)
 
     def _convolution(self, stage: Stage, n_in: int, n_out: int) -> nn.Module:
         if self.options.down == "stride":
@@ -152,7 +153,7 @@ class ConvolutionalDecoder(Decoder):
         self.stages, self.options = tuple(reversed(stages)), options
         self.axes = AXES[len(stages[0].size_in)]
         self.start_shape = (channels[-1], *stages[-1].size_out)
-        self.from_code = nn.Linear(code_size, n_values(self.start_shape))
+        self.from_code = Linear(code_size, n_values(self.start_shape))
         self.activation = Activated(options.activation)
         narrow, wide = list(reversed(channels[1:])), list(reversed(channels[:-1]))
         self.convolutions = nn.ModuleList(

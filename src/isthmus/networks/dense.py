@@ -8,11 +8,12 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from isthmus.config.parts.activations import Activation
 from isthmus.errors import ParameterError
 from isthmus.networks.base import Activated, Decoder, Encoder, Ends, Layer, Network
+from isthmus.networks.linear import Linear
+from isthmus.numerics.products import linear
 from isthmus.numerics.randomness import Randomness
 from isthmus.shapes import Shape, n_values
 
@@ -26,7 +27,7 @@ AROUND_LINEAR = 0.1
 
 
 def _layers(sizes: Sequence[int]) -> nn.ModuleList:
-    return nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+    return nn.ModuleList(Linear(a, b) for a, b in pairwise(sizes))
 
 
 def can_start_linear(layers: nn.ModuleList, activation: Activation, size: int) -> bool:
@@ -110,7 +111,7 @@ class TiedLinear(Layer):
 
     def forward(self, a: Tensor) -> Tensor:
         """``(rows, out_features)`` of ``(rows, in_features)``."""
-        return F.linear(a, self.weight, self.bias)
+        return linear(a, self.weight, self.bias)
 
 
 class DenseEncoder(Encoder):
@@ -189,7 +190,7 @@ def _with_own_weight(layer: nn.Module) -> nn.Module:
     if not isinstance(layer, TiedLinear):
         return layer
     weight = layer.weight.detach()
-    own = nn.Linear(layer.in_features, layer.out_features, device="meta", dtype=weight.dtype)
+    own = Linear(layer.in_features, layer.out_features, device="meta", dtype=weight.dtype)
     own.weight = nn.Parameter(weight.clone(memory_format=torch.contiguous_format))
     own.bias = nn.Parameter(layer.bias.detach().clone())
     return own

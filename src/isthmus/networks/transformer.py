@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from isthmus.networks.base import Decoder, Encoder, Ends, Layer, Network
+from isthmus.networks.linear import Linear
+from isthmus.numerics.products import linear
 from isthmus.numerics.randomness import Randomness
 from isthmus.shapes import Shape
 
@@ -93,7 +95,7 @@ class TokenLinear(Layer):
     def forward(self, a: Tensor) -> Tensor:
         """``(rows, n_tokens, n_out)`` of ``(rows, n_tokens, n_in)``."""
         if self.weight.ndim == 2:
-            mapped = F.linear(a, self.weight)
+            mapped = linear(a, self.weight)
         else:  # a product for each token, of (rows, n_in) and (n_in, n_out)
             mapped = (a.transpose(0, 1) @ self.weight.transpose(1, 2)).transpose(0, 1)
         return mapped + self.bias.unflatten(0, (-1, self.n_out))
@@ -110,8 +112,8 @@ class Attention(nn.Module):
     def __init__(self, width: int, n_heads: int) -> None:
         super().__init__()
         self.n_heads = n_heads
-        self.to_queries_keys_values = nn.Linear(width, 3 * width, bias=False)
-        self.to_tokens = nn.Linear(width, width)
+        self.to_queries_keys_values = Linear(width, 3 * width, bias=False)
+        self.to_tokens = Linear(width, width)
 
     def forward(self, a: Tensor) -> Tensor:
         """``(rows, n_tokens, width)`` of the same."""
@@ -133,8 +135,8 @@ class Block(nn.Module):
         self.attention_norm = nn.LayerNorm(width)
         self.attention = Attention(width, n_heads)
         self.mlp_norm = nn.LayerNorm(width)
-        self.to_hidden = nn.Linear(width, n_hidden)
-        self.to_tokens = nn.Linear(n_hidden, width)
+        self.to_hidden = Linear(width, n_hidden)
+        self.to_tokens = Linear(n_hidden, width)
 
     def forward(self, a: Tensor) -> Tensor:
         """``(rows, n_tokens, width)`` of the same."""
@@ -152,7 +154,7 @@ class TransformerEncoder(Encoder):
         self.patches = patches
         self.embedding = TokenLinear(patches.n_tokens, patches.n_values, width, shared=shared)
         self.blocks = nn.ModuleList(Block(width, n_heads, n_hidden) for _ in range(depth))
-        self.to_code = nn.Linear(patches.n_tokens * width, n_out)
+        self.to_code = Linear(patches.n_tokens * width, n_out)
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         """pre_code of ``(rows, *sample_shape)``; no context."""
@@ -189,7 +191,7 @@ class TransformerDecoder(Decoder):
     ) -> None:
         super().__init__()
         self.patches, self.shape = patches, shape
-        self.from_code = nn.Linear(code_size, patches.n_tokens * width)
+        self.from_code = Linear(code_size, patches.n_tokens * width)
         self.blocks = nn.ModuleList(Block(width, n_heads, n_hidden) for _ in range(depth))
         self.to_values = TokenLinear(patches.n_tokens, width, patches.n_values, shared=shared)
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from isthmus.numerics.products import linear
+
 
 def dense_squared_norm(weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Tensor:
     """``||D_L W_L ... D_1 W_1||_F^2`` for each row, in closed form.
@@ -41,7 +43,7 @@ def dense_estimated_squared_norm(
     """
     projected = probe
     for weight, slope in zip(reversed(weights), reversed(slopes), strict=True):
-        projected = (projected * slope) @ weight
+        projected = linear(projected * slope, weight.t())
     return projected.square().sum(dim=1)
 
 
@@ -64,15 +66,15 @@ def _from_first_layer(weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Te
     """``D_L W_L ... D_1``, ``(rows, n_code, n_first)``."""
     product = slopes[-1].unsqueeze(-1) * weights[-1]
     for weight, slope in zip(reversed(weights[1:-1]), reversed(slopes[1:-1]), strict=True):
-        product = (product * slope.unsqueeze(-2)) @ weight
+        product = linear(product * slope.unsqueeze(-2), weight.t())
     return product * slopes[0].unsqueeze(-2)
 
 
 def _squared_norm(product: Tensor, first: Tensor) -> Tensor:
     """``||product @ first||_F^2``; where ``first`` is wide, through its Gram matrix."""
     if first.shape[1] > first.shape[0]:
-        return ((product @ (first @ first.T)) * product).sum(dim=(-2, -1))
-    return (product @ first).square().sum(dim=(-2, -1))
+        return (linear(product, linear(first, first)) * product).sum(dim=(-2, -1))
+    return linear(product, first.t()).square().sum(dim=(-2, -1))
 
 
 def exact_squared_norm(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -22,11 +22,15 @@ from isthmus.likelihoods.squared_error import SquaredError
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.objective import Objective, Trainable
 from isthmus.networks.dense import DenseDecoder, DenseEncoder
+from isthmus.networks.linear import Linear
+from isthmus.numerics.products import is_large, large_product
 from isthmus.penalties.contractive import Contractive
 from isthmus.training.graphs import captured
 
 ALIGNMENT = 16
 """Numbers, of 64 bytes: where matrix products begin elsewhere, they round in another order."""
+OWN_MEMORY = 1 << 14
+"""Numbers of a weight from which on its gradient is no part of a vector: a large product brings its own memory."""
 MOST_SIZES = 4
 """Sizes of batches for which memory is kept."""
 
@@ -162,8 +166,8 @@ class _Contraction:
             *([partial(gradient.add_, weighed)] if is_shifted else []),
             partial(torch.sum, squares, 0, out=self._squares),
             partial(self._squares.mul_, self._twice),
-            partial(torch.mul, layer.weight, self._squares.unsqueeze(1), out=layer.weight_gradient),
-            partial(torch.addmm, layer.weight_gradient, gradient.t(), x, out=layer.weight_gradient),
+            _of_weight(gradient, x, layer.weight_gradient, stays=False),
+            partial(layer.weight_gradient.addcmul_, layer.weight, self._squares.unsqueeze(1)),
         ]
 
 
@@ -189,12 +193,14 @@ class DenseStep:
         self._parameters: list[nn.Parameter] = optimiser.param_groups[0]["params"]
         self._is_bernoulli = isinstance(module.likelihood, Bernoulli)
         n, self._device = sum(_aligned(one.numel()) for one in self._parameters), self._parameters[0].device
-        zeros = partial(torch.zeros, device=self._device)
-        self._weights, self._gradient = zeros(n), zeros(n)
-        self._first, self._second, self._n_steps = zeros(n), zeros(n), zeros(())
-        self._views = [_views(vector, self._parameters) for vector in (self._first, self._second)]
-        self._gradients = _views(self._gradient, self._parameters)
-        for parameter, view in zip(self._parameters, _views(self._weights, self._parameters), strict=True):
+        weights, first, second, self._n_steps = (
+            torch.zeros(shape, device=self._device) for shape in (n, n, n, ())
+        )
+        self._views = [_views(vector, self._parameters) for vector in (first, second)]
+        self._gradients, pieces = _gradients(self._parameters)
+        self._pieces = [[cut(vector) for cut, _ in pieces] for vector in (weights, first, second)]
+        self._pieces.insert(1, [gradient for _, gradient in pieces])
+        for parameter, view in zip(self._parameters, _views(weights, self._parameters), strict=True):
             view.copy_(parameter.detach())
             parameter.data = view
         self._layers, self._sample_shape = self._of_module(module), module.sample_shape
@@ -232,7 +238,7 @@ class DenseStep:
         (group, *others) = optimiser.param_groups
         return (
             {encoder.activation.name, decoder.activation.name, code.activation_name} <= {"identity", *_BENT}
-            and all(type(layer) is nn.Linear for layer in layers)
+            and all(type(layer) is Linear for layer in layers)
             and len(held) == 2 * len(layers)
             and not others
             and {id(one) for one in group["params"]} == {id(one) for one in held}
@@ -274,7 +280,7 @@ class DenseStep:
         group = self._optimiser.param_groups[0]
         self._n_steps.add_(_ONE)
         _fused_adamw(
-            [self._weights], [self._gradient], [self._first], [self._second], [], [self._n_steps],
+            *self._pieces, [], [self._n_steps] * len(self._pieces[0]),
             lr=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1], weight_decay=group["weight_decay"],
             eps=group["eps"], amsgrad=False, maximize=False, grad_scale=None, found_inf=None,
         )  # fmt: skip
@@ -286,15 +292,7 @@ class DenseStep:
     def release(self) -> None:
         """Give parameters, gradients and moments memory of their own again, one vector after the other."""
         self._plans.clear()
-        del (
-            self._weights,
-            self._gradient,
-            self._first,
-            self._second,
-            self._views,
-            self._gradients,
-            self._layers,
-        )
+        del self._pieces, self._views, self._gradients, self._layers
         self._contraction = None
         for parameter in self._parameters:
             parameter.grad = None if parameter.grad is None else parameter.grad.clone()
@@ -330,7 +328,7 @@ class DenseStep:
         ends: tuple[Activation, Activation] = (code.activation_name, "identity")
         for half, at_end in zip((network.encoder, network.decoder), ends, strict=True):
             for layer in half.layers:
-                assert isinstance(layer, nn.Linear)
+                assert isinstance(layer, Linear)
                 own = gradients[id(layer.weight)], gradients[id(layer.bias)]
                 activation = at_end if layer is half.layers[-1] else half.activation.name
                 found.append(_Layer(layer.weight.detach(), layer.bias.detach(), *own, activation))
@@ -345,11 +343,12 @@ class DenseStep:
         forwards, backwards = list[Call](), list[Call]()
         outwards: Tensor | None = None  # the gradient of what the layer before gives
         omega = zeros(n_rows)
+        stays = not any(_is_large(x, layer.weight.shape) for layer in self._layers)
         for layer in self._layers:
             n_out = len(layer.bias)
             before, of_output = empty(n_rows, n_out), empty(n_rows, n_out)
             bent, of_before = before, of_output
-            forwards.append(partial(torch.addmm, layer.bias, a, layer.weight.t(), out=before))
+            forwards.append(_forward(a, layer, before))
             back = list[Call]()
             if layer.activation != "identity":
                 bent, of_before = torch.empty_like(before), torch.empty_like(of_output)
@@ -359,10 +358,10 @@ class DenseStep:
             if self._contraction is not None and layer is self._layers[0]:
                 back += self._contraction.calls(a, bent, of_before, omega)
             else:
-                back.append(partial(torch.mm, of_before.t(), a, out=layer.weight_gradient))
+                back.append(_of_weight(of_before, a, layer.weight_gradient, stays=stays))
             back.append(partial(torch.sum, of_before, 0, out=layer.bias_gradient))
             if outwards is not None:
-                back.append(partial(torch.mm, of_before, layer.weight, out=outwards))
+                back.append(_of_input(of_before, layer.weight, outwards))
             backwards = [*back, *backwards]
             a, outwards = bent, of_output
         assert outwards is not None
@@ -383,6 +382,73 @@ class DenseStep:
         calls = captured([*forwards, *middle, *backwards], self._device)
         self._plans[n_rows] = _Plan(x.view(n_rows, *self._sample_shape), losses, omega, calls)
         return self._plans[n_rows]
+
+
+def _is_large(rows: Tensor, shape: Sequence[int]) -> bool:
+    """Whether the product of rows with a matrix is oneDNN's, on the CPU alone."""
+    return rows.device.type == "cpu" and is_large(len(rows), *shape)
+
+
+def _forward(a: Tensor, layer: _Layer, into: Any) -> Call:
+    """What puts ``a W^T + b`` into a tensor; that of a large product has its memory from then on, each time another."""
+    if _is_large(a, layer.weight.shape):
+        return lambda: into.set_(large_product(a, layer.weight, layer.bias))
+    return partial(torch.addmm, layer.bias, a, layer.weight.t(), out=into)
+
+
+def _of_input(gradient: Tensor, weight: Tensor, into: Any) -> Call:
+    """What puts ``gradient W`` into a tensor."""
+    if _is_large(gradient, weight.shape):
+        weights = weight.t()
+        return lambda: into.set_(large_product(gradient, weights))
+    return partial(torch.mm, gradient, weight, out=into)
+
+
+def _of_weight(gradient: Tensor, a: Tensor, into: Any, *, stays: bool) -> Call:
+    """What puts ``gradient^T a`` into a tensor; ``stays`` says that no product's memory is ever another."""
+    if not _is_large(a, into.shape):
+        return (
+            partial(torch.mm, gradient.t(), a, out=into)
+            if stays
+            else lambda: torch.mm(gradient.t(), a, out=into)
+        )
+    put = into.set_ if into.numel() >= OWN_MEMORY else into.copy_
+    return lambda: put(large_product(gradient.t(), a.t()))
+
+
+def _gradients(
+    parameters: Sequence[nn.Parameter],
+) -> tuple[list[Tensor], list[tuple[Callable[[Tensor], Tensor], Tensor]]]:
+    """A gradient for each parameter; and how a vector of all is cut into pieces that have a gradient in one.
+
+    Those of large matrices have memory of their own, all between these is one vector.
+    """
+    found, pieces = list[Tensor](), list[tuple[Callable[[Tensor], Tensor], Tensor]]()
+    start = stop = 0
+    between = list[nn.Parameter]()
+
+    def close() -> None:
+        if between:
+            vector = between[0].new_zeros(stop - start)
+            found.extend(_views(vector, between))
+            pieces.append((lambda all, ends=slice(start, stop): all[ends], vector))
+            between.clear()
+
+    for parameter in parameters:
+        n = parameter.numel()
+        if n < OWN_MEMORY:
+            between.append(parameter)
+            stop += _aligned(n)
+            continue
+        close()
+        gradient = parameter.new_zeros(parameter.shape)
+        found.append(gradient)
+        pieces.append(
+            (lambda all, ends=slice(stop, stop + n), as_=gradient: all[ends].view_as(as_), gradient)
+        )
+        start = stop = stop + _aligned(n)
+    close()
+    return found, pieces
 
 
 def _views(vector: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:

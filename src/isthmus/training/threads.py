@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from isthmus.cores import n_cores
+from isthmus.cores import n_cores, one_blas_thread, usable_threads
 from isthmus.model.autoencoder import AutoencoderModule
 
 WORK_A_THREAD = 2e8
@@ -19,11 +19,12 @@ WORK_A_THREAD = 2e8
 
 @contextmanager
 def training_threads(n: int) -> Generator[None]:
-    """Run with ``n`` CPU threads, then restore what the process had."""
+    """Run with ``n`` CPU threads, as far as they are usable, and NumPy with one; then restore what the process had."""
     before = torch.get_num_threads()
-    torch.set_num_threads(n)
+    torch.set_num_threads(usable_threads(n))
     try:
-        yield
+        with one_blas_thread():
+            yield
     finally:
         torch.set_num_threads(before)
 

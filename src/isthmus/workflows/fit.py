@@ -22,6 +22,7 @@ from isthmus.config.catalogue import part_name
 from isthmus.config.defaults import Facts, learning_rate, resolve
 from isthmus.config.overcomplete import overcomplete_note
 from isthmus.config.parts.likelihoods import WITHIN_0_AND_1
+from isthmus.cores import one_blas_thread, usable_threads
 from isthmus.errors import DataError, ParameterError
 from isthmus.evaluation.advice import advice, without_advice
 from isthmus.evaluation.baselines import fit_baseline
@@ -141,7 +142,8 @@ def prepare(
     seed = secrets.randbits(32) if config.training.seed is None else config.training.seed
     config, training, held_out = _parts(source, config, sample_weight, validation, seed, who)
     config = _within_support(config)
-    scaling = fit_scaling(training, config)
+    with one_blas_thread():
+        scaling = fit_scaling(training, config)
     config = config.with_data(scaling="raw" if scaling.method == "none" else scaling.method)
     if held_out is not None:
         check_alike(held_out.source.schema, scaling.schema, "validation")
@@ -416,7 +418,7 @@ def _settled(config: Config, module: AutoencoderModule, facts: Facts) -> Config:
         plan = plan.replace(learning_rate=learning_rate(facts.sample_shape, plan.start))
     if plan.threads == "auto":
         plan = plan.replace(threads=choose_threads(module, int(plan.batch_size)))
-    return replace(config, training=plan)
+    return replace(config, training=plan.replace(threads=usable_threads(int(plan.threads))))
 
 
 def _check_fits(model: FittedModel, source: Source) -> None:
