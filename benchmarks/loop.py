@@ -94,7 +94,7 @@ def plain_loop(
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, fused=True)
     start = time.perf_counter()
     for _ in range(epochs):
-        for indices in torch.randperm(len(x)).split(batch):
+        for indices in torch.randperm(len(x), device=x.device).split(batch):
             rows = x[indices]
             optimiser.zero_grad()
             (loss(model(rows), rows) / len(rows)).backward()

@@ -79,6 +79,13 @@ class Options:
     on_cores: bool = False
     """Count the time that this process and those it started had of a core, instead of the clock's: where the machine
     is busy with other work."""
+    device: str = "cpu"
+    """Where steps are made."""
+
+    def settle(self) -> None:
+        """Wait until the device has done what it was told."""
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize(self.device)
 
     def clock(self) -> float:
         """Seconds."""
@@ -154,8 +161,10 @@ def _once(one: Contestant, n_threads: int, options: Options) -> tuple[float, Any
     with cpu_threads(n_threads):
         work = one.ready()
         gc.collect()
+        options.settle()
         start = options.clock()
         result = work()
+        options.settle()
         seconds = options.clock() - start
     return seconds if one.taken is None else one.taken(result), result
 

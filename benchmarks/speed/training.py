@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from isthmus import AnomalyDetector
 from isthmus.config import Config, Model, Training
 from isthmus.config.parts.networks import Conv2d, Dense
+from isthmus.config.training import Precision
 from isthmus.sources import ArraySource, bundled
 from isthmus.training.loop import Trainer
 from isthmus.training.rows import SourceRows
@@ -23,6 +24,8 @@ from speed.harness import Contestant, Options, Ratio, Task, Work, over
 from speed.limits import faster, repeated, step_calls
 
 RATE = 1e-3
+LONGER = 20
+"""Times as many epochs on an accelerator, whose steps are short beside what is made ready before the first."""
 N_HELD_OUT = 2000
 
 
@@ -63,14 +66,20 @@ class Begun:
 
     def error(self, model: Any) -> float:
         """Squared error of a held-out row, summed over its values, model units."""
+        held_out = self.held_out.to(self.device)
         with torch.no_grad():
-            rebuilt = model(self.held_out)
-        return float((rebuilt - self.held_out).square().flatten(1).sum(dim=1).mean())
+            rebuilt = model(held_out)
+        return float((rebuilt - held_out).square().flatten(1).sum(dim=1).mean())
 
-    def ours(self, name: str = "isthmus") -> Contestant:
+    @property
+    def device(self) -> str:
+        """Where steps are made."""
+        return self.prepared.model.config.training.device
+
+    def ours(self, name: str = "isthmus", precision: Precision = "float32") -> Contestant:
         """Our loop: rows as they are held, schedule, means, callbacks' questions and all."""
         rows = SourceRows(self.prepared.training.source, self.prepared.model.scaling)
-        plan = self.prepared.model.config.training
+        plan = self.prepared.model.config.training.replace(precision=precision)
 
         def ready() -> Work:
             module = copy.deepcopy(self.prepared.model.module)
@@ -85,13 +94,14 @@ class Begun:
         return Contestant(name, ready, int(plan.threads), self.error)
 
     def by_hand(self) -> Contestant:
-        """The loop that everybody writes, with a fused optimiser; its rows are held as floats."""
+        """The loop that everybody writes, with a fused optimiser; its rows are held as floats, where steps are made."""
+        x = self.x.to(self.device)
 
         def ready() -> Work:
-            model = self.plain
+            model = self.plain.to(self.device)
 
             def work() -> nn.Module:
-                plain_loop(model, self.x, self.batch, self.epochs, nn.MSELoss(reduction="sum"))
+                plain_loop(model, x, self.batch, self.epochs, nn.MSELoss(reduction="sum"))
                 return model
 
             return work
@@ -128,9 +138,11 @@ def begun(
     *,
     is_table: bool = False,
     n_rows: int | None = None,
+    device: str = "cpu",
     **model: Any,
 ) -> Begun:
     """Prepare a training on the bundled digits, the first ``n_rows`` of them, or on a made table of 30 columns."""
+    epochs *= 1 if device == "cpu" else LONGER
     if is_table:
         rows = table()
         everything = rows.read(slice(0, len(rows)))
@@ -150,7 +162,7 @@ def begun(
             validation_share=0.0,
             seed=0,
             start="random",
-            device="cpu",
+            device=device,
         ),
     )
     prepared = prepare(source, config)
@@ -164,12 +176,28 @@ def begun(
 
 def rows_a_second(start: Begun) -> dict[str, tuple[float, str]]:
     """The rate of every contestant that trains."""
-    names = ("isthmus", "plain", "pythae", "autoencoders", "keras", "MLPRegressor")
+    names = ("isthmus", "isthmus in bfloat16", "plain", "pythae", "autoencoders", "keras", "MLPRegressor")
     return dict.fromkeys(names, (float(start.epochs * len(start.x)), "rows/s"))
 
 
-def dense_512(_: Options) -> Task:
-    start = begun(Dense((512, 256)), 512, 2)
+def on_device(start: Begun, name: str, words: str) -> Task:
+    """On an accelerator our loop, in either precision, stands beside the plain one alone."""
+    return Task(
+        name,
+        f"Training {words}, {start.epochs} epochs of {len(start.x):,} rows, on {start.device}.",
+        [start.ours(), start.ours("isthmus in bfloat16", "bfloat16"), start.by_hand()],
+        [
+            Ratio("over the plain loop", over("plain")),
+            Ratio("bfloat16 over float32", over("isthmus", "isthmus in bfloat16")),
+        ],
+        rates=rows_a_second(start),
+    )
+
+
+def dense_512(options: Options) -> Task:
+    start = begun(Dense((512, 256)), 512, 2, device=options.device)
+    if options.device != "cpu":
+        return on_device(start, "dense-512", "784-512-256-32, batches of 512")
     limit, operations = start.limit()
     rate = {"limit": (operations * start.n_steps / 1e9, "GFLOP/s")}
     return Task(
@@ -186,7 +214,9 @@ def dense_512(_: Options) -> Task:
 
 
 def dense_128(options: Options) -> Task:
-    start = begun(Dense((512, 256)), 128, 1)
+    start = begun(Dense((512, 256)), 128, 1, device=options.device)
+    if options.device != "cpu":
+        return on_device(start, "dense-128", "784-512-256-32, batches of 128")
     others, size = list[Contestant](), start.widths[len(start.widths) // 2]
     if not options.quick:
         given = (start.widths, start.x, start.batch, start.epochs)
@@ -222,7 +252,9 @@ def dense_128(options: Options) -> Task:
 
 
 def convolutions(options: Options) -> Task:
-    start = begun(Conv2d((32, 64)), 128, 1, n_rows=4096)
+    start = begun(Conv2d((32, 64)), 128, 1, n_rows=4096, device=options.device)
+    if options.device != "cpu":
+        return on_device(start, "convolutions", "1-32-64 (4 x 4, stride 2), code 32, batches of 128")
     limit, operations = start.limit()
     return Task(
         "convolutions",
@@ -238,8 +270,10 @@ def convolutions(options: Options) -> Task:
     )
 
 
-def of_table(_: Options) -> Task:
-    start = begun(Dense((64,)), 64, 8, 8, is_table=True)
+def of_table(options: Options) -> Task:
+    start = begun(Dense((64,)), 64, 8, 8, is_table=True, device=options.device)
+    if options.device != "cpu":
+        return on_device(start, "table", "30-64-8-64-30, batches of 64")
 
     def ready() -> Work:
         rows = start.x.numpy()

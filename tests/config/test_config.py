@@ -112,6 +112,7 @@ TRAININGS = st.builds(
     seed=st.none() | st.integers(0, 2**32 - 1),
     device=st.sampled_from(["auto", "cpu", "cuda", "mps"]),
     threads=auto(SIZES),
+    precision=st.sampled_from(["float32", "bfloat16"]),
 )
 CONFIGS = st.builds(Config, data=DATA, model=MODELS, training=TRAININGS)
 

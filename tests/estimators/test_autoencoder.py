@@ -78,6 +78,7 @@ def test_init_checks_nothing() -> None:
         ({"start": "middle"}, "start must be"),
         ({"scaling": "log"}, "scaling must be"),
         ({"threads": 0}, "threads must be in"),
+        ({"precision": "half"}, "precision must be .* got 'half'"),
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
         ({"random_state": "x"}, "random_state must be .* got 'x'"),
         ({"random_state": 1.5}, "random_state must be"),

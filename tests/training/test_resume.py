@@ -129,6 +129,7 @@ class Spoilt(Rows[Tensor]):
 CASES: dict[str, tuple[Fit, Callable[[], AutoencoderModule], Callable[[], Rows[Tensor]], Training]] = {
     "plain": (end_to_end, made, lambda: TensorRows(X), plan()),
     "clipped, patient": (end_to_end, made, lambda: TensorRows(X), plan(gradient_clip=0.5, patience=0.2, epochs=9)),
+    "bfloat16": (end_to_end, made, lambda: TensorRows(X), plan(precision="bfloat16")),
     "noise": (
         end_to_end,
         lambda: made(code=GaussianCode(), corruption=GaussianNoise(0.2)),

@@ -125,10 +125,11 @@ def training_words(config: Config) -> str:
     """How a model is trained."""
     plan = config.training
     threads = f", {many(int(plan.threads), 'thread')}" if plan.device == "cpu" else ""
+    precision = "" if plan.precision == "float32" else f", in {plan.precision}"
     scheme = "" if plan.scheme == "end_to_end" else "layer by layer, then end to end, "
     return (
         f"{scheme}at most {many(int(plan.epochs), 'epoch')} in batches of {plan.batch_size}, "
-        f"seed {plan.seed}, on {plan.device}{threads}"
+        f"seed {plan.seed}, on {plan.device}{threads}{precision}"
     )
 
 

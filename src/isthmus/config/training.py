@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from isthmus.config.description import Description, description, numpy_scalars, within
 
 Auto = Literal["auto"]
+Precision = Literal["float32", "bfloat16"]
 Count = Annotated[
     int, numpy_scalars, within("[1, inf)", "It is a count; leave it at 'auto' to let the data decide.")
 ]
@@ -72,6 +73,12 @@ class Training(Description):
         (0, 1); every layer has at least one.
     threads
         CPU threads of a training step; recorded, because results depend on it in the last bits.
+    precision
+        Of the passes of encoder and decoder in training, on ``"cpu"`` and ``"cuda"``: ``"bfloat16"`` keeps
+        8 of 24 binary digits of what is multiplied, which is faster for wide layers and large batches where a
+        processor has units for it, and slower elsewhere. Weights, optimiser, code, losses and penalties are
+        float32 either way, and so is a fitted model. A penalty on derivatives of a dense encoder has that
+        encoder's pass in float32.
 
     Examples
     --------
@@ -117,3 +124,4 @@ class Training(Description):
     ] = 0.5
     device: str = "auto"
     threads: Count | Auto = "auto"
+    precision: Precision = "float32"

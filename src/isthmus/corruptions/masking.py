@@ -32,13 +32,13 @@ class Masking(Corruption):
         self.final_hidden_share = final_hidden_share
         self.emphasis = emphasis
         self.whole_pixels = whole_pixels
-        self.hidden_value = 0.0
+        self.hidden_value, self.n_columns = 0.0, 0
         self.register_buffer("columns", None, persistent=False)
 
     def hide_columns(self, layout: Layout, hidden_value: float) -> None:
         """From now on hide all features of a column together, by ``hidden_value``: NaN makes a gap of it."""
         self.columns = torch.tensor([place for place, block in enumerate(layout) for _ in range(block.size)])
-        self.hidden_value = hidden_value
+        self.hidden_value, self.n_columns = hidden_value, len(layout)
 
     def forward(self, x: Tensor, randomness: Randomness, progress: float = 1.0) -> Tensor:
         """Hide values of ``x``; kept ones are not rescaled."""
@@ -48,8 +48,7 @@ class Masking(Corruption):
         """The hidden values."""
         share = between(self.hidden_share, self.final_hidden_share, progress)
         if self.columns is not None:
-            n_columns = int(self.columns[-1]) + 1
-            return (randomness.uniform((len(x), n_columns), like=x) < share)[:, self.columns]
+            return (randomness.uniform((len(x), self.n_columns), like=x) < share)[:, self.columns]
         return chance_of_places(x, randomness, whole_pixels=self.whole_pixels) < share
 
     def check_sample_shape(self, sample_shape: Shape) -> None:

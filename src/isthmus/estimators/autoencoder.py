@@ -116,8 +116,8 @@ class Autoencoder(
     random_state
         Seed; the same seed and rows give the same model, whatever the order of the rows, as long as ``memory``
         holds them. None draws one and keeps it as ``seed_``.
-    device, threads
-        Where and on how many CPU threads to train.
+    device, threads, precision
+        Where, on how many CPU threads, and in how many bits to train: see :class:`isthmus.Training`.
     warm_start
         Whether ``fit`` goes on from the weights of the last one, its parts and its preprocessing
         frozen; parameters of the training may change.
@@ -185,6 +185,7 @@ class Autoencoder(
         random_state: Any = None,
         device: str = "auto",
         threads: int | str = "auto",
+        precision: str = "float32",
         warm_start: bool = False,
         callbacks: Sequence[Callback] | None = None,
     ) -> None:
@@ -220,6 +221,7 @@ class Autoencoder(
         self.random_state = random_state
         self.device = device
         self.threads = threads
+        self.precision = precision
         self.warm_start = warm_start
         self.callbacks = callbacks
 

@@ -20,7 +20,7 @@ from isthmus.model.build import Factory
 TRAINING = (
     "batch_size", "micro_batch", "learning_rate", "schedule", "warm_up_share", "weight_decay", "gradient_clip",
     "validation_share", "patience", "start", "dead_units", "scheme",
-    "pretraining_share", "device", "threads",
+    "pretraining_share", "device", "threads", "precision",
 )  # fmt: skip
 """Parameters of the same name in the estimator and in ``Training``."""
 DATA = ("scaling", "missing", "sample_shape", "row_kind", "types", "memory")

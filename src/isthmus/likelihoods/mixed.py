@@ -71,6 +71,7 @@ class Mixed(Likelihood):
             ("members", members),
             ("categories", (kinds == 2).nonzero().squeeze(1)),
             ("grid", grid),
+            ("filled", (grid.flatten() >= 0).nonzero().squeeze(1)),
             ("weights", weights.float()),
         ):
             self.register_buffer(name, value, persistent=False)
@@ -87,6 +88,8 @@ class Mixed(Likelihood):
     categories: Tensor
     grid: Tensor
     """Features of each category's block, a row a block, filled up with -1."""
+    filled: Tensor
+    """Where the flattened grid holds a feature."""
     weights: Tensor
 
     @staticmethod
@@ -196,6 +199,5 @@ class Mixed(Likelihood):
 
     def _log_shares(self, flat: Tensor) -> Tensor:
         """Logarithms of the categories' shares, ``(rows, len(categories))``: a softmax over each block."""
-        is_feature = self.grid >= 0
-        blocks = flat[:, self.grid.clamp(min=0)].masked_fill(~is_feature, -math.inf)
-        return torch.log_softmax(blocks, dim=2)[:, is_feature]
+        blocks = flat[:, self.grid.clamp(min=0)].masked_fill(self.grid < 0, -math.inf)
+        return torch.log_softmax(blocks, dim=2).flatten(1).index_select(1, self.filled)

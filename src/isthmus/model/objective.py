@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from isthmus.config.training import Precision
 from isthmus.corruptions.base import Corruption
 from isthmus.errors import ParameterError
+from isthmus.model.precision import decoded, encoded
 from isthmus.numerics.randomness import Randomness
 from isthmus.penalties.base import DenseTrace, View
 
@@ -35,6 +37,8 @@ class Trainable(nn.Module, ABC):
 
     seed: int
     """Root of all chance in :meth:`objective`."""
+    precision: Precision = "float32"
+    """Of its networks' passes in :meth:`objective_at`, and nowhere else; set for as long as a training lasts."""
 
     def objective(
         self, batch: Any, step: int, *, sample_weight: Tensor | None = None, progress: float = 1.0
@@ -109,7 +113,7 @@ def evaluate(
     trace = None
     if any(penalty.reads_trace for _, penalty in model.named_penalties()):
         trace = model.encoder.dense_trace(shown)
-    pre_code, context = model.encoder(shown) if trace is None else (trace[-1], None)
+    pre_code, context = encoded(model.encoder, shown, model.precision) if trace is None else (trace[-1], None)
     code = model.code(pre_code, randomness.at("code"), progress)
 
     def weighed(values: Tensor) -> Tensor:
@@ -118,7 +122,8 @@ def evaluate(
         return values * sample_weight.reshape(-1, *[1] * (values.ndim - 1))
 
     if code.log_ratio is None:
-        distortion = model.distortion(model.decoder(code.value, context), x, value_weight)
+        outputs = decoded(model.decoder, code.value, context, model.precision)
+        distortion = model.distortion(outputs, x, value_weight)
         per_example = weighed(distortion)
     else:
         distortion, bound = _importance_weighted(model, code.value, code.log_ratio, context, x, value_weight)
@@ -194,6 +199,6 @@ def _importance_weighted(
     weight = value_weight
     if weight is not None and len(weight) == len(x):
         weight = weight.repeat_interleave(n, dim=0)
-    losses = model.distortion(model.decoder(h), targets, weight)
+    losses = model.distortion(decoded(model.decoder, h, None, model.precision), targets, weight)
     bound = math.log(n) - torch.logsumexp(-(losses + log_ratio).unflatten(0, (-1, n)), dim=1)
     return losses.unflatten(0, (-1, n)).mean(dim=1), bound

@@ -143,4 +143,5 @@ class _Part(Randomness):
 
 
 def _like(numbers: Tensor, like: Tensor | None) -> Tensor:
-    return numbers if like is None else numbers.to(like)
+    # To CUDA no step waits: numbers in ordinary memory are read before the call returns.
+    return numbers if like is None else numbers.to(like, non_blocking=like.is_cuda)

@@ -25,6 +25,7 @@ from isthmus.networks.dense import DenseDecoder, DenseEncoder
 from isthmus.networks.linear import Linear
 from isthmus.numerics.products import is_large, large_product
 from isthmus.penalties.contractive import Contractive
+from isthmus.training.graphs import captured
 
 ALIGNMENT = 16
 """Numbers, of 64 bytes: where matrix products begin elsewhere, they round in another order."""
@@ -125,8 +126,8 @@ class _Contraction:
     def __init__(self, name: str, penalty: Contractive, layer: _Layer) -> None:
         self.name, self._penalty, self._layer = name, penalty, layer
         self.strength = 0.0
-        self._twice = torch.zeros(())  # of the strength, over the rows
-        self._norms, self._scaled, self._squares = (torch.empty(len(layer.bias)) for _ in range(3))
+        self._twice = layer.bias.new_zeros(())  # of the strength, over the rows
+        self._norms, self._scaled, self._squares = (torch.empty_like(layer.bias) for _ in range(3))
 
     @staticmethod
     def fits(module: AutoencoderModule) -> bool:
@@ -192,9 +193,10 @@ class DenseStep:
         self._optimiser = optimiser
         self._parameters: list[nn.Parameter] = optimiser.param_groups[0]["params"]
         self._is_bernoulli = isinstance(module.likelihood, Bernoulli)
-        n = sum(_aligned(parameter.numel()) for parameter in self._parameters)
-        weights, first, second = torch.zeros(n), torch.zeros(n), torch.zeros(n)
-        self._n_steps = torch.zeros(())
+        n, self._device = sum(_aligned(one.numel()) for one in self._parameters), self._parameters[0].device
+        weights, first, second, self._n_steps = (
+            torch.zeros(shape, device=self._device) for shape in (n, n, n, ())
+        )
         self._views = [_views(vector, self._parameters) for vector in (first, second)]
         self._gradients, pieces = _gradients(self._parameters)
         self._pieces = [[cut(vector) for cut, _ in pieces] for vector in (weights, first, second)]
@@ -242,7 +244,8 @@ class DenseStep:
             and not others
             and {id(one) for one in group["params"]} == {id(one) for one in held}
             and {id(one) for one in module.parameters()} == {id(one) for one in held}
-            and all(one.dtype == torch.float32 and one.device.type == "cpu" for one in held)
+            and all(one.dtype == torch.float32 and one.device == held[0].device for one in held)
+            and held[0].device.type in ("cpu", "cuda")
             and not any(_is_hooked(each) for each in module.modules())
             and not (group["amsgrad"] or group["maximize"])
         )
@@ -336,14 +339,15 @@ class DenseStep:
         """What is computed of a batch: outputs layer by layer, the loss, gradients from the last layer to the first."""
         if len(self._plans) == MOST_SIZES:
             self._plans.clear()
-        a = x = torch.empty(n_rows, self._layers[0].weight.shape[1])
+        empty, zeros = (partial(make, device=self._device) for make in (torch.empty, torch.zeros))
+        a = x = empty(n_rows, self._layers[0].weight.shape[1])
         forwards, backwards = list[Call](), list[Call]()
         outwards: Tensor | None = None  # the gradient of what the layer before gives
-        omega = torch.zeros(n_rows)
-        stays = not any(is_large(n_rows, *layer.weight.shape) for layer in self._layers)
+        omega = zeros(n_rows)
+        stays = not any(_is_large(x, layer.weight.shape) for layer in self._layers)
         for layer in self._layers:
             n_out = len(layer.bias)
-            before, of_output = torch.empty(n_rows, n_out), torch.empty(n_rows, n_out)
+            before, of_output = empty(n_rows, n_out), empty(n_rows, n_out)
             bent, of_before = before, of_output
             forwards.append(_forward(a, layer, before))
             back = list[Call]()
@@ -378,24 +382,29 @@ class DenseStep:
             ]
         self._plans[n_rows] = _Plan(
             x.view(n_rows, *self._sample_shape),
-            torch.tensor(float(n_rows)),
+            torch.tensor(float(n_rows), device=self._device),
             losses,
             omega,
-            [*forwards, *middle, *backwards],
+            captured([*forwards, *middle, *backwards], self._device),
         )
         return self._plans[n_rows]
 
 
+def _is_large(rows: Tensor, shape: Sequence[int]) -> bool:
+    """Whether the product of rows with a matrix is oneDNN's, on the CPU alone."""
+    return rows.device.type == "cpu" and is_large(len(rows), *shape)
+
+
 def _forward(a: Tensor, layer: _Layer, into: Any) -> Call:
     """What puts ``a W^T + b`` into a tensor; that of a large product has its memory from then on, each time another."""
-    if is_large(len(a), *layer.weight.shape):
+    if _is_large(a, layer.weight.shape):
         return lambda: into.set_(large_product(a, layer.weight, layer.bias))
     return partial(torch.addmm, layer.bias, a, layer.weight.t(), out=into)
 
 
 def _of_input(gradient: Tensor, weight: Tensor, into: Any) -> Call:
     """What puts ``gradient W`` into a tensor."""
-    if is_large(len(gradient), *weight.shape):
+    if _is_large(gradient, weight.shape):
         weights = weight.t()
         return lambda: into.set_(large_product(gradient, weights))
     return partial(torch.mm, gradient, weight, out=into)
@@ -403,7 +412,7 @@ def _of_input(gradient: Tensor, weight: Tensor, into: Any) -> Call:
 
 def _of_weight(gradient: Tensor, a: Tensor, into: Any, *, stays: bool) -> Call:
     """What puts ``gradient^T a`` into a tensor; ``stays`` says that no product's memory is ever another."""
-    if not is_large(len(a), *into.shape):
+    if not _is_large(a, into.shape):
         return (
             partial(torch.mm, gradient.t(), a, out=into)
             if stays
@@ -426,7 +435,7 @@ def _gradients(
 
     def close() -> None:
         if between:
-            vector = torch.zeros(stop - start)
+            vector = between[0].new_zeros(stop - start)
             found.extend(_views(vector, between))
             pieces.append((lambda all, ends=slice(start, stop): all[ends], vector))
             between.clear()
@@ -438,7 +447,7 @@ def _gradients(
             stop += _aligned(n)
             continue
         close()
-        gradient = torch.zeros(parameter.shape)
+        gradient = parameter.new_zeros(parameter.shape)
         found.append(gradient)
         pieces.append(
             (lambda all, ends=slice(stop, stop + n), as_=gradient: all[ends].view_as(as_), gradient)

@@ -27,10 +27,12 @@ from isthmus.training.diagnosis import diagnose
 from isthmus.training.means import Means
 from isthmus.training.micro import MicroBatches, is_out_of_memory
 from isthmus.training.optimiser import AdamW
-from isthmus.training.rows import Rows
+from isthmus.training.precision import check_precision, in_precision
+from isthmus.training.rows import Rows, rows_at
 from isthmus.training.schedule import rate_factor
 from isthmus.training.state import Keeper, Snapshot, State, moments_of, set_moments
 from isthmus.training.threads import training_threads
+from isthmus.training.transfer import near
 
 VALIDATION_BATCH = 256
 """Fixed, so that the noise of a validation row is a function of the seed and its position."""
@@ -74,6 +76,7 @@ class Trainer:
         self.module = module
         self.plan = plan
         self.device = torch.device(plan.device)
+        check_precision(plan.precision, self.device)
         self.n_epochs_done = n_epochs_done
         self.n_steps_done = 0
         self._epoch, self._n_batches_done, self._n_steps_before, self._first = 1, 0, 0, 0
@@ -141,6 +144,8 @@ class Trainer:
         self._epoch, self._n_left_out, self._rate_share, self._watches_steps = 1, 0, 1.0, False
         self._first = self._begin(self._n_batches(len(rows)))
         self._callbacks, self._keeper = callbacks, keeper
+        rows = near(rows, self.device)
+        validation = None if validation is None else near(validation, self.device)
         for callback in callbacks:
             callback.begin(n_epochs, len(rows))
         if state is not None:
@@ -149,7 +154,7 @@ class Trainer:
                 callback.goes_on(self._history.epochs, self._n_rows_done(len(rows)))
         history, best = self._history, self._best
         weights = sample_weight, validation_weight
-        with training_threads(int(_number(self.plan.threads))), self._dense_steps():
+        with self._as_planned(), self._dense_steps():
             try:
                 history.reason = self._train(rows, validation, weights, begun=state is not None)
             except (KeyboardInterrupt, _StoppedError):
@@ -203,9 +208,16 @@ class Trainer:
         return "all epochs"
 
     @contextmanager
+    def _as_planned(self) -> Generator[None]:
+        """The threads and the precision of the plan."""
+        threads = int(_number(self.plan.threads))
+        with training_threads(threads), in_precision(self.module, self.plan.precision):
+            yield
+
+    @contextmanager
     def _dense_steps(self) -> Generator[None]:
         """Steps of a plain dense module without a graph."""
-        if not DenseStep.fits(self.module, self.optimiser):
+        if self.plan.precision != "float32" or not DenseStep.fits(self.module, self.optimiser):
             yield
             return
         steps = DenseStep(self.module, self.optimiser)
@@ -277,7 +289,8 @@ class Trainer:
         self._begin(self._n_batches(len(rows)))
         self._means, self._n_batches_done = Means(), 0
         self._callbacks, self._keeper = (), None
-        with training_threads(int(_number(self.plan.threads))):
+        rows = near(rows, self.device)
+        with self._as_planned():
             try:
                 terms = self._pass(rows, None, self.n_steps_done, sample_weight)
             except NotFiniteError:
@@ -363,6 +376,7 @@ class Trainer:
         highest rate, with whatever warms up at its full strength.
         """
         self.module.train()
+        weights = None if sample_weight is None else sample_weight.to(self.device)
         chance, n_batches = Randomness(int(self.plan.seed or 0), "order", order), self._n_batches(len(rows))
         highest = self._rate_share * _number(self.plan.learning_rate)
         with closing(rows.in_order(chance, n_batches, self._n_batches_done)) as batches:
@@ -373,8 +387,8 @@ class Trainer:
                     step = self.n_steps_done - schedule[0]
                     rate *= rate_factor(step, schedule[1], self.plan.warm_up_share, self.plan.schedule)
                     progress = step / schedule[1]
-                weight = None if sample_weight is None else sample_weight[indices].to(self.device)
-                batch = x.to(self.device, non_blocking=True)
+                weight = None if weights is None else rows_at(weights, indices)
+                batch = x.to(self.device)  # and waits: a batch may stand where the next one will
                 if self._watches_steps:
                     self._watched_step(batch, rows.given(indices), weight, rate, progress)
                 else:
@@ -485,10 +499,11 @@ class Trainer:
         """
         self.module.eval()
         means, losses = Means(), list[Tensor]()
+        weights = None if sample_weight is None else sample_weight.to(self.device)
         root = Randomness(int(self.plan.seed or 0), "validation")
         for block, indices in enumerate(torch.arange(len(rows)).split(VALIDATION_BATCH)):
             batch = rows.gather(indices).to(self.device)
-            weight = None if sample_weight is None else sample_weight[indices].to(self.device)
+            weight = None if weights is None else rows_at(weights, indices)
             result = self.module.objective_at(batch, root.at(block), sample_weight=weight)
             means.add(result, len(indices))
             losses.append(result.per_example.detach())

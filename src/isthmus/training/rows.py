@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import closing
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -57,6 +58,20 @@ class Rows(ABC, Generic[B]):
         for indices in self._indices(chance, n_batches, n_done):
             yield indices, self.gather(indices)
 
+    def packed_in_order(
+        self, chance: Randomness, n_batches: int, n_done: int = 0
+    ) -> Generator[tuple[Tensor, B]]:
+        """As :meth:`in_order`, of rows as they are held: what travels to a device, to be unpacked there."""
+        yield from self.in_order(chance, n_batches, n_done)
+
+    def unpacker(self, device: torch.device) -> Callable[[B], B]:
+        """What brings a packed batch that is on ``device`` to model units."""
+        return lambda batch: batch
+
+    def held_on(self, device: torch.device, most_bytes: int) -> Self | None:
+        """The same rows, held on a CUDA device and gathered there; None where they are not held or would take more."""
+        return None
+
     def _indices(self, chance: Randomness, n_batches: int, n_done: int) -> tuple[Tensor, ...]:
         return chance.permutation(len(self)).tensor_split(n_batches)[n_done:]
 
@@ -84,9 +99,16 @@ class Packed:
         self.n_bytes = int(np.prod(self.shape)) * (1 if self.dtype == torch.uint8 else 4)
         """Of a row."""
 
-    def empty(self, n_rows: int) -> Tensor:
+    def on(self, device: torch.device) -> Packed:
+        """The same for rows that are held on a device."""
+        there = copy.copy(self)
+        if self.shift is not None and self.scale is not None:
+            there.shift, there.scale = self.shift.to(device), self.scale.to(device)
+        return there
+
+    def empty(self, n_rows: int, device: torch.device | None = None) -> Tensor:
         """Room for rows."""
-        return torch.empty((n_rows, *self.shape), dtype=self.dtype)
+        return torch.empty((n_rows, *self.shape), dtype=self.dtype, device=device)
 
     def put(self, block: NDArray[Any], into: Tensor) -> None:
         """Hold rows as they were read, ``(n, *sample_shape)``, a few at a time."""
@@ -131,18 +153,35 @@ class SourceRows(Rows[Tensor]):
 
     def gather(self, indices: Tensor) -> Tensor:
         """The rows at ``indices``."""
-        return self._packed.unpacked(self._held.index_select(0, indices))
+        return self._packed.unpacked(rows_at(self._held, indices))
 
     def in_order(
         self, chance: Randomness, n_batches: int, n_done: int = 0
     ) -> Generator[tuple[Tensor, Tensor]]:
         """All batches in the same memory: taken anew for each, it would lie in ever more places."""
-        packed = self._packed.empty(-(-len(self) // n_batches))
-        rows = torch.empty(packed.shape)
+        rows = torch.empty((-(-len(self) // n_batches), *self._packed.shape), device=self._held.device)
+        for indices, held in self.packed_in_order(chance, n_batches, n_done):
+            yield indices, self._packed.unpacked(held, rows[: len(indices)])
+
+    def packed_in_order(
+        self, chance: Randomness, n_batches: int, n_done: int = 0
+    ) -> Generator[tuple[Tensor, Tensor]]:
+        """All batches in the same memory."""
+        packed = self._packed.empty(-(-len(self) // n_batches), self._held.device)
         for indices in self._indices(chance, n_batches, n_done):
-            n = len(indices)
-            held = torch.index_select(self._held, 0, indices, out=packed[:n])
-            yield indices, self._packed.unpacked(held, rows[:n])
+            yield indices, rows_at(self._held, indices, out=packed[: len(indices)])
+
+    def unpacker(self, device: torch.device) -> Callable[[Tensor], Tensor]:
+        """Bytes become numbers on the device."""
+        return self._packed.on(device).unpacked
+
+    def held_on(self, device: torch.device, most_bytes: int) -> Self | None:
+        """Bytes stay bytes there too."""
+        if self._held.nbytes > most_bytes:
+            return None
+        there = copy.copy(self)
+        there._held, there._packed = self._held.to(device), self._packed.on(device)
+        return there
 
 
 class TensorRows(Rows[Tensor]):
@@ -156,7 +195,15 @@ class TensorRows(Rows[Tensor]):
 
     def gather(self, indices: Tensor) -> Tensor:
         """The rows at ``indices``."""
-        return self._x.index_select(0, indices)
+        return rows_at(self._x, indices)
+
+    def held_on(self, device: torch.device, most_bytes: int) -> Self | None:
+        """A copy of the tensor there."""
+        if self._x.nbytes > most_bytes:
+            return None
+        there = copy.copy(self)
+        there._x = self._x.to(device)
+        return there
 
 
 class Labelled(NamedTuple):
@@ -167,9 +214,9 @@ class Labelled(NamedTuple):
     labels: Tensor
     """Numbers of classes, ``(rows,)``."""
 
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Labelled:
+    def to(self, device: torch.device | str) -> Labelled:
         """The same on a device."""
-        return Labelled(*(tensor.to(device, non_blocking=non_blocking) for tensor in self))
+        return Labelled(*(tensor.to(device) for tensor in self))
 
 
 class LabelledRows(Rows[Labelled]):
@@ -195,7 +242,7 @@ class LabelledRows(Rows[Labelled]):
 
     def gather(self, indices: Tensor) -> Labelled:
         """The rows at ``indices`` with their labels."""
-        return Labelled(self._rows.gather(indices), self._labels.index_select(0, indices))
+        return Labelled(self._rows.gather(indices), rows_at(self._labels, indices))
 
     def in_order(
         self, chance: Randomness, n_batches: int, n_done: int = 0
@@ -203,7 +250,29 @@ class LabelledRows(Rows[Labelled]):
         """As the inputs alone."""
         with closing(self._rows.in_order(chance, n_batches, n_done)) as batches:
             for indices, x in batches:
-                yield indices, Labelled(x, self._labels.index_select(0, indices))
+                yield indices, Labelled(x, rows_at(self._labels, indices))
+
+    def packed_in_order(
+        self, chance: Randomness, n_batches: int, n_done: int = 0
+    ) -> Generator[tuple[Tensor, Labelled]]:
+        """As the inputs alone."""
+        with closing(self._rows.packed_in_order(chance, n_batches, n_done)) as batches:
+            for indices, x in batches:
+                yield indices, Labelled(x, rows_at(self._labels, indices))
+
+    def unpacker(self, device: torch.device) -> Callable[[Labelled], Labelled]:
+        """As the inputs alone."""
+        unpacked = self._rows.unpacker(device)
+        return lambda batch: Labelled(unpacked(batch.x), batch.labels)
+
+    def held_on(self, device: torch.device, most_bytes: int) -> Self | None:
+        """Inputs and labels."""
+        rows = self._rows.held_on(device, most_bytes - self._labels.nbytes)
+        if rows is None:
+            return None
+        there = copy.copy(self)
+        there._rows, there._labels = rows, self._labels.to(device)
+        return there
 
 
 class ActivationRows(Rows[Tensor]):
@@ -229,7 +298,7 @@ class ActivationRows(Rows[Tensor]):
         self.room = rows.room
         if 4 * len(rows) * width <= rows.room:
             blocks = torch.arange(len(rows)).split(BLOCK)
-            self._held = torch.cat([self._made(block) for block in blocks])
+            self._held = torch.cat([self._made(block).cpu() for block in blocks])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -240,7 +309,7 @@ class ActivationRows(Rows[Tensor]):
 
     def gather(self, indices: Tensor) -> Tensor:
         """The activations of the rows at ``indices``."""
-        return self._made(indices) if self._held is None else self._held.index_select(0, indices)
+        return self._made(indices) if self._held is None else rows_at(self._held, indices)
 
     def in_order(
         self, chance: Randomness, n_batches: int, n_done: int = 0
@@ -253,9 +322,24 @@ class ActivationRows(Rows[Tensor]):
             for indices, x in batches:
                 yield indices, self._of(x)
 
+    def held_on(self, device: torch.device, most_bytes: int) -> Self | None:
+        """A copy of the activations there, where they are held."""
+        if self._held is None or self._held.nbytes > most_bytes:
+            return None
+        there = copy.copy(self)
+        there._held = self._held.to(device)
+        return there
+
     def _made(self, indices: Tensor) -> Tensor:
         return self._of(self._rows.gather(indices))
 
     @torch.no_grad()
     def _of(self, x: Tensor) -> Tensor:
-        return self._layer(x.to(self._device)).cpu()
+        return self._layer(x.to(self._device))
+
+
+def rows_at(held: Tensor, indices: Tensor, out: Tensor | None = None) -> Tensor:
+    """Rows of a tensor by numbers that are on the CPU, wherever the tensor is."""
+    # Numbers in ordinary memory are read before the call returns: nothing waits, and nothing is read too late.
+    there = indices if held.device == indices.device else indices.to(held.device, non_blocking=held.is_cuda)
+    return torch.index_select(held, 0, there, out=out)

@@ -141,7 +141,19 @@ class StreamedRows(Rows[Tensor]):
     def in_order(
         self, chance: Randomness, n_batches: int, n_done: int = 0
     ) -> Generator[tuple[Tensor, Tensor]]:
-        """Every row once, mixture by mixture; a batch may hold rows of two of them.
+        """Every row once, mixture by mixture; a batch may hold rows of two of them."""
+        with closing(self.packed_in_order(chance, n_batches, n_done)) as batches:
+            for indices, held in batches:
+                yield indices, self._packed.unpacked(held)
+
+    def unpacker(self, device: torch.device) -> Callable[[Tensor], Tensor]:
+        """Bytes become numbers on the device."""
+        return self._packed.on(device).unpacked
+
+    def packed_in_order(
+        self, chance: Randomness, n_batches: int, n_done: int = 0
+    ) -> Generator[tuple[Tensor, Tensor]]:
+        """As :meth:`in_order`, each batch in memory of its own.
 
         Mixtures whose rows are all of the ``n_done`` batches that are left out are not read.
         """
@@ -161,12 +173,8 @@ class StreamedRows(Rows[Tensor]):
                     waiting.append((places.index_select(0, taken), held.index_select(0, taken)))
                     start, wanted = start + len(taken), wanted - len(taken)
                     if wanted == 0:
-                        yield self._batch(waiting)
+                        yield _batch(waiting)
                         waiting, wanted = [], next(sizes, 0)
-
-    def _batch(self, parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        indices, rows = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
-        return indices, self._packed.unpacked(rows)
 
     def _mixtures(
         self, chance: Randomness, stop: Event, n_left_out: int
@@ -191,6 +199,12 @@ class StreamedRows(Rows[Tensor]):
                 self._packed.put(rows, held[at : at + len(rows)])
                 at += len(rows)
             yield number, begin, torch.from_numpy(places), held
+
+
+def _batch(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Numbers of rows, and the rows."""
+    indices, rows = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
+    return indices, rows
 
 
 def ahead(make: Callable[[Event], Iterator[T]]) -> Generator[T]:
