@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from isthmus.errors import ParameterError
 
@@ -113,3 +116,40 @@ def _free_of_container() -> int | None:
             cached = {name: int(value) for name, value in lines}
             return max(0, most - taken + cached.get("inactive_file", 0) + cached.get("active_file", 0))
     return None
+
+
+@contextmanager
+def freed_memory_kept() -> Generator[None]:
+    """Keep what is freed for what is asked for next, and give it back to the system at the end.
+
+    The C library gives back what is free at the end of its memory, page by page, and is given it anew by the next
+    step: a third of the time that convolutions take. Of glibc alone, and not where its settings are somebody's.
+    """
+    libc = None if any(name in os.environ for name in _SETTINGS) else _glibc()
+    if libc is None:
+        yield
+        return
+    libc.mallopt(_MMAP_THRESHOLD, _LARGEST)
+    libc.mallopt(_TRIM_THRESHOLD, _KEPT)
+    try:
+        yield
+    finally:
+        libc.mallopt(
+            _TRIM_THRESHOLD, 2 * _LARGEST
+        )  # as it sets it itself once a block of that size was freed
+        libc.malloc_trim(0)
+
+
+_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES")
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Numbers of mallopt's parameters."""
+_LARGEST, _KEPT = 1 << 25, 1 << 30
+"""Bytes from which on a block has a mapping of its own, the most that glibc takes; and bytes that may stay free."""
+
+
+def _glibc() -> Any:
+    try:
+        libc = ctypes.CDLL(None)
+        return libc if hasattr(libc, "gnu_get_libc_version") and hasattr(libc, "mallopt") else None
+    except (OSError, TypeError):  # Windows has no such thing
+        return None

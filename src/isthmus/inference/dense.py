@@ -79,23 +79,23 @@ def rows_at_once(shapes: Sequence[tuple[int, int]]) -> int:
     """How many rows may be multiplied at once by weights of these shapes, with the bits that each batch would have.
 
     A product of more rows might be cut up otherwise, and its sums be taken in another order: whether it is, is tried.
+    Where a batch is a large product, more rows would take memory and gain nothing.
     """
+    if any(is_large(BATCH, n_in, n_out) for n_out, n_in in shapes):
+        return BATCH
     threads = torch.get_num_threads()
-    alike = all(_is_alike(n_in, n_out, is_large(BATCH, n_in, n_out), threads) for n_out, n_in in set(shapes))
-    return AT_ONCE if alike else BATCH
+    return AT_ONCE if all(_is_alike(n_in, n_out, threads) for n_out, n_in in set(shapes)) else BATCH
 
 
 @cache
-def _is_alike(n_in: int, n_out: int, large: bool, threads: int) -> bool:
-    """Whether a product of many rows has the bits of its batches, with so many threads."""
+def _is_alike(n_in: int, n_out: int, threads: int) -> bool:
+    """Whether a small product has for many rows the bits of its batches, with so many threads."""
     chance = Randomness(n_in, "products", n_out, threads)
     x, weight, bias = (
         chance.at(i).normal(shape) for i, shape in enumerate([(AT_ONCE, n_in), (n_out, n_in), (n_out,)])
     )
-    product = large_product if large else linear
-    return torch.equal(
-        product(x, weight, bias), torch.cat([product(part, weight, bias) for part in x.split(BATCH)])
-    )
+    batches = torch.cat([linear(part, weight, bias) for part in x.split(BATCH)])
+    return torch.equal(linear(x, weight, bias), batches)
 
 
 def _is_plain(module: AutoencoderModule) -> bool:

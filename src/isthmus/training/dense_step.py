@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from isthmus.codes.deterministic import Deterministic
 from isthmus.config.parts.activations import Activation
@@ -101,13 +102,21 @@ class _Plan:
     """All that is computed of a batch of some size, in order, into memory that is kept."""
 
     x: Tensor
-    """``(rows, *sample_shape)``"""
+    """``(rows, *sample_shape)``, where a batch is copied to."""
+    flat: Any
+    """``(rows, n_values)``: the same, or the batch itself where products are large."""
     n_rows: Tensor
+    scale: Tensor
+    """By which the gradient of the sum of losses is multiplied: that of their mean."""
     losses: Tensor
     """Of each value, ``(rows, n_values)``."""
+    of_outputs: Tensor
+    """The gradient of the outputs, ``(rows, n_values)``."""
     omega: Tensor
     """Of each row, ``(rows,)``; 0 where nothing is penalised."""
     calls: Sequence[Call]
+    backwards: Sequence[Call]
+    """The rest of them, from the gradient of the outputs on, where a batch may be a row short; else it is empty."""
 
 
 class _Contraction:
@@ -193,6 +202,7 @@ class DenseStep:
         self._optimiser = optimiser
         self._parameters: list[nn.Parameter] = optimiser.param_groups[0]["params"]
         self._is_bernoulli = isinstance(module.likelihood, Bernoulli)
+        self._slope = 1.0 if self._is_bernoulli else 2.0
         n, self._device = sum(_aligned(one.numel()) for one in self._parameters), self._parameters[0].device
         weights, first, second, self._n_steps = (
             torch.zeros(shape, device=self._device) for shape in (n, n, n, ())
@@ -252,16 +262,25 @@ class DenseStep:
 
     def differentiate(self, batch: Tensor, progress: float = 1.0) -> Objective:
         """The batch's cost, ``(rows, *sample_shape)``, and its gradient where the optimiser looks for it."""
-        plan = self._plans.get(batch.shape[0]) or self._planned(batch.shape[0])
-        plan.x.copy_(batch)
+        n_rows = batch.shape[0]
+        plan = self._plans.get(n_rows)
+        if plan is None:
+            plan = self._plans.get(n_rows + 1)
+            if plan is not None and plan.backwards:
+                return self._a_row_short(plan, batch)
+            plan = self._planned(n_rows)
+        if plan.backwards:
+            plan.flat.set_(batch.flatten(1))
+        else:
+            plan.x.copy_(batch)
         contraction = self._contraction
         if contraction is not None:
-            contraction.begin(batch.shape[0], progress)
+            contraction.begin(n_rows, progress)
         for call in plan.calls:
             call()
-        if self._parameters[0].grad is not self._gradients[0]:
-            for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
-                parameter.grad = gradient
+        for call in plan.backwards:
+            call()
+        self._show_gradients()
         per_example = plan.losses.sum(1)
         loss = per_example.sum().div_(plan.n_rows)  # as mean() has it, in less time
         terms = {"distortion": loss}
@@ -270,6 +289,31 @@ class DenseStep:
             per_example.add_(plan.omega, alpha=contraction.strength)
             loss = per_example.mean()
         return Objective(loss, terms, per_example)
+
+    def _a_row_short(self, plan: _Plan, batch: Tensor) -> Objective:
+        """As :meth:`differentiate`, of one row fewer than a plan is for: a row of zeros has no gradient.
+
+        Batches of an epoch are of two such sizes, and for each that oneDNN is to multiply it takes half a megabyte.
+        """
+        n_rows = len(batch)
+        plan.flat.set_(pad(batch.flatten(1), (0, 0, 0, 1)))
+        plan.scale.fill_(self._slope / n_rows)
+        for call in plan.calls:
+            call()
+        plan.of_outputs[n_rows:].zero_()
+        for call in plan.backwards:
+            call()
+        plan.scale.fill_(self._slope / (n_rows + 1))
+        self._show_gradients()
+        per_example = plan.losses[:n_rows].sum(1)
+        loss = per_example.mean()
+        return Objective(loss, {"distortion": loss}, per_example)
+
+    def _show_gradients(self) -> None:
+        """Put them where the optimiser looks for them."""
+        if self._parameters[0].grad is not self._gradients[0]:
+            for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
+                parameter.grad = gradient
 
     def update(self) -> None:
         """A step of the optimiser along the gradients that parameters have."""
@@ -296,7 +340,7 @@ class DenseStep:
         del self._pieces, self._views, self._gradients, self._layers
         self._contraction = None
         for parameter in self._parameters:
-            parameter.grad = None if parameter.grad is None else parameter.grad.clone()
+            parameter.grad = None if parameter.grad is None else _with_own_memory(parameter.grad)
         for parameter in self._parameters:
             parameter.data = parameter.detach().clone()
         for name in ("step", "exp_avg", "exp_avg_sq"):
@@ -366,28 +410,40 @@ class DenseStep:
             backwards = [*back, *backwards]
             a, outwards = bent, of_output
         assert outwards is not None
-        losses = torch.empty_like(a)
+        losses, of_outputs = torch.empty_like(a) if self._is_bernoulli else a, outwards
+        scale = torch.tensor(self._slope / n_rows)
         if self._is_bernoulli:
             middle = [
                 partial(_aten.binary_cross_entropy_with_logits.out, a, x, None, None, 0, out=losses),
                 partial(torch.sigmoid, a, out=outwards),
                 partial(outwards.sub_, x),
-                partial(outwards.mul_, torch.tensor(1 / n_rows)),
+                partial(outwards.mul_, scale),
             ]
         else:
             middle = [
                 partial(torch.sub, a, x, out=outwards),
                 partial(torch.mul, outwards, outwards, out=losses),
-                partial(outwards.mul_, torch.tensor(2 / n_rows)),
+                partial(outwards.mul_, scale),
             ]
+        may_be_short = not stays and self._contraction is None
+        calls = [*forwards, *middle] if may_be_short else [*forwards, *middle, *backwards]
         self._plans[n_rows] = _Plan(
             x.view(n_rows, *self._sample_shape),
+            x,
             torch.tensor(float(n_rows), device=self._device),
+            scale,
             losses,
+            of_outputs,
             omega,
-            captured([*forwards, *middle, *backwards], self._device),
+            captured(calls, self._device),
+            backwards if may_be_short else (),
         )
         return self._plans[n_rows]
+
+
+def _with_own_memory(tensor: Tensor) -> Tensor:
+    """The same, or a copy where it is a part of a larger one."""
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
 def _is_large(rows: Tensor, shape: Sequence[int]) -> bool:

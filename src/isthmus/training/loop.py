@@ -16,6 +16,7 @@ from torch import Tensor
 
 from isthmus.config.training import Training
 from isthmus.errors import TrainingError
+from isthmus.memory import freed_memory_kept
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.objective import Objective, Trainable
 from isthmus.numerics.randomness import Randomness
@@ -209,9 +210,9 @@ class Trainer:
 
     @contextmanager
     def _as_planned(self) -> Generator[None]:
-        """The threads and the precision of the plan."""
+        """The threads and the precision of the plan, and memory that is at hand."""
         threads = int(_number(self.plan.threads))
-        with training_threads(threads), in_precision(self.module, self.plan.precision):
+        with freed_memory_kept(), training_threads(threads), in_precision(self.module, self.plan.precision):
             yield
 
     @contextmanager
