@@ -260,9 +260,10 @@ class _NoRatesError(Exception):
 
 def _batches(rows: Tensor, n_at_once: int = BATCH) -> list[Tensor]:
     """As many rows at once as there are, then batches of :data:`BATCH`, the last one filled up with zeros."""
-    n_first = len(rows) // n_at_once * n_at_once
-    batches = [*rows[:n_first].split(n_at_once), *rows[n_first:].split(BATCH)]
-    batches = [batch for batch in batches if len(batch)]
+    n_first = len(rows) // n_at_once * n_at_once if n_at_once > BATCH else 0
+    batches = list(rows[:n_first].split(n_at_once)) if n_first else []
+    if n_first < len(rows):
+        batches.extend(rows[n_first:].split(BATCH) if n_first else rows.split(BATCH))
     missing = -len(rows) % BATCH
     if missing:
         batches[-1] = pad(batches[-1], [0, 0] * (rows.ndim - 1) + [0, missing])
