@@ -76,3 +76,55 @@ def test_a_container_has_less_than_its_machine(monkeypatch: pytest.MonkeyPatch, 
     assert free_memory() == 2_500_000_000  # pages of files give way
     (tmp_path / "memory.max").write_text("max\n")
     assert free_memory() == 10**11
+
+
+class _Libc:
+    """Notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+
+    def mallopt(self, parameter: int, value: int) -> int:
+        self.asked.append((parameter, value))
+        return 1
+
+    def malloc_trim(self, pad: int) -> int:
+        self.asked.append(("trim", pad))
+        return 1
+
+
+@pytest.fixture
+def libc(monkeypatch: pytest.MonkeyPatch) -> _Libc:
+    noted = _Libc()
+    monkeypatch.setattr(memory, "_glibc", lambda: noted)
+    for name in memory._SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    return noted
+
+
+def test_freed_memory_is_kept_for_a_while_and_then_given_back(libc: _Libc) -> None:
+    with pytest.raises(KeyError), memory.freed_memory_kept():
+        assert libc.asked == [(-3, 2**25), (-1, 2**30)]
+        raise KeyError
+    assert libc.asked[2:] == [(-1, 2**26), ("trim", 0)]
+
+
+@pytest.mark.parametrize("name", ["GLIBC_TUNABLES", "MALLOC_TRIM_THRESHOLD_"])
+def test_settings_that_are_somebodys_stay(libc: _Libc, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "glibc.malloc.arena_max=8")
+    with memory.freed_memory_kept():
+        pass
+    assert libc.asked == []
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    with memory.freed_memory_kept():
+        pass
+
+    def refuse(_: object) -> None:
+        raise TypeError
+
+    monkeypatch.setattr(ctypes, "CDLL", refuse)
+    with memory.freed_memory_kept():
+        pass
