@@ -160,16 +160,20 @@ class SourceRows(Rows[Tensor]):
     ) -> Generator[tuple[Tensor, Tensor]]:
         """All batches in the same memory: taken anew for each, it would lie in ever more places."""
         rows = torch.empty((-(-len(self) // n_batches), *self._packed.shape), device=self._held.device)
+        some = rows
         for indices, held in self.packed_in_order(chance, n_batches, n_done):
-            yield indices, self._packed.unpacked(held, rows[: len(indices)])
+            some = some if len(some) == len(held) else rows[: len(held)]
+            yield indices, self._packed.unpacked(held, some)
 
     def packed_in_order(
         self, chance: Randomness, n_batches: int, n_done: int = 0
     ) -> Generator[tuple[Tensor, Tensor]]:
         """All batches in the same memory."""
         packed = self._packed.empty(-(-len(self) // n_batches), self._held.device)
+        some = packed
         for indices in self._indices(chance, n_batches, n_done):
-            yield indices, rows_at(self._held, indices, out=packed[: len(indices)])
+            some = some if len(some) == len(indices) else packed[: len(indices)]
+            yield indices, rows_at(self._held, indices, out=some)
 
     def unpacker(self, device: torch.device) -> Callable[[Tensor], Tensor]:
         """Bytes become numbers on the device."""
