@@ -103,9 +103,13 @@ def libc(monkeypatch: pytest.MonkeyPatch) -> _Libc:
     return noted
 
 
-def test_freed_memory_is_kept_for_a_while_and_then_given_back(libc: _Libc) -> None:
+@pytest.mark.parametrize(("free", "kept"), [(2**34, 2**30), (2**28, 2**26), (None, 2**30)])
+def test_freed_memory_is_kept_for_a_while_and_then_given_back(
+    libc: _Libc, free: int | None, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda: free)
     with memory.freed_memory_kept():
-        assert libc.asked == [(-3, 2**25), (-1, 2**30)]
+        assert libc.asked == [(-3, 2**25), (-1, kept)]
     assert libc.asked[2:] == [(-1, 2**26), ("trim", 0)]
 
 

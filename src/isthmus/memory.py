@@ -130,7 +130,8 @@ def freed_memory_kept() -> Generator[None]:
         yield
         return
     libc.mallopt(_MMAP_THRESHOLD, _LARGEST)
-    libc.mallopt(_TRIM_THRESHOLD, _KEPT)
+    free = free_memory()
+    libc.mallopt(_TRIM_THRESHOLD, _KEPT if free is None else min(_KEPT, free // 4))
     try:
         yield
     finally:
@@ -144,7 +145,8 @@ _SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Numbers of mallopt's parameters."""
 _LARGEST, _KEPT = 1 << 25, 1 << 30
-"""Bytes from which on a block has a mapping of its own, the most that glibc takes; and bytes that may stay free."""
+"""Bytes from which on a block has a mapping of its own, the most that glibc takes; and bytes that may stay free, as
+far as they are a quarter of what is free."""
 
 
 def _glibc() -> Any:

@@ -155,7 +155,7 @@ class Trainer:
                 callback.goes_on(self._history.epochs, self._n_rows_done(len(rows)))
         history, best = self._history, self._best
         weights = sample_weight, validation_weight
-        with self._as_planned(), self._dense_steps():
+        with freed_memory_kept(), self._as_planned(), self._dense_steps():
             try:
                 history.reason = self._train(rows, validation, weights, begun=state is not None)
             except (KeyboardInterrupt, _StoppedError):
@@ -210,9 +210,9 @@ class Trainer:
 
     @contextmanager
     def _as_planned(self) -> Generator[None]:
-        """The threads and the precision of the plan, and memory that is at hand."""
+        """The threads and the precision of the plan."""
         threads = int(_number(self.plan.threads))
-        with freed_memory_kept(), training_threads(threads), in_precision(self.module, self.plan.precision):
+        with training_threads(threads), in_precision(self.module, self.plan.precision):
             yield
 
     @contextmanager
