@@ -122,6 +122,37 @@ def test_large_products_bring_memory_of_their_own(
     assert len(own) == len(list(module.parameters()))
 
 
+@pytest.mark.parametrize("likelihood", ["squared_error", "bernoulli"])
+def test_a_batch_a_row_short_has_the_same_bits_whatever_came_before(likelihood: str) -> None:
+    params: dict[str, Any] = {
+        "shape": (300,),
+        "code_size": 70,
+        "network": Dense((200, 60)),
+        "likelihood": likelihood,
+    }
+    module, twin, resumed = (made(**params) for _ in range(3))
+    x = torch.rand(128, 300, generator=torch.Generator().manual_seed(0))
+    steps = DenseStep(module, adamw(module), 128)
+    steps.differentiate(x)
+    found = steps.differentiate(x[:127])
+    after = DenseStep(resumed, adamw(resumed), 128).differentiate(x[:127])
+    assert torch.equal(found.loss, after.loss)
+    assert torch.equal(found.per_example, after.per_example)
+    expected = twin.objective(x[:127], 0)
+    expected.loss.backward()
+    torch.testing.assert_close(found.loss, expected.loss.detach())
+    torch.testing.assert_close(found.per_example, expected.per_example.detach())
+    for one, same, beside in zip(module.parameters(), resumed.parameters(), twin.parameters(), strict=True):
+        assert one.grad is not None
+        assert same.grad is not None
+        assert torch.equal(one.grad, same.grad)
+        torch.testing.assert_close(one.grad, beside.grad, rtol=1e-4, atol=1e-6)
+    before = one.grad.clone()
+    steps.differentiate(x)
+    steps.differentiate(x[:127])
+    assert torch.equal(one.grad, before)
+
+
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
 @pytest.mark.parametrize("likelihood", ["squared_error", "bernoulli"])
 @pytest.mark.parametrize("progress", [0.1, 1.0])

@@ -2,7 +2,8 @@
 
 A step of a small network is almost all overhead of dispatch, autograd and the optimiser's bookkeeping. Here
 back-propagation (Rumelhart et al. 1986) is a fixed list of matrix products into memory that is kept, and weights,
-gradients and moments lie in one vector each, which one fused call of AdamW moves.
+gradients and moments lie in one vector each, which one fused call of AdamW moves; but for the gradients of large
+matrices, which are the memory of the product that made them.
 """
 
 from __future__ import annotations
@@ -196,10 +197,14 @@ class DenseStep:
         nothing else in the objective but the exact contractive penalty of an encoder of one layer.
     optimiser
         AdamW with all of its parameters in one group.
+    most_rows
+        Of a batch, where others may be one row shorter: large products of these are made with a row of zeros.
     """
 
-    def __init__(self, module: AutoencoderModule, optimiser: torch.optim.AdamW) -> None:
-        self._optimiser = optimiser
+    def __init__(
+        self, module: AutoencoderModule, optimiser: torch.optim.AdamW, most_rows: int | None = None
+    ) -> None:
+        self._optimiser, self._most_rows = optimiser, most_rows
         self._parameters: list[nn.Parameter] = optimiser.param_groups[0]["params"]
         self._is_bernoulli = isinstance(module.likelihood, Bernoulli)
         self._slope = 1.0 if self._is_bernoulli else 2.0
@@ -264,10 +269,11 @@ class DenseStep:
         """The batch's cost, ``(rows, *sample_shape)``, and its gradient where the optimiser looks for it."""
         n_rows = batch.shape[0]
         plan = self._plans.get(n_rows)
+        if plan is None and n_rows + 1 == self._most_rows:
+            longer = self._plans.get(n_rows + 1) or self._planned(n_rows + 1)
+            if longer.backwards:
+                return self._a_row_short(longer, batch)
         if plan is None:
-            plan = self._plans.get(n_rows + 1)
-            if plan is not None and plan.backwards:
-                return self._a_row_short(plan, batch)
             plan = self._planned(n_rows)
         if plan.backwards:
             plan.flat.set_(batch.flatten(1))

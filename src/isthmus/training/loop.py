@@ -155,7 +155,8 @@ class Trainer:
                 callback.goes_on(self._history.epochs, self._n_rows_done(len(rows)))
         history, best = self._history, self._best
         weights = sample_weight, validation_weight
-        with freed_memory_kept(), self._as_planned(), self._dense_steps():
+        most_rows = math.ceil(len(rows) / self._n_batches(len(rows)))
+        with freed_memory_kept(), self._as_planned(), self._dense_steps(most_rows):
             try:
                 history.reason = self._train(rows, validation, weights, begun=state is not None)
             except (KeyboardInterrupt, _StoppedError):
@@ -216,12 +217,12 @@ class Trainer:
             yield
 
     @contextmanager
-    def _dense_steps(self) -> Generator[None]:
-        """Steps of a plain dense module without a graph."""
+    def _dense_steps(self, most_rows: int) -> Generator[None]:
+        """Steps of a plain dense module without a graph, on so many rows or one fewer."""
         if self.plan.precision != "float32" or not DenseStep.fits(self.module, self.optimiser):
             yield
             return
-        steps = DenseStep(self.module, self.optimiser)
+        steps = DenseStep(self.module, self.optimiser, most_rows)
         self._micro_batches.dense = steps
         try:
             yield
