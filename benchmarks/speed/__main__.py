@@ -25,6 +25,7 @@ ROOMS = {
     "penalties": ("one_layer", "deep", "jacobian"),
     "using": ("encode_table", "encode_digits", "larger_than_memory", "peak_memory", "one_row"),
     "processes": ("starting", "fit_digits", "grid_search"),
+    "waiting": ("reading", "keeping", "importance"),
     "quality": ("to_goal",),
 }
 

@@ -34,6 +34,8 @@ MOST_COLUMNS = 5_000
 LEAST_A_COLUMN = 64
 """Characters that a table has to have for each column beyond these."""
 _PIECE = 1 << 24
+_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
+"""With its end, whatever that is."""
 _SNIFFED = 64
 """Lines by which separator and decimal sign are told."""
 _COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
@@ -194,9 +196,10 @@ def unpacked_bytes(path: Path) -> bytes:
     return b"".join(pieces)
 
 
-def _records(text: str, separator: str, most: int | None = None) -> Any:
-    """The lines of a table, empty ones left out unless they are gaps of the only column."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=False)
+def _records(text: str, separator: str, most: int) -> Any:
+    """The first lines of a table, empty ones left out unless they are gaps of the only column."""
+    lines = (found.group() for found in _LINE.finditer(text))  # without a copy of the text, as StringIO is
+    reader = csv.reader(lines, delimiter=separator, strict=False)
     n = 0
     for record in reader:
         if record:
