@@ -23,7 +23,6 @@ from isthmus.training import dense_step, transfer
 from isthmus.training.dense_step import MOST_SIZES, DenseStep
 from isthmus.training.loop import History, Trainer
 from isthmus.training.rows import LabelledRows, Rows, SourceRows
-from isthmus.training.state import Keeper, State
 from isthmus.training.streaming import StreamedRows
 from isthmus.training.transfer import SentRows, near
 
@@ -163,33 +162,11 @@ def test_bfloat16_is_near_float32(name: str) -> None:
     assert found[1] == pytest.approx(found[0], rel=0.05)
 
 
-class Stopping(Keeper):
-    """Keeps the state of some step, on the CPU as a file would, and stops there."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-        self.state: State | None = None
-
-    @property
-    def stopping(self) -> bool:
-        return self.left == 1
-
-    def offer(self, state: Callable[[], State], *, now: bool = False) -> None:
-        self.left -= 1
-        if now:
-            found = state()
-            groups = {
-                name: {key: value.cpu().clone() for key, value in own.items()}
-                for name, own in found.groups.items()
-            }
-            self.state = State(found.values, groups)
-
-
 @pytest.mark.parametrize("name", ["plain", "variational"])
-def test_a_training_goes_on_from_a_kept_state(name: str) -> None:
+def test_a_training_goes_on_from_a_kept_state(name: str, stopping: Any) -> None:
     whole = made(name)
     expected = losses(Trainer(whole, plan("cuda")).fit(held(), held()))
-    keeper = Stopping(11)
+    keeper = stopping(11)
     Trainer(made(name), plan("cuda")).fit(held(), held(), keeper=keeper)
     assert keeper.state is not None
     module = made(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -59,27 +58,6 @@ def streamed() -> StreamedRows:
     rows = StreamedRows(source, Scaling.fit(source, None, None, method="none"), 10**9)
     rows.mixing = Mixing(N, 4, 3)
     return rows
-
-
-class Stopping(Keeper):
-    """Keeps the state, copied as a file would hold it, and stops after some steps."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-        self.state: State | None = None
-
-    @property
-    def stopping(self) -> bool:
-        return self.left == 1
-
-    def offer(self, state: Callable[[], State], *, now: bool = False) -> None:
-        self.left -= 1
-        if now:
-            found = state()
-            copied = {
-                name: {key: value.clone() for key, value in own.items()} for name, own in found.groups.items()
-            }
-            self.state = State(json.loads(json.dumps(found.values)), copied)
 
 
 class Recorder(Callback):
@@ -172,24 +150,24 @@ def run(case: str, state: State | None = None, keeper: Keeper | None = None) -> 
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_stopped_after_any_step_and_resumed_it_ends_the_same(case: str) -> None:
+def test_stopped_after_any_step_and_resumed_it_ends_the_same(case: str, stopping: Any) -> None:
     expected = run(case)
-    total = Stopping(10**9)
+    total = stopping(10**9)
     run(case, keeper=total)
     n_steps = 10**9 - total.left
     assert n_steps >= 8
     for after in range(1, n_steps + 1):
-        keeper = Stopping(after)
+        keeper = stopping(after)
         run(case, keeper=keeper)
         assert keeper.state is not None
         assert run(case, keeper.state) == expected, after
 
 
 @pytest.mark.parametrize("case", ["noise", "layer by layer", "a bad row"])
-def test_stopped_after_every_other_step_it_ends_the_same(case: str) -> None:
+def test_stopped_after_every_other_step_it_ends_the_same(case: str, stopping: Any) -> None:
     expected, state = run(case), None
     for _ in range(200):
-        keeper = Stopping(2)
+        keeper = stopping(2)
         found = run(case, state, keeper)
         if keeper.state is None:
             assert found == expected
@@ -198,16 +176,16 @@ def test_stopped_after_every_other_step_it_ends_the_same(case: str) -> None:
     pytest.fail("never ended")
 
 
-def test_a_state_with_a_wrong_place_ends_differently() -> None:
+def test_a_state_with_a_wrong_place_ends_differently(stopping: Any) -> None:
     """The test above can fail: one batch too few, or moments that were forgotten, show."""
     expected = run("plain")
     for spoil in ({"n_batches_done": 3}, {"n_steps_done": 8}, {"rate_share": 0.5}):
-        keeper = Stopping(10)
+        keeper = stopping(10)
         run("plain", keeper=keeper)
         assert keeper.state is not None
         keeper.state.values.update(spoil)
         assert run("plain", keeper.state) != expected, spoil
-    keeper = Stopping(10)
+    keeper = stopping(10)
     run("plain", keeper=keeper)
     assert keeper.state is not None
     keeper.state.groups["moments"] = {}

@@ -38,7 +38,7 @@ class ForkedProcesses(ParallelBackendBase):
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         """How many processes work; one where it is one of them that asks."""
-        if n_jobs is None or _is_worker:
+        if n_jobs is None or _shared is not None:
             return 1
         return n_jobs if n_jobs > 0 else max(cpu_count() + 1 + n_jobs, 1)
 
@@ -49,27 +49,20 @@ class ForkedProcesses(ParallelBackendBase):
         import_module("isthmus.workflows.fit")  # so that no process need do so
         self.parallel = parallel
         n = self.effective_n_jobs(n_jobs)
-        self._executor = ProcessPoolExecutor(
-            n, mp_context=get_context("fork"), initializer=_begin, initargs=(os.getpid(),)
-        )
         self._shared = _Shared()
+        self._executor = ProcessPoolExecutor(
+            n, mp_context=get_context("fork"), initializer=_begin, initargs=(os.getpid(), self._shared)
+        )
         return n
 
     def submit(self, func: Callable[[], Any], callback: Callable[[Any], Any] | None = None) -> Future[Any]:
         """Have a process do it."""
         assert self._executor is not None
-        is_first = not self._shared.is_closed
         job = self._shared.packed(func)
         with warnings.catch_warnings():
             # Python 3.12 warns of threads, which are those of a BLAS that knows of forks, and PyTorch's, given up.
             warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-            if is_first:
-                _open.append(self._shared)
-            try:
-                future = self._executor.submit(_done, job)
-            finally:
-                if is_first:
-                    _open.remove(self._shared)
+            future = self._executor.submit(_done, job)
         if callback is not None:
             future.add_done_callback(callback)
         return future
@@ -138,18 +131,18 @@ class _Pickler(cloudpickle.CloudPickler):
 class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: int) -> Any:
         """The array of that name."""
-        return _open[-1].arrays[pid]
+        assert _shared is not None
+        return _shared.arrays[pid]
 
 
-_open: list[_Shared] = []
-"""In a process that was forked, last what it has from there."""
-_is_worker = False
+_shared: _Shared | None = None
+"""In a process that was forked, what it has from there."""
 
 
-def _begin(parent: int) -> None:
+def _begin(parent: int, shared: _Shared) -> None:
     """Of a process: Ctrl-C is for the one that forked it, and without that one it ends."""
-    global _is_worker  # noqa: PLW0603
-    _is_worker = True
+    global _shared  # noqa: PLW0603
+    _shared = shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from threadpoolctl import threadpool_limits
 

@@ -18,6 +18,8 @@ from isthmus.numerics.products import is_plain, linear
 MOST_CHANNELS = 2
 """Channels up to which the product is faster."""
 
+_Given = tuple[Sequence[int], Sequence[int], Sequence[int]]
+"""Stride, padding and output padding."""
 _backward: Any = torch.ops.aten.convolution_backward
 
 
@@ -46,23 +48,18 @@ def conv_transpose2d(
     >>> conv_transpose2d(x, weight, None, (2, 2), (0, 0), (0, 0)).tolist()
     [[[[2.0, 2.0], [2.0, 2.0]]]]
     """
+    given = stride, padding, output_padding
     if weight.shape[1] > MOST_CHANNELS or x.ndim != 4 or not is_plain(x, weight):
-        return functional.conv_transpose2d(x, weight, bias, stride, padding, output_padding)
+        return functional.conv_transpose2d(x, weight, bias, *given)
     if torch.is_grad_enabled():
-        found: Any = _Transposed.apply(x, weight, bias, stride, padding, output_padding)
+        found: Any = _Transposed.apply(x, weight, bias, given)
         return found
-    return _by_product(x, weight, bias, stride, padding, output_padding)
+    return _by_product(x, weight, bias, given)
 
 
-def _by_product(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    output_padding: Sequence[int],
-) -> Tensor:
+def _by_product(x: Tensor, weight: Tensor, bias: Tensor | None, given: _Given) -> Tensor:
     """Every place of x times every number of the kernel, added where they fall."""
+    stride, padding, output_padding = given
     n, n_in, *size = x.shape
     kernel = weight.shape[2:]
     products = linear(x.permute(0, 2, 3, 1).reshape(-1, n_in), weight.flatten(1).t())
@@ -81,10 +78,10 @@ class _Transposed(torch.autograd.Function):
     """Its gradients are convolutions, which torch does well."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *given: Any) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, given: _Given) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.given = given
-        return _by_product(x, weight, bias, *given)
+        return _by_product(x, weight, bias, given)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -94,4 +91,4 @@ class _Transposed(torch.autograd.Function):
         of_inputs = _backward(
             gradients[0], x, weight, [weight.shape[1]], stride, padding, [1, 1], True, output_padding, 1, wanted
         )  # fmt: skip
-        return (*of_inputs, None, None, None)
+        return (*of_inputs, None)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
-import io
 import re
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -196,10 +196,14 @@ def unpacked_bytes(path: Path) -> bytes:
     return b"".join(pieces)
 
 
+def _lines(text: str) -> Iterator[str]:
+    """As ``io.StringIO`` gives them with all their ends, without a copy of the text."""
+    return (found.group() for found in _LINE.finditer(text))
+
+
 def _records(text: str, separator: str, most: int) -> Any:
     """The first lines of a table, empty ones left out unless they are gaps of the only column."""
-    lines = (found.group() for found in _LINE.finditer(text))  # without a copy of the text, as StringIO is
-    reader = csv.reader(lines, delimiter=separator, strict=False)
+    reader = csv.reader(_lines(text), delimiter=separator, strict=False)
     n = 0
     for record in reader:
         if record:
@@ -282,7 +286,7 @@ def _parsed(path: Path, text: str, separator: str, names: list[str]) -> Any:
 
 def _ragged(path: Path, text: str, separator: str, expected: int, reason: str) -> DataError:
     """Which line has another number of fields: Arrow's parser tells no line of the file."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    reader = csv.reader(_lines(text), delimiter=separator)
     with suppress(csv.Error):  # a cell longer than that parser takes
         for record in reader:
             if record and len(record) != expected:

@@ -252,15 +252,16 @@ class LabelledRows(Rows[Labelled]):
         self, chance: Randomness, n_batches: int, n_done: int = 0
     ) -> Generator[tuple[Tensor, Labelled]]:
         """As the inputs alone."""
-        with closing(self._rows.in_order(chance, n_batches, n_done)) as batches:
-            for indices, x in batches:
-                yield indices, Labelled(x, rows_at(self._labels, indices))
+        return self._labelled(self._rows.in_order(chance, n_batches, n_done))
 
     def packed_in_order(
         self, chance: Randomness, n_batches: int, n_done: int = 0
     ) -> Generator[tuple[Tensor, Labelled]]:
         """As the inputs alone."""
-        with closing(self._rows.packed_in_order(chance, n_batches, n_done)) as batches:
+        return self._labelled(self._rows.packed_in_order(chance, n_batches, n_done))
+
+    def _labelled(self, inputs: Generator[tuple[Tensor, Tensor]]) -> Generator[tuple[Tensor, Labelled]]:
+        with closing(inputs) as batches:
             for indices, x in batches:
                 yield indices, Labelled(x, rows_at(self._labels, indices))
 

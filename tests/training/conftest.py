@@ -1,0 +1,37 @@
+"""What tests of training share: a person who stops one, and keeps where it stood."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from isthmus.training.state import Keeper, State
+
+
+class Stopping(Keeper):
+    """Keeps the state, copied as a file would hold it, and stops after some steps."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+        self.state: State | None = None
+
+    @property
+    def stopping(self) -> bool:
+        return self.left == 1
+
+    def offer(self, state: Callable[[], State], *, now: bool = False) -> None:
+        self.left -= 1
+        if now:
+            found = state()
+            copied = {
+                name: {key: value.cpu().clone() for key, value in own.items()}
+                for name, own in found.groups.items()
+            }
+            self.state = State(json.loads(json.dumps(found.values)), copied)
+
+
+@pytest.fixture
+def stopping() -> type[Stopping]:
+    return Stopping
