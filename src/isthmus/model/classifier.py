@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from isthmus.errors import ParameterError
 from isthmus.model.halves import EncoderModule
 from isthmus.model.objective import Objective, Trainable
-from isthmus.model.precision import encoded
 from isthmus.networks.linear import Linear
 from isthmus.numerics.randomness import Randomness
 
@@ -83,7 +82,7 @@ class ClassifierModule(Trainable):
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``(rows, n_classes)`` of ``(rows, *sample_shape)`` in model units."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            h = self.encoder.code.mean(encoded(self.encoder.encoder, x, self.precision)[0])
+            h = self.encoder(x, self.precision)
         return self.head((h - self.shift) / self.scale)
 
     def standardise(self, mean: Tensor, scale: Tensor) -> None:

@@ -6,7 +6,9 @@ from typing import final
 
 from torch import Tensor, nn
 
+from isthmus.config.training import Precision
 from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.model.precision import encoded
 from isthmus.shapes import Shape
 
 
@@ -27,9 +29,9 @@ class EncoderModule(nn.Module):
         self.sample_shape: Shape = whole.sample_shape
         self.training = whole.training
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, precision: Precision = "float32") -> Tensor:
         """Codes ``(rows, code_size)`` of ``(rows, *sample_shape)``; of a distribution its mean."""
-        return self.code.mean(self.encoder(x)[0])
+        return self.code.mean(encoded(self.encoder, x, precision)[0])
 
 
 @final
