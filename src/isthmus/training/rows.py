@@ -162,7 +162,7 @@ class SourceRows(Rows[Tensor]):
         rows = torch.empty((-(-len(self) // n_batches), *self._packed.shape), device=self._held.device)
         some = rows
         for indices, held in self.packed_in_order(chance, n_batches, n_done):
-            some = some if len(some) == len(held) else rows[: len(held)]
+            some = some if some.shape[0] == held.shape[0] else rows[: held.shape[0]]
             yield indices, self._packed.unpacked(held, some)
 
     def packed_in_order(
@@ -172,7 +172,8 @@ class SourceRows(Rows[Tensor]):
         packed = self._packed.empty(-(-len(self) // n_batches), self._held.device)
         some = packed
         for indices in self._indices(chance, n_batches, n_done):
-            some = some if len(some) == len(indices) else packed[: len(indices)]
+            n = indices.shape[0]
+            some = some if some.shape[0] == n else packed[:n]
             yield indices, rows_at(self._held, indices, out=some)
 
     def unpacker(self, device: torch.device) -> Callable[[Tensor], Tensor]:

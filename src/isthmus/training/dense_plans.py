@@ -1,0 +1,321 @@
+"""What the steps of dense layers compute, as lists of calls into memory that is kept.
+
+Values lie by rows, ``(rows, units)``, where products are large; else by units, ``(units, rows)``: there a row of ones
+stands under the inputs of a layer and the bias beside its weights, so that a product adds the bias, and another makes
+the gradients of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isthmus.codes.deterministic import Deterministic
+from isthmus.config.parts.activations import Activation
+from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.networks.dense import DenseEncoder
+from isthmus.numerics.products import is_large, large_product
+from isthmus.penalties.contractive import Contractive
+
+OWN_MEMORY = 1 << 14
+"""Numbers of a weight from which on its gradient is no part of a vector: a large product brings its own memory."""
+
+Call = Callable[[], object]
+Forward = Callable[[Tensor, Tensor], Call]
+"""``(a, into)``: what puts act(a) into a tensor."""
+Backward = Callable[[Tensor, Tensor, Tensor, Tensor], Call]
+"""``(gradient, a, act(a), into)``: what puts the gradient of a into a tensor."""
+
+_aten: Any = torch.ops.aten
+BENT: dict[Activation, tuple[Forward, Backward]] = {
+    "relu": (
+        lambda a, into: partial(torch.clamp_min, a, 0.0, out=into),
+        lambda g, a, _, into: partial(_aten.threshold_backward.grad_input, g, a, 0.0, grad_input=into),
+    ),
+    "leaky_relu": (
+        lambda a, into: partial(_aten.leaky_relu.out, a, 0.01, out=into),
+        lambda g, a, _, into: partial(_aten.leaky_relu_backward.grad_input, g, a, 0.01, False, grad_input=into),
+    ),
+    "silu": (
+        lambda a, into: partial(_aten.silu.out, a, out=into),
+        lambda g, a, _, into: partial(_aten.silu_backward.grad_input, g, a, grad_input=into),
+    ),
+    "gelu": (
+        lambda a, into: partial(_aten.gelu.out, a, out=into),
+        lambda g, a, _, into: partial(_aten.gelu_backward.grad_input, g, a, grad_input=into),
+    ),
+    "softplus": (
+        lambda a, into: partial(_aten.softplus.out, a, out=into),
+        lambda g, a, _, into: partial(_aten.softplus_backward.grad_input, g, a, 1.0, 20.0, grad_input=into),
+    ),
+    "sigmoid": (
+        lambda a, into: partial(torch.sigmoid, a, out=into),
+        lambda g, _, bent, into: partial(_aten.sigmoid_backward.grad_input, g, bent, grad_input=into),
+    ),
+    "tanh": (
+        lambda a, into: partial(torch.tanh, a, out=into),
+        lambda g, _, bent, into: partial(_aten.tanh_backward.grad_input, g, bent, grad_input=into),
+    ),
+}  # fmt: skip
+"""Activations that can be written into memory that is there; ``identity`` needs none."""
+
+
+_SLOPES: dict[Activation, tuple[Callable[[Tensor, Tensor], list[Call]], bool]] = {
+    "sigmoid": (lambda h, into: [partial(torch.addcmul, h, h, h, value=-1, out=into)], True),
+    "tanh": (lambda h, into: [partial(torch.mul, h, h, out=into), into.neg_, partial(into.add_, 1)], False),
+}
+"""What puts act'(a) into a tensor, given h = act(a); and of act''(a) = act'(a) (c - 2 h) whether c is 1, not 0."""
+_CONTRACTIVE = Contractive.forward
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Views of a layer's part of the vectors."""
+
+    weight: Tensor
+    bias: Tensor
+    weight_gradient: Tensor
+    bias_gradient: Tensor
+    activation: Activation
+    joined: Tensor | None = None
+    """``(n_out, n_in + 1)``: weight and bias side by side, where that is how they lie."""
+    joined_gradient: Tensor | None = None
+    """Of the same, ``(n_out, n_in + 1 or a little more)``: what stands in other columns is never read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that is computed of a batch of some size, in order, into memory that is kept."""
+
+    x: Tensor
+    """``(rows, *sample_shape)``, where a batch is copied to."""
+    flat: Any
+    """``(rows, n_values)``: the same, or the batch itself where products are large."""
+    n_rows: Tensor
+    scale: Tensor
+    """By which the gradient of the sum of losses is multiplied: that of their mean."""
+    losses: Tensor
+    """Of each value, ``(rows, n_values)``."""
+    of_outputs: Tensor
+    """The gradient of the outputs: where they lie by rows, ``(rows, n_values)``."""
+    omega: Tensor
+    """Of each row, ``(rows,)``; 0 where nothing is penalised."""
+    calls: Sequence[Call]
+    backwards: Sequence[Call] = ()
+    """The rest of them, from the gradient of the outputs on, where a batch may be a row short; else it is empty."""
+
+
+class Contraction:
+    """The closed form of the contractive penalty of one layer (Rifai et al. 2011, equation 5) and its gradient.
+
+    Of a row with slopes s = act'(W x + b) it is the sum of s_j^2 |w_j|^2 over units j.
+
+    Parameters
+    ----------
+    name, penalty
+        As the module has them.
+    layer
+        The encoder's.
+    """
+
+    def __init__(self, name: str, penalty: Contractive, layer: Layer) -> None:
+        self.name, self._penalty, self._layer = name, penalty, layer
+        self.strength = 0.0
+        self._twice = layer.bias.new_zeros(())  # of the strength, over the rows
+        self._norms, self._scaled, self._squares = (torch.empty_like(layer.bias) for _ in range(3))
+
+    @staticmethod
+    def fits(module: AutoencoderModule) -> bool:
+        """Whether a module has no penalty but this one."""
+        (penalty, *others) = module.penalties.values()
+        encoder, code = module.network.encoder, module.code
+        return (
+            not others
+            and type(penalty) is Contractive
+            and type(penalty).forward is _CONTRACTIVE
+            and penalty.method != "estimate"
+            and isinstance(encoder, DenseEncoder)
+            and len(encoder.layers) == 1
+            and isinstance(code, Deterministic)
+            and code.activation_name in _SLOPES
+        )
+
+    def begin(self, n_rows: int, progress: float) -> None:
+        """Take the strength that a step has."""
+        self.strength = self._penalty.weight_at(progress)
+        self._twice.fill_(2 * self.strength / n_rows)
+
+    def calls(self, x: Tensor, h: Tensor, gradient: Tensor, omega: Tensor) -> list[Call]:
+        """What computes Omega ``(rows,)``, adds to the gradient of W x + b, and makes all of that of W."""
+        layer = self._layer
+        squares, weighed = torch.empty_like(h), torch.empty_like(h)
+        slope, is_shifted = _SLOPES[layer.activation]
+        return [
+            *slope(h, squares),
+            partial(squares.mul_, squares),
+            partial(torch.linalg.vector_norm, layer.weight, dim=1, out=self._norms),
+            partial(self._norms.mul_, self._norms),
+            partial(torch.mv, squares, self._norms, out=omega),
+            partial(torch.mul, self._norms, self._twice, out=self._scaled),
+            partial(torch.mul, squares, self._scaled, out=weighed),
+            partial(gradient.addcmul_, weighed, h, value=-2),
+            *([partial(gradient.add_, weighed)] if is_shifted else []),
+            partial(torch.sum, squares, 0, out=self._squares),
+            partial(self._squares.mul_, self._twice),
+            _of_weight(gradient, x, layer.weight_gradient, stays=False),
+            partial(layer.weight_gradient.addcmul_, layer.weight, self._squares.unsqueeze(1)),
+        ]
+
+
+def by_rows(
+    n_rows: int,
+    layers: Sequence[Layer],
+    sample_shape: Sequence[int],
+    *,
+    bernoulli: bool,
+    contraction: Contraction | None,
+) -> Plan:
+    """Outputs layer by layer, the loss, gradients from the last layer to the first; values are ``(rows, units)``."""
+    empty = partial(torch.empty, device=layers[0].weight.device)
+    a = x = empty(n_rows, layers[0].weight.shape[1])
+    forwards, backwards = list[Call](), list[Call]()
+    outwards: Tensor | None = None  # the gradient of what the layer before gives
+    omega = torch.zeros(n_rows, device=x.device)
+    stays = not any(_is_large(x, layer.weight.shape) for layer in layers)
+    for layer in layers:
+        n_out = len(layer.bias)
+        before, of_output = empty(n_rows, n_out), empty(n_rows, n_out)
+        forwards.append(_forward(a, layer, before))
+        bent, of_before, back = before, of_output, list[Call]()
+        if layer.activation != "identity":
+            bent, of_before = empty(n_rows, n_out), empty(n_rows, n_out)
+            forward, backward = BENT[layer.activation]
+            forwards.append(forward(before, bent))
+            back.append(backward(of_output, before, bent, of_before))
+        if contraction is not None and layer is layers[0]:
+            back += contraction.calls(a, bent, of_before, omega)
+        else:
+            back.append(_of_weight(of_before, a, layer.weight_gradient, stays=stays))
+        back.append(partial(torch.sum, of_before, 0, out=layer.bias_gradient))
+        if outwards is not None:
+            back.append(_of_input(of_before, layer.weight, outwards))
+        backwards = [*back, *backwards]
+        a, outwards = bent, of_output
+    assert outwards is not None
+    losses, scale, middle = _of_loss(a, x, outwards, n_rows, bernoulli=bernoulli)
+    may_be_short = not stays and contraction is None
+    return Plan(
+        x.view(n_rows, *sample_shape),
+        x,
+        torch.tensor(float(n_rows), device=x.device),
+        scale,
+        losses,
+        outwards,
+        omega,
+        [*forwards, *middle] if may_be_short else [*forwards, *middle, *backwards],
+        backwards if may_be_short else (),
+    )
+
+
+def by_units(n_rows: int, layers: Sequence[Layer], sample_shape: Sequence[int], *, bernoulli: bool) -> Plan:
+    """As :func:`by_rows`, of layers whose weights and biases are joined and whose products are small."""
+    inputs = list[Tensor]()
+    for layer in layers:
+        assert layer.joined_gradient is not None
+        n_in = layer.weight.shape[1]
+        inputs.append(torch.zeros(layer.joined_gradient.shape[1], n_rows))
+        inputs[-1][n_in] = 1
+    x = inputs[0][: layers[0].weight.shape[1]]
+    forwards, backwards = list[Call](), list[Call]()
+    outwards: Tensor | None = None
+    a = x
+    for number, layer in enumerate(layers):
+        n_out, n_in = layer.weight.shape
+        assert layer.joined is not None
+        a = inputs[number + 1][:n_out] if number + 1 < len(layers) else torch.empty(n_out, n_rows)
+        before = a if layer.activation == "identity" else torch.empty_like(a)
+        of_output = of_before = torch.empty_like(a)
+        forwards.append(partial(torch.mm, layer.joined, inputs[number][: n_in + 1], out=before))
+        back = list[Call]()
+        if layer.activation != "identity":
+            of_before = torch.empty_like(a)
+            forward, backward = BENT[layer.activation]
+            forwards.append(forward(before, a))
+            back.append(backward(of_output, before, a, of_before))
+        back.append(partial(torch.mm, of_before, inputs[number].t(), out=layer.joined_gradient))
+        if outwards is not None:
+            back.append(partial(torch.mm, layer.weight.t(), of_before, out=outwards))
+        backwards = [*back, *backwards]
+        outwards = of_output
+    assert outwards is not None
+    losses, scale, middle = _of_loss(a, x, outwards, n_rows, bernoulli=bernoulli)
+    of_rows = x.t()
+    return Plan(
+        of_rows.unflatten(1, tuple(sample_shape)),
+        of_rows,
+        torch.tensor(float(n_rows)),
+        scale,
+        losses.t(),
+        outwards,
+        torch.zeros(n_rows),
+        [*forwards, *middle, *backwards],
+    )
+
+
+def _of_loss(
+    outputs: Tensor, x: Tensor, into: Tensor, n_rows: int, *, bernoulli: bool
+) -> tuple[Tensor, Tensor, list[Call]]:
+    """The loss of each value, the scale of their gradient, and what computes both, the gradient into a tensor."""
+    scale = torch.tensor(slope(bernoulli=bernoulli) / n_rows)
+    losses = torch.empty_like(outputs) if bernoulli else outputs
+    if bernoulli:
+        first = [
+            partial(_aten.binary_cross_entropy_with_logits.out, outputs, x, None, None, 0, out=losses),
+            partial(torch.sigmoid, outputs, out=into),
+            partial(into.sub_, x),
+        ]
+    else:
+        first = [partial(torch.sub, outputs, x, out=into), partial(torch.mul, into, into, out=losses)]
+    return losses, scale, [*first, partial(into.mul_, scale)]
+
+
+def slope(*, bernoulli: bool) -> float:
+    """Of a value's loss, by what its output is beyond the input: (sigmoid) a - x for the log loss, 2 (a - x)."""
+    return 1.0 if bernoulli else 2.0
+
+
+def _is_large(rows: Tensor, shape: Sequence[int]) -> bool:
+    """Whether the product of rows with a matrix is oneDNN's, on the CPU alone."""
+    return rows.device.type == "cpu" and is_large(len(rows), *shape)
+
+
+def _forward(a: Tensor, layer: Layer, into: Any) -> Call:
+    """What puts ``a W^T + b`` into a tensor; that of a large product has its memory from then on, each time another."""
+    if _is_large(a, layer.weight.shape):
+        return lambda: into.set_(large_product(a, layer.weight, layer.bias))
+    return partial(torch.addmm, layer.bias, a, layer.weight.t(), out=into)
+
+
+def _of_input(gradient: Tensor, weight: Tensor, into: Any) -> Call:
+    """What puts ``gradient W`` into a tensor."""
+    if _is_large(gradient, weight.shape):
+        weights = weight.t()
+        return lambda: into.set_(large_product(gradient, weights))
+    return partial(torch.mm, gradient, weight, out=into)
+
+
+def _of_weight(gradient: Tensor, a: Tensor, into: Any, *, stays: bool) -> Call:
+    """What puts ``gradient^T a`` into a tensor; ``stays`` says that no product's memory is ever another."""
+    if not _is_large(a, into.shape):
+        return (
+            partial(torch.mm, gradient.t(), a, out=into)
+            if stays
+            else lambda: torch.mm(gradient.t(), a, out=into)
+        )
+    put = into.set_ if into.numel() >= OWN_MEMORY else into.copy_
+    return lambda: put(large_product(gradient.t(), a.t()))
