@@ -124,23 +124,27 @@ def freed_memory_kept() -> Generator[None]:
 
     The C library gives back what is free at the end of its memory, page by page, and is given it anew by the next
     step: a third of the time that convolutions take. Of glibc alone, and not where its settings are somebody's.
+    Inside itself it changes nothing.
     """
-    libc = None if any(name in os.environ for name in _SETTINGS) else _glibc()
+    libc = None if _is_kept or any(name in os.environ for name in _SETTINGS) else _glibc()
     if libc is None:
         yield
         return
+    _is_kept.append(True)
     libc.mallopt(_MMAP_THRESHOLD, _LARGEST)
     free = free_memory()
     libc.mallopt(_TRIM_THRESHOLD, _KEPT if free is None else min(_KEPT, free // 4))
     try:
         yield
     finally:
-        libc.mallopt(
-            _TRIM_THRESHOLD, 2 * _LARGEST
-        )  # as it sets it itself once a block of that size was freed
+        _is_kept.clear()
+        # As it sets it itself once a block of that size was freed.
+        libc.mallopt(_TRIM_THRESHOLD, 2 * _LARGEST)
         libc.malloc_trim(0)
 
 
+_is_kept = list[bool]()
+"""Holds something while freed memory is kept."""
 _SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Numbers of mallopt's parameters."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ from isthmus.config.parts.codes import (
 )
 from isthmus.config.parts.likelihoods import Bernoulli, DiscretisedLogistic, Gaussian, Mixed, SquaredError
 from isthmus.config.parts.networks import Conv2d, Dense, Transformer
-from isthmus.inference import Inference, dense, rows
-from isthmus.inference.dense import AT_ONCE, BATCH, bare, rows_at_once
+from isthmus.inference import Inference, OfPass, Pass, dense, rows
+from isthmus.inference.dense import AT_ONCE, BATCH, bare
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import build
 from isthmus.preprocessing import Scaling
@@ -51,6 +52,13 @@ DENSE: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
 def model(width: int = 13, parts: Any = None, **chosen: Any) -> Inference:
     """A model of random weights on vectors."""
     described = Model(**{"code_size": 3, "likelihood": SquaredError(), **chosen})
@@ -64,37 +72,75 @@ def some(width: int) -> np.ndarray:
     return np.random.default_rng(width).uniform(0, 1, (N_ROWS, width)).astype(np.float32)
 
 
+def of_pass(module: AutoencoderModule, found: Pass) -> Tensor:
+    rebuilt = module.likelihood.mean(found.outputs)
+    error = (found.x - rebuilt).square().flatten(1).sum(dim=1)
+    rows_of_it = torch.stack([error, module.distortion(found.outputs, found.x)], dim=1)
+    return torch.cat([rows_of_it, found.code], dim=1)
+
+
 def results(found: Inference, width: int) -> list[np.ndarray]:
     source = ArraySource(some(width))
     codes = found.encode(source)
-    return [codes, found.decode_model_units(codes), found.reconstruct_model_units(source)]
+    return [
+        codes,
+        found.decode_model_units(codes),
+        found.reconstruct_model_units(source),
+        found.over(source, OfPass(of_pass), (2 + found.code_size,)),
+    ]
 
 
 @pytest.mark.parametrize("width", [3, 12, 13])
 @pytest.mark.parametrize("name", DENSE)
 def test_bits_are_those_of_the_module(name: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     found = model(width, **DENSE[name])
-    assert all(bare(found.module, function) is not None for function in FUNCTIONS)
+    assert all(bare(found.module, function) is not None for function in (*FUNCTIONS, OfPass(of_pass)))
     fast = results(found, width)
     monkeypatch.setattr(rows, "bare", lambda *_: None)
     for quick, slow in zip(fast, results(found, width), strict=True):
         assert quick.tobytes() == slow.tobytes()
 
 
+@pytest.mark.parametrize("name", DENSE)
+def test_bits_are_those_of_one_thread_and_of_a_row_alone(name: str, two_threads: None) -> None:
+    """Of many rows, which threads of their own multiply side by side."""
+    found, many = model(13, **DENSE[name]), np.tile(some(13), (6, 1))
+    functions = (AutoencoderModule.encode, (3,)), (OfPass(of_pass), (5,))
+    if found.code_size != 3:
+        functions = (AutoencoderModule.encode, (found.code_size,)), (OfPass(of_pass), (2 + found.code_size,))
+    for function, shape in functions:
+        at_once = found.over(ArraySource(many), function, shape)
+        for row in (0, 1, AT_ONCE, len(many) - 1):
+            alone = found.over(ArraySource(many[row : row + 1]), function, shape)
+            assert alone.tobytes() == at_once[row].tobytes()
+        torch.set_num_threads(1)
+        assert found.over(ArraySource(many), function, shape).tobytes() == at_once.tobytes()
+        torch.set_num_threads(2)
+
+
 def test_where_more_rows_at_once_give_other_bits_they_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     found = model(13, **DENSE["odd"])
     expected, own = results(found, 13), dense.linear
-    dense._is_alike.cache_clear()
+    dense._at_once.cache_clear()
 
     def in_another_order(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         return own(x, weight, bias) if len(x) == BATCH else own(x, weight, bias) + 1e-6
 
     with monkeypatch.context() as patch:
         patch.setattr(dense, "linear", in_another_order)
-        assert rows_at_once([(5, 20)]) == BATCH
+        patch.setattr(dense, "large_product", in_another_order)
+        straight = bare(found.module, AutoencoderModule.encode, N_ROWS)
+        assert straight is not None
+        assert straight.n_at_once == BATCH
         for once, before in zip(results(found, 13), expected, strict=True):
             assert once.tobytes() == before.tobytes()
-    dense._is_alike.cache_clear()
+    dense._at_once.cache_clear()
+
+
+def test_few_rows_ask_nothing_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = model(13, **DENSE["odd"])
+    monkeypatch.setattr(dense, "_at_once", lambda *_: pytest.fail("a trial for one row"))
+    found.encode(ArraySource(some(13)[:1]))
 
 
 def test_bits_of_rows_with_gaps_are_those_of_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +154,9 @@ def test_bits_of_rows_with_gaps_are_those_of_the_module(monkeypatch: pytest.Monk
     values[::3, 1] = values[::5, 4] = np.nan
 
     def given(function: Any, shape: tuple[int, ...]) -> bytes:
-        return found._some(slice(0, N_ROWS), values.__getitem__, function, shape).tobytes()
+        return found._some(
+            slice(0, N_ROWS), values.__getitem__, lambda block, _: block, function, shape
+        ).tobytes()
 
     wanted = [(AutoencoderModule.encode, (3,)), (AutoencoderModule.reconstruct, (7,))]
     assert all(bare(module, function) is not None for function, _ in wanted)
@@ -149,7 +197,7 @@ def test_who_listens_to_a_layer_is_called(before: bool) -> None:
 
     handle = layer.register_forward_pre_hook(listen) if before else layer.register_forward_hook(listen)
     found.encode(ArraySource(some(13)))
-    assert seen == [BATCH] * (AT_ONCE // BATCH + 3)
+    assert seen == [BATCH] * -(-N_ROWS // BATCH)
     handle.remove()
     assert bare(found.module, AutoencoderModule.encode) is not None
 

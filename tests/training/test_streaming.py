@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from isthmus.ahead import ahead
 from isthmus.config import Model, Training
 from isthmus.config.parts.codes import GaussianCode
 from isthmus.config.parts.corruptions import GaussianNoise
@@ -27,7 +26,7 @@ from isthmus.preprocessing import Scaling
 from isthmus.sources import ArraySource
 from isthmus.training.loop import Trainer
 from isthmus.training.rows import LabelledRows, Packed, Rows
-from isthmus.training.streaming import Mixing, StreamedRows
+from isthmus.training.streaming import Mixing, StreamedRows, ahead
 
 torch.set_num_threads(1)
 X = np.random.default_rng(0).normal(size=(101, 4)).astype(np.float32)

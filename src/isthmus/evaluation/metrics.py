@@ -15,7 +15,7 @@ from isthmus.evaluation.columns import ColumnError, column_errors
 from isthmus.evaluation.denoising import Denoised, measure_denoising
 from isthmus.evaluation.sound import SoundQuality, measure_sound
 from isthmus.exploration.priors import has_density
-from isthmus.inference import Inference
+from isthmus.inference import Inference, OfPass, Pass
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.numerics.randomness import Randomness
 from isthmus.shapes import n_values
@@ -110,10 +110,10 @@ class Measured:
 def squared_errors(inference: Inference, source: Source) -> Array:
     """Squared error of each row in model units, summed over its values, ``(rows,)``: nothing else."""
 
-    def errors(module: AutoencoderModule, x: torch.Tensor) -> torch.Tensor:
-        return _squared_error(x, module.reconstruct(x)).unsqueeze(1)
+    def errors(module: AutoencoderModule, found: Pass) -> torch.Tensor:
+        return _squared_error(found.x, module.likelihood.mean(found.outputs)).unsqueeze(1)
 
-    return inference.over(source, errors, (1,))[:, 0]
+    return inference.over(source, OfPass(errors), (1,))[:, 0]
 
 
 def measure(
@@ -131,19 +131,18 @@ def measure(
     corruption is then measured on corrupted ones too.
     """
     scaling, baseline = inference.model.scaling, inference.model.baseline
-    codes = inference.encode(source)
 
-    def errors_and_losses(module: AutoencoderModule, x: torch.Tensor) -> torch.Tensor:
-        pre_code, context = module.encoder(x)
-        h = module.code.mean(pre_code)
-        outputs = module.decoder(h)
-        error = _squared_error(x, module.likelihood.mean(outputs))
+    def codes_errors_and_losses(module: AutoencoderModule, found: Pass) -> torch.Tensor:
+        error = _squared_error(found.x, module.likelihood.mean(found.outputs))
         helped = torch.full_like(error, torch.nan)
-        if context is not None:
-            helped = _squared_error(x, module.likelihood.mean(module.decoder(h, context)))
-        return torch.stack([error, module.distortion(outputs, x), helped], dim=1)
+        if found.context is not None:
+            outputs = module.decoder(found.code, found.context)
+            helped = _squared_error(found.x, module.likelihood.mean(outputs))
+        of_row = torch.stack([error, module.distortion(found.outputs, found.x), helped], dim=1)
+        return torch.cat([of_row, found.code], dim=1)
 
-    found = inference.over(source, errors_and_losses, (3,))
+    found = inference.over(source, OfPass(codes_errors_and_losses), (3 + inference.code_size,))
+    codes = np.ascontiguousarray(found[:, 3:])
     pca_errors = mean_errors = None
     if baseline is not None:
         pca_errors, mean_errors = np.empty(len(source), np.float32), np.empty(len(source), np.float32)

@@ -13,7 +13,7 @@ from isthmus.artifact.anomaly import USUAL_SHARE, Measure, Usual, quantiles
 from isthmus.codes.base import Code
 from isthmus.errors import ParameterError
 from isthmus.exploration.regions import Regions, regions_of
-from isthmus.inference import Inference
+from isthmus.inference import Inference, OfPass, Pass
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.shapes import Layout
 from isthmus.sources import Source
@@ -35,6 +35,8 @@ columns that say the same, some directions would seem never to be taken. From 0.
 DOUBT = 0.03
 """Added to the variance of a pixel that is black or white and has the reconstruction for its mean."""
 BLOCK = 1024
+MOST_KEPT = 1 << 20
+"""Residuals that are kept for a second look, at most; of more the rows are passed through the model again."""
 
 Array = NDArray[np.float32]
 
@@ -94,11 +96,16 @@ class AnomalyScore:
 
     def score_as_computed(self, source: Source) -> Array:
         """As :meth:`score`, in float32: the same numbers in half the memory."""
-
-        def one(module: AutoencoderModule, x: Tensor) -> Tensor:
-            return self._anomaly(module, x).unsqueeze(1)
-
+        one = self._evidence if self.usual.measure == "evidence" else OfPass(self._anomaly)
         return self.inference.over(source, one, (1,))[:, 0]
+
+    def score_of_residuals(self, residuals: Array) -> NDArray[np.float64]:
+        """As :meth:`score`, of what the reconstructions leave of rows, ``(rows, *model_shape)``, NaN at a gap.
+
+        Not of the measure ``"evidence"``.
+        """
+        rest = torch.from_numpy(residuals)
+        return self._of_residuals(rest.masked_fill(rest.isnan(), 0.0))[:, 0].numpy().astype(np.float64)
 
     def causes(self, source: Source) -> tuple[Array, Regions]:
         """How much of a row's error each of its regions makes, ``(rows, n_regions)``, and what they are.
@@ -158,23 +165,28 @@ class AnomalyScore:
             for row, own in zip(order, parts, strict=True):
                 yield [regions.names[number] for number in row if own[number] > 0]
 
-    def _anomaly(self, module: AutoencoderModule, x: Tensor) -> Tensor:
-        """The anomaly of rows in model units, ``(rows,)``."""
-        if self.usual.measure == "evidence":
-            pre_code, _ = module.encoder(x)
-            rates = module.code.rate_per_unit(pre_code)
-            loss = module.distortion(module.decoder(module.code.mean(pre_code)), x)
-            return loss if rates is None else loss + rates.sum(dim=1)
-        errors = _squares(x, module.reconstruct(x))
+    def _evidence(self, module: AutoencoderModule, x: Tensor) -> Tensor:
+        """Less the bound on the evidence of rows in model units, ``(rows, 1)``."""
+        pre_code, _ = module.encoder(x)
+        rates = module.code.rate_per_unit(pre_code)
+        loss = module.distortion(module.decoder(module.code.mean(pre_code)), x)
+        return (loss if rates is None else loss + rates.sum(dim=1)).unsqueeze(1)
+
+    def _anomaly(self, module: AutoencoderModule, found: Pass) -> Tensor:
+        """The anomaly of rows in model units, ``(rows, 1)``."""
+        return self._of_residuals(_residuals(found.x, module.likelihood.mean(found.outputs)))
+
+    def _of_residuals(self, residuals: Tensor) -> Tensor:
+        errors = residuals.square()
         if self.usual.measure == "relative_error":
             errors = torch.log1p(_by_column(errors, self._column) / self._usual)
-        return errors.flatten(1).mean(dim=1)
+        return errors.flatten(1).mean(dim=1, keepdim=True)
 
     def _relative_errors(self, source: Source) -> Array:
-        def one(module: AutoencoderModule, x: Tensor) -> Tensor:
-            return self._relative(x, module.reconstruct(x))
+        def one(module: AutoencoderModule, found: Pass) -> Tensor:
+            return self._relative(found.x, module.likelihood.mean(found.outputs))
 
-        return self.inference.over(source, one, self.inference.model.scaling.model_shape)
+        return self.inference.over(source, OfPass(one), self.inference.model.scaling.model_shape)
 
     def _size(self, x: Tensor, rebuilt: Tensor) -> Tensor:
         """How large the residual of a row is, ``(rows,)``, where what made it so is looked for."""
@@ -200,7 +212,7 @@ def fit_usual(
     held_out_weights: NDArray[np.floating] | None = None,
     measure: Measure = "relative_error",
 ) -> Usual:
-    """What is usual: errors of the training rows and quantiles of their anomaly, from two passes.
+    """What is usual: errors of the training rows and quantiles of their anomaly, from one pass or two.
 
     The threshold is the 0.99-quantile of the held-out rows' anomaly; where there are none, or were not
     many, of the training rows' or the largest.
@@ -218,10 +230,13 @@ def fit_usual(
     """
     check_measure(inference, measure)
     training, weights = _some(training, weights)
-    errors, products = _mean_errors(inference, training, weights)
+    errors, products, residuals = _mean_errors(inference, training, weights)
     empty = np.zeros(0)
     score = AnomalyScore(inference, Usual(measure, errors, empty, None, 0.0, "", products=products))
-    found = quantiles(score.score(training), weights)
+    if residuals is None or measure == "evidence":
+        found = quantiles(score.score(training), weights)
+    else:
+        found = quantiles(score.score_of_residuals(residuals), weights)
     found_held_out = None
     if held_out is not None:
         held_out, held_out_weights = _some(held_out, held_out_weights)
@@ -309,20 +324,25 @@ def _parts(
 
 def _mean_errors(
     inference: Inference, source: Source, weights: NDArray[np.floating] | None
-) -> tuple[Array, Array | None]:
+) -> tuple[Array, Array | None, Array | None]:
     """Mean squared error of each value that is there, ``(n_values,)``, a block of rows at a time.
 
-    And where they are few the mean product of the residuals of each two, a gap's 0, ``(n_values, n_values)``.
+    And where they are few the mean product of the residuals of each two, a gap's 0, ``(n_values, n_values)``, and
+    the residuals, ``(rows, *model_shape)``.
     """
 
-    def one(module: AutoencoderModule, x: Tensor) -> Tensor:
-        return x - module.reconstruct(x)
+    def one(module: AutoencoderModule, found: Pass) -> Tensor:
+        return found.x - module.likelihood.mean(found.outputs)
 
-    scaling = inference.model.scaling
-    total, counted = np.zeros((2, int(np.prod(scaling.model_shape))))
+    shape = inference.model.scaling.model_shape
+    total, counted = np.zeros((2, int(np.prod(shape))))
     products, n_rows = np.zeros((total.size, total.size)) if total.size <= MOST_TOGETHER else None, 0.0
-    for rows in _blocks(len(source)):
-        residuals = inference.over(_rows(source, rows), one, scaling.model_shape).reshape(-1, total.size)
+    kept, n_done = list[Array](), 0
+    for block in inference.in_blocks(source, OfPass(one), shape):
+        if len(source) * total.size <= MOST_KEPT:
+            kept.append(block)
+        residuals = block.reshape(len(block), -1)
+        rows = slice(n_done, n_done := n_done + len(block))
         counts = np.ones(len(residuals)) if weights is None else weights[rows].astype(np.float64)
         there = np.nan_to_num(residuals).astype(np.float64)
         total += counts @ np.square(there)
@@ -331,10 +351,9 @@ def _mean_errors(
         if products is not None:
             products += (counts * there.T) @ there
     errors = total / np.maximum(counted, np.finfo(np.float64).tiny)
-    if products is None:
-        return errors.astype(np.float32), None
-    products = (products + products.T) / (2 * n_rows)
-    return errors.astype(np.float32), products.astype(np.float32)
+    if products is not None:
+        products = ((products + products.T) / (2 * n_rows)).astype(np.float32)
+    return errors.astype(np.float32), products, np.concatenate(kept) if kept else None
 
 
 def _some(source: Source, weights: NDArray[np.floating] | None) -> tuple[Source, NDArray[np.floating] | None]:

@@ -8,14 +8,16 @@ its results have the same bits from bare calls of them, in a fifth of the time.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from isthmus.inference.aligned import filled
+from isthmus.inference.side_by_side import one_thread
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.networks.dense import DenseDecoder, DenseEncoder, TiedLinear
 from isthmus.networks.linear import Linear
@@ -24,78 +26,133 @@ from isthmus.numerics.randomness import Randomness
 
 BATCH = 128
 """Rows a batch, always: a shorter batch would compute other last bits. The last one is padded."""
-AT_ONCE = 1024
+AT_ONCE = 2048
 """Rows that are multiplied at once where that gives the bits of their batches: what a cache holds of a narrow layer."""
 
 Step = Callable[[Tensor], Tensor]
 Product = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
+class Pass(NamedTuple):
+    """What a module makes of rows."""
+
+    x: Tensor
+    """Themselves, ``(rows, *model_shape)``."""
+    code: Tensor
+    """``(rows, code_size)``; of a distribution its mean."""
+    outputs: Tensor
+    """The decoder's, of the code alone."""
+    context: Any = None
+    """What the encoder gives beside the code."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfPass:
+    """A function of a module and rows that takes their pass through it: what it gives of a row is of that row alone."""
+
+    function: Callable[[AutoencoderModule, Pass], Tensor]
+    """Multiplies no matrices."""
+
+    def __call__(self, module: AutoencoderModule, x: Tensor) -> Tensor:
+        """What it gives of rows, ``(rows, ...)``."""
+        pre_code, context = module.encoder(x)
+        code = module.code.mean(pre_code)
+        return self.function(module, Pass(x, code, module.decoder(code), context))
+
+
 class Bare(NamedTuple):
-    """Two steps whose results are those of a function of the module, bit for bit."""
+    """Steps whose results are those of a function of the module, bit for bit."""
 
     ready: Step
     """Of any number of rows: no sums, so that it may be taken of many batches at once."""
-    run: Step
-    """Of a batch of rows that are ready."""
-    shapes: Sequence[tuple[int, int]]
-    """Of the weights, ``(n_out, n_in)``."""
+    run: Callable[[Tensor], Any]
+    """Of :data:`BATCH` rows that are ready, or of as many as may be multiplied at once."""
+    end: Callable[[Tensor, Sequence[Any]], Tensor]
+    """Of rows and of all that was run of them: the result, ``(rows, ...)``."""
+    n_at_once: int
+    """How many rows may be multiplied at once."""
 
 
 class _Half(NamedTuple):
     """Encoder or decoder."""
 
     run: Step
-    shapes: Sequence[tuple[int, int]]
+    n_at_once: int
 
 
-def bare(module: AutoencoderModule, function: object) -> Bare | None:
+def bare(  # noqa: PLR0911
+    module: AutoencoderModule, function: object, n_rows: int = BATCH
+) -> Bare | None:
     """What gives of rows the bits that ``function(module, x)`` gives, where that is dense layers; else None.
 
-    ``function`` is one of :class:`AutoencoderModule`'s own: encode, decode or reconstruct. Gaps count as
-    dense, labels do not. Weights are taken as they are now: one that is kept would not see them move.
+    ``function`` is one of :class:`AutoencoderModule`'s own, encode, decode or reconstruct, or :class:`OfPass`.
+    Gaps count as dense, labels do not. Weights are taken as they are now: one that is kept would not see them
+    move. ``n_rows`` is how many there will be: of few none are multiplied at once.
     """
-    halves: list[_Half | None] = []
-    if function in (AutoencoderModule.encode, AutoencoderModule.reconstruct):
-        halves.append(_encode(module))
-    if function in (AutoencoderModule.decode, AutoencoderModule.reconstruct):
-        halves.append(_decode(module))
-    found = [half for half in halves if half is not None]
-    if not found or len(found) < len(halves) or module.condition is not None or not _is_plain(module):
+    if module.condition is not None or not _is_plain(module):
         return None
-    gaps, first, last = module.gaps, found[0].run, found[-1].run
+    encoder, decoder, gaps = module.network.encoder, module.network.decoder, module.gaps
+    of_code, of_outputs = module.code.mean, module.likelihood.mean
 
     def ready(x: Tensor) -> Tensor:
         return filled(x.flatten(1) if gaps is None else gaps(x))
 
-    return Bare(
-        filled if function is AutoencoderModule.decode else ready,
-        first if len(found) == 1 else lambda x: last(first(x)),
-        [shape for half in found for shape in half.shapes],
-    )
+    if function is AutoencoderModule.encode:
+        half = _half(encoder, n_rows)
+        return half and Bare(ready, lambda x: of_code(half.run(x)), _together, half.n_at_once)
+    if function is AutoencoderModule.decode:
+        half = _half(decoder, n_rows)
+        return half and Bare(filled, lambda h: of_outputs(half.run(h)), _together, half.n_at_once)
+    if function is not AutoencoderModule.reconstruct and not isinstance(function, OfPass):
+        return None
+    first, last = _half(encoder, n_rows), _half(decoder, n_rows)
+    if first is None or last is None:
+        return None
+
+    def both(x: Tensor) -> tuple[Tensor, Tensor]:
+        h = of_code(first.run(x))
+        return h, last.run(h)
+
+    n_at_once = min(first.n_at_once, last.n_at_once)
+    if isinstance(function, OfPass):
+        return Bare(ready, both, partial(_of_passes, module, function), n_at_once)
+    return Bare(ready, lambda x: of_outputs(both(x)[1]), _together, n_at_once)
 
 
-def rows_at_once(shapes: Sequence[tuple[int, int]]) -> int:
-    """How many rows may be multiplied at once by weights of these shapes, with the bits that each batch would have.
+def _together(_: Tensor, found: Sequence[Tensor]) -> Tensor:
+    return found[0] if len(found) == 1 else torch.cat(list(found))
 
-    A product of more rows might be cut up otherwise, and its sums be taken in another order: whether it is, is tried.
-    Where a batch is a large product, more rows would take memory and gain nothing.
-    """
-    if any(is_large(BATCH, n_in, n_out) for n_out, n_in in shapes):
-        return BATCH
-    threads = torch.get_num_threads()
-    return AT_ONCE if all(_is_alike(n_in, n_out, threads) for n_out, n_in in set(shapes)) else BATCH
+
+def _of_passes(
+    module: AutoencoderModule, of: OfPass, x: Tensor, found: Sequence[tuple[Tensor, Tensor]]
+) -> Tensor:
+    code, outputs = (_together(x, part) for part in zip(*found, strict=True))
+    return of.function(module, Pass(x, code, outputs))
 
 
 @cache
-def _is_alike(n_in: int, n_out: int, threads: int) -> bool:
-    """Whether a small product has for many rows the bits of its batches, with so many threads."""
+def _at_once(n_in: int, n_out: int, threads: int) -> Product | None:
+    """What multiplies many rows at once on one thread with the bits that a batch has on ``threads``, or None.
+
+    A product of more rows might be cut up otherwise, and its sums be taken in another order: whether they are, is
+    tried. Where a batch is a large product, more rows would take memory and gain nothing.
+    """
+    if is_large(BATCH, n_in, n_out):
+        return None
     chance = Randomness(n_in, "products", n_out, threads)
     x, weight, bias = (
         chance.at(i).normal(shape) for i, shape in enumerate([(AT_ONCE, n_in), (n_out, n_in), (n_out,)])
     )
-    batches = torch.cat([linear(part, weight, bias) for part in x.split(BATCH)])
-    return torch.equal(linear(x, weight, bias), batches)
+
+    def by_batch() -> Tensor:
+        return torch.cat([linear(part, weight, bias) for part in x.split(BATCH)])
+
+    batches = by_batch()
+    with one_thread():
+        if not torch.equal(by_batch(), batches):
+            return None
+        products: list[Product] = [large_product, linear] if is_large(AT_ONCE, n_in, n_out) else [linear]
+        return next((each for each in products if torch.equal(each(x, weight, bias), batches)), None)
 
 
 def _is_plain(module: AutoencoderModule) -> bool:
@@ -105,51 +162,43 @@ def _is_plain(module: AutoencoderModule) -> bool:
     return all(type(part).__module__.startswith("isthmus.") for part in parts) and not _is_hooked(gaps)
 
 
-def _encode(module: AutoencoderModule) -> _Half | None:
-    encoder = module.network.encoder
-    if type(encoder) is not DenseEncoder:
-        return None
-    layers = _chain(encoder)
-    if layers is None:
-        return None
-    mean = module.code.mean
-    return _Half(lambda x: mean(layers.run(x)), layers.shapes)
-
-
-def _decode(module: AutoencoderModule) -> _Half | None:
-    decoder = module.network.decoder
-    if type(decoder) is not DenseDecoder:
-        return None
-    layers = _chain(decoder)
-    if layers is None:
-        return None
-    mean, shape = module.likelihood.mean, decoder.output_shape
-    return _Half(lambda h: mean(layers.run(h).unflatten(1, shape)), layers.shapes)
-
-
-def _chain(half: DenseEncoder | DenseDecoder) -> _Half | None:
+def _half(half: nn.Module, n_rows: int) -> _Half | None:
     """``W_n act(.. act(W_1 a + b_1) ..) + b_n``, all lengths filled up; None if a layer is of another kind."""
+    if type(half) not in (DenseEncoder, DenseDecoder):
+        return None
+    assert isinstance(half, DenseEncoder | DenseDecoder)
     bent = half.activation.function
     if _is_hooked(half) or _is_hooked(half.activation):
         return None
-    held: list[tuple[Product, Tensor, Tensor]] = []
+    held = list[tuple[Tensor, Tensor]]()
     for layer in half.layers:
         if type(layer) not in (Linear, TiedLinear) or _is_hooked(layer):
             return None
         weight, bias = layer.weight, layer.bias
         if not isinstance(weight, Tensor) or not isinstance(bias, Tensor):
             return None
-        weight = filled(weight)
-        n_out, n_in = weight.shape
-        held.append((large_product if is_large(BATCH, n_in, n_out) else linear, weight, bias))
-    *hidden, (last_product, last, end) = held
+        held.append((filled(weight), bias))
+    shapes = [(weight.shape[1], weight.shape[0]) for weight, _ in held]
+    of_batch: list[Product] = [large_product if is_large(BATCH, *shape) else linear for shape in shapes]
+    is_many, threads = n_rows >= AT_ONCE, torch.get_num_threads()
+    of_many = [_at_once(*shape, threads) if is_many else None for shape in shapes]
+    *hidden, last = [
+        (product, many or product, weight, bias)
+        for product, many, (weight, bias) in zip(of_batch, of_many, held, strict=True)
+    ]
 
     def run(a: Tensor) -> Tensor:
-        for product, weight, bias in hidden:
-            a = bent(product(filled(a), weight, bias))
-        return last_product(filled(a), last, end)
+        which = int(a.shape[0] == AT_ONCE)
+        for *products, weight, bias in hidden:
+            a = bent(products[which](filled(a), weight, bias))
+        *products, weight, bias = last
+        return products[which](filled(a), weight, bias)
 
-    return _Half(run, [(len(weight), weight.shape[1]) for _, weight, _ in held])
+    n_at_once = BATCH if None in of_many else AT_ONCE
+    if isinstance(half, DenseEncoder):
+        return _Half(run, n_at_once)
+    shape = half.output_shape
+    return _Half(lambda h: run(h).unflatten(1, shape), n_at_once)
 
 
 def _is_hooked(module: nn.Module | None) -> bool:

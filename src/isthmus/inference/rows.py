@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from torch.nn.functional import pad
 from isthmus.artifact import FittedModel
 from isthmus.errors import DataError, ParameterError
 from isthmus.inference.aligned import AlignedRows
-from isthmus.inference.dense import AT_ONCE, BATCH, bare, rows_at_once
+from isthmus.inference.dense import AT_ONCE, BATCH, bare
+from isthmus.inference.side_by_side import side_by_side
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.numerics.randomness import Randomness
 from isthmus.preprocessing.classes import class_numbers, class_words, labels_of
@@ -26,8 +28,11 @@ from isthmus.sources.check import check_block
 MOST_BATCHES = 64
 """Batches of a block of rows, where results are taken as they come."""
 
-READ_VALUES = 1 << 15
+READ_VALUES = 1 << 18
 """Values that are read and brought to model units at a time, as far as a batch has fewer: what a cache holds."""
+
+SHARE_AT_ONCE = 0.25
+"""Of the rows that may be multiplied at once, how many there must be, or batches of them are faster."""
 
 BLOCK_VALUES = 1 << 22
 """Values of a block, as far as it may have fewer batches."""
@@ -128,8 +133,8 @@ class Inference:
                 "Give what 'encode' wrote."
             )
 
-        def read(rows: slice) -> Array:
-            return codes[rows].astype(np.float32)
+        def ready(some: NDArray[Any], _: slice) -> Array:
+            return some.astype(np.float32)
 
         place = itertools.count()
 
@@ -139,7 +144,9 @@ class Inference:
 
         function = AutoencoderModule.decode if noise is None else draw
         told = self._numbers_of_codes(labels, len(codes))
-        return self._some(slice(0, len(codes)), read, function, self.model.scaling.model_shape, told)
+        return self._some(
+            slice(0, len(codes)), codes.__getitem__, ready, function, self.model.scaling.model_shape, told
+        )
 
     def decode(self, codes: NDArray[Any], labels: NDArray[Any] | None = None) -> NDArray[Any]:
         """What codes ``(rows, code_size)`` decode to, in data units, ``(rows, *sample_shape)``."""
@@ -150,27 +157,32 @@ class Inference:
 
         The module knows the labels of these rows, where it is conditional on them.
         """
-        read, told = self._reader(source)
-        return self._some(slice(0, len(source)), read, function, shape, told)
+        self.check_source(source)
+        told = self.class_numbers(source)
+        return self._some(slice(0, len(source)), source.read, self._ready(source), function, shape, told)
 
     def in_blocks(self, source: Source, function: Function, shape: tuple[int, ...]) -> Iterator[Array]:
         """What :meth:`over` gives, bit for bit, in pieces of some thousand rows one after the other."""
-        read, told = self._reader(source)
+        self.check_source(source)
+        told = self.class_numbers(source)
         largest = max(math.prod(shape), math.prod(self.model.scaling.model_shape))
         step = BATCH * max(1, min(MOST_BATCHES, BLOCK_VALUES // (BATCH * largest)))
         for start in range(0, len(source), step):
-            yield self._some(slice(start, min(start + step, len(source))), read, function, shape, told)
+            rows = slice(start, min(start + step, len(source)))
+            yield self._some(rows, source.read, self._ready(source), function, shape, told)
 
-    def _reader(self, source: Source) -> tuple[Callable[[slice], Array], Indices | None]:
-        """What reads rows in model units, and each row's class where the model asks for it."""
-        self.check_source(source)
+    def _ready(self, source: Source) -> Callable[[NDArray[Any], slice], Array]:
+        """What brings rows that were read to model units."""
+        scaling = self.model.scaling
 
-        def read(rows: slice) -> Array:
-            block = source.read(rows)
-            check_block(block, source.name, rows.start, allows_gaps=self.model.scaling.allows_gaps)
-            return self.model.scaling.to_model(block)
+        def ready(block: NDArray[Any], rows: slice) -> Array:
+            try:
+                return scaling.to_model(block)
+            except DataError:  # which does not know where in the source these rows are
+                check_block(block, source.name, rows.start, allows_gaps=scaling.allows_gaps)
+                raise
 
-        return read, self.class_numbers(source)
+        return ready
 
     def class_numbers(self, source: Source) -> Indices | None:
         """Number of each row's class, ``(rows,)``; None where the model asks for no label."""
@@ -212,62 +224,77 @@ class Inference:
     def _some(
         self,
         rows: slice,
-        read: Callable[[slice], Array],
+        read: Callable[[slice], NDArray[Any]],
+        ready: Callable[[NDArray[Any], slice], Array],
         function: Function,
         shape: tuple[int, ...],
         labels: Indices | None = None,
     ) -> Array:
-        """Rows from the beginning of a batch on, all batches of one size."""
+        """Rows from the beginning of a batch on, all batches of one size.
+
+        ``read`` gives rows as a source has them, one call at a time; ``ready`` brings them to model units.
+        """
         n_rows = rows.stop - rows.start
-        result = torch.empty((n_rows, *shape))
-        with torch.inference_mode():
-            straight = bare(self.module, function)
-            n_at_once = BATCH if straight is None or n_rows < AT_ONCE else rows_at_once(straight.shapes)
-            for part, piece in self._pieces(rows, read):
-                into = result[part.start - rows.start : part.stop - rows.start]
-                x = torch.from_numpy(piece)
-                if straight is not None:
-                    found = [straight.run(some) for some in _batches(straight.ready(x), n_at_once)]
-                else:
-                    batches = _batches(x)
-                    told = (
-                        [None] * len(batches) if labels is None else _batches(torch.from_numpy(labels[part]))
-                    )
-                    with AlignedRows():
-                        found = [self._one(function, *each) for each in zip(batches, told, strict=True)]
-                n_over = -len(piece) % BATCH
-                if n_over:
-                    found[-1] = found[-1][:-n_over]
-                into.copy_(found[0] if len(found) == 1 else torch.cat(found))
+        result, reading = torch.empty((n_rows, *shape)), Lock()
+        straight = None if labels is not None else bare(self.module, function, n_rows)
+
+        @torch.inference_mode()
+        def put(part: slice) -> None:
+            with reading:
+                given = read(part)
+            x = torch.from_numpy(np.ascontiguousarray(ready(given, part)))
+            x = _filled_up(x, BATCH if straight is None else straight.n_at_once)
+            if straight is not None:
+                batches = _cut(straight.ready(x), straight.n_at_once)
+                found = straight.end(x, [straight.run(batch) for batch in batches])
+            else:
+                told = None if labels is None else _filled_up(torch.from_numpy(labels[part]), BATCH)
+                found = self._by_batch(function, x, told)
+            result[part.start - rows.start : part.stop - rows.start].copy_(found[: part.stop - part.start])
+
+        parts = self._parts(rows)
+        if straight is not None and straight.n_at_once > BATCH:
+            side_by_side(put, parts)
+        else:
+            for part in parts:
+                put(part)
         return result.numpy()
 
-    def _one(self, function: Function, batch: Tensor, labels: Tensor | None) -> Tensor:
-        """``function`` of one batch, whose labels the module is told."""
-        return function(self.module if labels is None else self.module.given(labels), batch).cpu()
+    def _by_batch(self, function: Function, x: Tensor, labels: Tensor | None) -> Tensor:
+        """``function`` of each batch, whose labels the module is told."""
+        batches = x.split(BATCH)
+        told = [None] * len(batches) if labels is None else labels.split(BATCH)
+        with AlignedRows():
+            found = [
+                function(self.module if own is None else self.module.given(own), batch).cpu()
+                for batch, own in zip(batches, told, strict=True)
+            ]
+        return torch.cat(found)
 
-    def _pieces(self, rows: slice, read: Callable[[slice], Array]) -> Iterator[tuple[slice, Array]]:
-        """Rows of several batches at once, and their numbers, for a column costs a call a piece."""
+    def _parts(self, rows: slice) -> list[slice]:
+        """Rows of several batches at once, for a column costs a call a piece."""
         n_values = max(self.code_size, math.prod(self.model.scaling.model_shape))
         step = BATCH * max(1, min(MOST_BATCHES, READ_VALUES // (BATCH * n_values)))
-        for first in range(rows.start, rows.stop, step):
-            part = slice(first, min(first + step, rows.stop))
-            yield part, np.ascontiguousarray(read(part))
+        step -= step % AT_ONCE if step > AT_ONCE else 0
+        return [slice(first, min(first + step, rows.stop)) for first in range(rows.start, rows.stop, step)]
 
 
 class _NoRatesError(Exception):
     """A code without a distribution."""
 
 
-def _batches(rows: Tensor, n_at_once: int = BATCH) -> list[Tensor]:
-    """As many rows at once as there are, then batches of :data:`BATCH`, the last one filled up with zeros."""
-    n_first = len(rows) // n_at_once * n_at_once if n_at_once > BATCH else 0
-    batches = list(rows[:n_first].split(n_at_once)) if n_first else []
-    if n_first < len(rows):
-        batches.extend(rows[n_first:].split(BATCH) if n_first else rows.split(BATCH))
-    missing = -len(rows) % BATCH
-    if missing:
-        batches[-1] = pad(batches[-1], [0, 0] * (rows.ndim - 1) + [0, missing])
-    return batches
+def _filled_up(rows: Tensor, n_at_once: int) -> Tensor:
+    """Rows with zeros behind them: up to a multiple of :data:`BATCH`, or of ``n_at_once`` where few are missing."""
+    n_rest = len(rows) % n_at_once
+    missing = -len(rows) % (n_at_once if n_rest >= SHARE_AT_ONCE * n_at_once else BATCH)
+    return pad(rows, [0, 0] * (rows.ndim - 1) + [0, missing]) if missing else rows
+
+
+def _cut(rows: Tensor, n_at_once: int) -> list[Tensor]:
+    """As many rows at once as there are, then batches of :data:`BATCH`."""
+    n_first = len(rows) // n_at_once * n_at_once
+    first = rows[:n_first].split(n_at_once) if n_first else ()
+    return [*first, *(rows[n_first:].split(BATCH) if n_first < len(rows) else ())]
 
 
 def _distribution(module: AutoencoderModule, x: Tensor) -> Tensor:

@@ -79,6 +79,7 @@ class Scaling(Preprocessing):
         self.shift = shift
         self.scale = scale
         self.notes = notes
+        self._moves = bool(shift.any() or (scale != 1.0).any())
 
     @classmethod
     def fit(
@@ -133,16 +134,17 @@ class Scaling(Preprocessing):
             Rows of another shape, or NaN or infinity in them.
         """
         _check_shape(rows, self.schema.sample_shape, "to_model")
-        check_rows(rows, "Scaling")
         small = rows.dtype.kind in "bui" and rows.dtype.itemsize <= 2
         work = np.float32 if small else np.float64
         first = np.moveaxis(rows, -1, 1)
-        shift, scale = (self._along(values.astype(work)) for values in (self.shift, self.scale))
-        moved = np.subtract(first, shift, dtype=work, order="C")
-        np.divide(moved, scale, out=moved)
-        with np.errstate(over="ignore"):
-            result = moved.astype(np.float32, copy=False)
-        if not small:
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is told below
+            if self._moves:
+                shift, scale = (self._along(values.astype(work)) for values in (self.shift, self.scale))
+                first = np.subtract(first, shift, dtype=work, order="C")
+                np.divide(first, scale, out=first)
+            result = first.astype(np.float32, order="C", copy=not self._moves)
+        if not (small or np.isfinite(result).all()):
+            check_rows(rows, "Scaling")
             check_rows(result, "Scaling (after conversion to float32)")
         return result
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain, cycle, repeat
 from threading import Event
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isthmus.ahead import ahead
 from isthmus.numerics.randomness import Randomness
 from isthmus.preprocessing import Preprocessing
 from isthmus.sources import Source
@@ -27,6 +28,8 @@ BLOCK_BYTES = 2**20
 """Of a block: so many that finding its place on a disk costs little beside reading it."""
 FEWEST_MIXED = 16
 """Blocks of a mixture, at least, as far as a block may be smaller."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,3 +205,24 @@ def _batch(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Numbers of rows, and the rows."""
     indices, rows = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
     return indices, rows
+
+
+def ahead(make: Callable[[Event], Iterator[T]]) -> Generator[T]:
+    """What ``make`` gives, the next one made in a thread while the present one is used.
+
+    ``make`` is handed an event that is set when nobody wants any more.
+
+    >>> list(ahead(lambda stop: iter(range(3))))
+    [0, 1, 2]
+    """
+    stop = Event()
+    source = make(stop)
+    with ThreadPoolExecutor(1, "isthmus-read-ahead") as thread:
+        try:
+            coming = thread.submit(next, source, None)
+            while (made := coming.result()) is not None:
+                coming = thread.submit(next, source, None)
+                yield made
+                del made
+        finally:
+            stop.set()

@@ -30,6 +30,7 @@ from isthmus.evaluation.metrics import Measured, measure
 from isthmus.exploration.anomaly import fit_usual
 from isthmus.inference import Inference
 from isthmus.likelihoods.base import Likelihood
+from isthmus.memory import freed_memory_kept
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import Factory, build
 from isthmus.model.start import can_start_at_pca, start_at_pca
@@ -231,7 +232,7 @@ def train(
     state
         One that was kept, to go on from.
     """
-    with Interruption() as interruption:
+    with Interruption() as interruption, freed_memory_kept():
         history = _train(prepared, callbacks, keeper or Keeper(lambda: interruption.asked), state)
     if interruption.asked:
         history.reason = "interrupted"  # while it was measured: whoever called is to know
