@@ -40,7 +40,7 @@ class AlignedRows(TorchFunctionMode):
 def filled(values: Tensor) -> Tensor:
     """``(..., n)`` with zeros behind it up to a multiple of :data:`ALIGNED`; itself if none are missing."""
     missing = -values.shape[-1] % ALIGNED
-    return pad(values, (0, missing)) if missing else values
+    return torch.constant_pad_nd(values, (0, missing)) if missing else values
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -89,10 +89,12 @@ def bare(  # noqa: PLR0911
     Gaps count as dense, labels do not. Weights are taken as they are now: one that is kept would not see them
     move. ``n_rows`` is how many there will be: of few none are multiplied at once.
     """
-    if module.condition is not None or not _is_plain(module):
+    code, likelihood, gaps = module.code, module.likelihood, module.gaps
+    parts = (code, likelihood) if gaps is None else (code, likelihood, gaps)
+    if module.condition is not None or not all(map(_is_plain, parts)):
         return None
-    encoder, decoder, gaps = module.network.encoder, module.network.decoder, module.gaps
-    of_code, of_outputs = module.code.mean, module.likelihood.mean
+    network = module.network
+    encoder, decoder, of_code, of_outputs = network.encoder, network.decoder, code.mean, likelihood.mean
 
     def ready(x: Tensor) -> Tensor:
         return filled(x.flatten(1) if gaps is None else gaps(x))
@@ -155,11 +157,9 @@ def _at_once(n_in: int, n_out: int, threads: int) -> Product | None:
         return next((each for each in products if torch.equal(each(x, weight, bias), batches)), None)
 
 
-def _is_plain(module: AutoencoderModule) -> bool:
-    """Whether code, likelihood and gaps are parts of isthmus: they multiply no matrices."""
-    gaps = module.gaps
-    parts = (module.code, module.likelihood) if gaps is None else (module.code, module.likelihood, gaps)
-    return all(type(part).__module__.startswith("isthmus.") for part in parts) and not _is_hooked(gaps)
+def _is_plain(part: nn.Module) -> bool:
+    """Whether a part is isthmus's own, which multiplies no matrices; nobody listens to it, and it does not train."""
+    return type(part).__module__.startswith("isthmus.") and not (part.training or _is_hooked(part))
 
 
 def _half(half: nn.Module, n_rows: int) -> _Half | None:
@@ -167,25 +167,25 @@ def _half(half: nn.Module, n_rows: int) -> _Half | None:
     if type(half) not in (DenseEncoder, DenseDecoder):
         return None
     assert isinstance(half, DenseEncoder | DenseDecoder)
-    bent = half.activation.function
-    if _is_hooked(half) or _is_hooked(half.activation):
+    activation = half.activation
+    if _is_hooked(half) or _is_hooked(activation):
         return None
-    held = list[tuple[Tensor, Tensor]]()
+    bent, layers = activation.function, list[tuple[Product, Product, Tensor, Tensor]]()
+    is_many, threads = n_rows >= AT_ONCE, torch.get_num_threads()
     for layer in half.layers:
         if type(layer) not in (Linear, TiedLinear) or _is_hooked(layer):
             return None
-        weight, bias = layer.weight, layer.bias
+        held = layer._parameters if type(layer) is Linear else {"weight": layer.weight, "bias": layer.bias}  # pyright: ignore[reportPrivateUsage]
+        weight, bias = held["weight"], held["bias"]
         if not isinstance(weight, Tensor) or not isinstance(bias, Tensor):
             return None
-        held.append((filled(weight), bias))
-    shapes = [(weight.shape[1], weight.shape[0]) for weight, _ in held]
-    of_batch: list[Product] = [large_product if is_large(BATCH, *shape) else linear for shape in shapes]
-    is_many, threads = n_rows >= AT_ONCE, torch.get_num_threads()
-    of_many = [_at_once(*shape, threads) if is_many else None for shape in shapes]
-    *hidden, last = [
-        (product, many or product, weight, bias)
-        for product, many, (weight, bias) in zip(of_batch, of_many, held, strict=True)
-    ]
+        weight = filled(weight)
+        n_out, n_in = weight.shape
+        product: Product = large_product if is_large(BATCH, n_in, n_out) else linear
+        of_many = _at_once(n_in, n_out, threads) if is_many else None
+        is_many = of_many is not None
+        layers.append((product, of_many or product, weight, bias))
+    *hidden, last = layers
 
     def run(a: Tensor) -> Tensor:
         which = int(a.shape[0] == AT_ONCE)
@@ -194,15 +194,13 @@ def _half(half: nn.Module, n_rows: int) -> _Half | None:
         *products, weight, bias = last
         return products[which](filled(a), weight, bias)
 
-    n_at_once = BATCH if None in of_many else AT_ONCE
+    n_at_once = AT_ONCE if is_many else BATCH
     if isinstance(half, DenseEncoder):
         return _Half(run, n_at_once)
     shape = half.output_shape
     return _Half(lambda h: run(h).unflatten(1, shape), n_at_once)
 
 
-def _is_hooked(module: nn.Module | None) -> bool:
+def _is_hooked(module: nn.Module) -> bool:
     """Whether somebody wants to know when a module is called, or to change what it gives."""
-    if module is None:
-        return False
     return bool(module._forward_hooks or module._forward_pre_hooks)  # pyright: ignore[reportPrivateUsage]

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from isthmus.artifact import FittedModel
 from isthmus.errors import DataError, ParameterError
@@ -28,7 +27,7 @@ from isthmus.sources.check import check_block
 MOST_BATCHES = 64
 """Batches of a block of rows, where results are taken as they come."""
 
-READ_VALUES = 1 << 18
+READ_VALUES = 1 << 16
 """Values that are read and brought to model units at a time, as far as a batch has fewer: what a cache holds."""
 
 SHARE_AT_ONCE = 0.25
@@ -58,7 +57,7 @@ class Inference:
     def __init__(self, model: FittedModel) -> None:
         self.model = model
         self.module = model.module
-        if _is_training(self.module):
+        if self.module.training:
             self.module.eval()
         self.code_size = model.module.code.size
 
@@ -236,9 +235,7 @@ class Inference:
         """
         n_rows = rows.stop - rows.start
         result, reading = torch.empty((n_rows, *shape)), Lock()
-        straight = None if labels is not None else bare(self.module, function, n_rows)
 
-        @torch.inference_mode()
         def put(part: slice) -> None:
             with reading:
                 given = read(part)
@@ -252,16 +249,20 @@ class Inference:
                 found = self._by_batch(function, x, told)
             result[part.start - rows.start : part.stop - rows.start].copy_(found[: part.stop - part.start])
 
-        parts = self._parts(rows)
-        if straight is not None and straight.n_at_once > BATCH:
-            side_by_side(put, parts)
-        else:
-            for part in parts:
-                put(part)
+        with torch.inference_mode():  # of this thread alone
+            straight = None if labels is not None else bare(self.module, function, n_rows)
+            parts = self._parts(rows)
+            if straight is not None and straight.n_at_once > BATCH:
+                side_by_side(torch.inference_mode()(put), parts)
+            else:
+                for part in parts:
+                    put(part)
         return result.numpy()
 
     def _by_batch(self, function: Function, x: Tensor, labels: Tensor | None) -> Tensor:
         """``function`` of each batch, whose labels the module is told."""
+        if _is_training(self.module):
+            self.module.eval()
         batches = x.split(BATCH)
         told = [None] * len(batches) if labels is None else labels.split(BATCH)
         with AlignedRows():
@@ -273,6 +274,8 @@ class Inference:
 
     def _parts(self, rows: slice) -> list[slice]:
         """Rows of several batches at once, for a column costs a call a piece."""
+        if rows.stop - rows.start <= BATCH:
+            return [rows]
         n_values = max(self.code_size, math.prod(self.model.scaling.model_shape))
         step = BATCH * max(1, min(MOST_BATCHES, READ_VALUES // (BATCH * n_values)))
         step -= step % AT_ONCE if step > AT_ONCE else 0
@@ -285,16 +288,19 @@ class _NoRatesError(Exception):
 
 def _filled_up(rows: Tensor, n_at_once: int) -> Tensor:
     """Rows with zeros behind them: up to a multiple of :data:`BATCH`, or of ``n_at_once`` where few are missing."""
-    n_rest = len(rows) % n_at_once
-    missing = -len(rows) % (n_at_once if n_rest >= SHARE_AT_ONCE * n_at_once else BATCH)
-    return pad(rows, [0, 0] * (rows.ndim - 1) + [0, missing]) if missing else rows
+    n_rows = rows.shape[0]
+    missing = -n_rows % (n_at_once if n_rows % n_at_once >= SHARE_AT_ONCE * n_at_once else BATCH)
+    return torch.constant_pad_nd(rows, [0, 0] * (rows.ndim - 1) + [0, missing]) if missing else rows
 
 
 def _cut(rows: Tensor, n_at_once: int) -> list[Tensor]:
     """As many rows at once as there are, then batches of :data:`BATCH`."""
-    n_first = len(rows) // n_at_once * n_at_once
+    n_rows = rows.shape[0]
+    if n_rows in (BATCH, n_at_once):
+        return [rows]
+    n_first = n_rows // n_at_once * n_at_once
     first = rows[:n_first].split(n_at_once) if n_first else ()
-    return [*first, *(rows[n_first:].split(BATCH) if n_first < len(rows) else ())]
+    return [*first, *(rows[n_first:].split(BATCH) if n_first < n_rows else ())]
 
 
 def _distribution(module: AutoencoderModule, x: Tensor) -> Tensor:

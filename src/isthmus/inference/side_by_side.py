@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Event
+from operator import itemgetter
+from threading import Event, Thread
 from typing import TypeVar
 
 import torch
@@ -32,22 +32,33 @@ def side_by_side(work: Callable[[T], None], pieces: Sequence[T]) -> None:
         for piece in pieces:
             work(piece)
         return
-    over = Event()
+    places, over, failed = iter(enumerate(pieces)), Event(), list[tuple[int, BaseException]]()
 
-    def one(piece: T) -> None:
-        if not over.is_set():
+    def take() -> None:
+        torch.set_num_threads(1)
+        for place, piece in places:
+            if over.is_set():
+                return
             try:
                 work(piece)
-            except BaseException:
+            except BaseException as error:  # raised below
+                failed.append((place, error))
                 over.set()
-                raise
 
-    with _threads(n_threads) as threads:
-        try:
-            for done in [threads.submit(one, piece) for piece in pieces]:
-                done.result()
-        finally:
-            over.set()
+    threads = [Thread(target=take, name=f"isthmus-rows-{n}") for n in range(min(n_threads, len(pieces)))]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        over.set()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+        torch.set_num_threads(n_threads)  # each of them has set what threads begin with that are new
+    if failed:
+        raise min(failed, key=itemgetter(0))[1]
 
 
 @contextmanager
@@ -59,13 +70,3 @@ def one_thread() -> Generator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _threads(n: int) -> Generator[ThreadPoolExecutor]:
-    pool = ThreadPoolExecutor(n, "isthmus-rows", torch.set_num_threads, (1,))
-    try:
-        yield pool
-    finally:
-        pool.shutdown()
-        torch.set_num_threads(n)  # each of them has set what threads begin with that are new

@@ -136,10 +136,12 @@ class Scaling(Preprocessing):
         _check_shape(rows, self.schema.sample_shape, "to_model")
         small = rows.dtype.kind in "bui" and rows.dtype.itemsize <= 2
         work = np.float32 if small else np.float64
-        first = np.moveaxis(rows, -1, 1)
+        first = rows if rows.ndim == 2 else np.moveaxis(rows, -1, 1)
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is told below
             if self._moves:
-                shift, scale = (self._along(values.astype(work)) for values in (self.shift, self.scale))
+                shift, scale = (
+                    self._along(values.astype(work, copy=False)) for values in (self.shift, self.scale)
+                )
                 first = np.subtract(first, shift, dtype=work, order="C")
                 np.divide(first, scale, out=first)
             result = first.astype(np.float32, order="C", copy=not self._moves)
