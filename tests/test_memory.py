@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -84,6 +85,7 @@ class _Libc:
 
     def __init__(self) -> None:
         self.asked: list[tuple[object, ...]] = []
+        self.mallinfo2 = lambda: SimpleNamespace(fordblks=2**26 + 1)
 
     def mallopt(self, parameter: int, value: int) -> int:
         self.asked.append((parameter, value))
@@ -111,6 +113,32 @@ def test_freed_memory_is_kept_for_a_while_and_then_given_back(
     with memory.freed_memory_kept():
         assert libc.asked == [(-3, 2**25), (-1, kept)]
     assert libc.asked[2:] == [(-1, 2**26), ("trim", 0)]
+
+
+def test_inside_itself_it_changes_nothing_and_little_is_not_given_back(libc: _Libc) -> None:
+    libc.mallinfo2 = lambda: SimpleNamespace(fordblks=2**26)
+    with memory.freed_memory_kept():
+        before = list(libc.asked)
+        with memory.freed_memory_kept():
+            assert libc.asked == before
+        assert libc.asked == before
+    assert libc.asked[2:] == [(-1, 2**26)]
+
+
+def test_an_old_c_library_cannot_tell_what_it_has(libc: _Libc) -> None:
+    del libc.mallinfo2
+    with memory.freed_memory_kept():
+        pass
+    assert libc.asked[-1] == ("trim", 0)
+
+
+@pytest.mark.skipif(memory._glibc() is None or not hasattr(memory._glibc(), "mallinfo2"), reason="of glibc")
+def test_what_glibc_has_is_told() -> None:
+    libc = memory._glibc()
+    held = [bytearray(100_000) for _ in range(1000)]
+    before = memory._free_of_libc(libc)
+    del held[::2]
+    assert 25_000_000 < memory._free_of_libc(libc) - before < 75_000_000
 
 
 @pytest.mark.parametrize("name", ["GLIBC_TUNABLES", "MALLOC_TRIM_THRESHOLD_"])

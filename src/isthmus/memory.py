@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import re
 from collections.abc import Generator
@@ -140,7 +141,23 @@ def freed_memory_kept() -> Generator[None]:
         _is_kept.clear()
         # As it sets it itself once a block of that size was freed.
         libc.mallopt(_TRIM_THRESHOLD, 2 * _LARGEST)
-        libc.malloc_trim(0)
+        if _free_of_libc(libc) > _LEFT:
+            libc.malloc_trim(0)
+
+
+def _free_of_libc(libc: Any) -> float:
+    """Bytes that the C library has and nobody uses; of an old one, which cannot tell, all there could be."""
+    if not hasattr(libc, "mallinfo2"):
+        return math.inf
+    libc.mallinfo2.restype = _MallInfo
+    return libc.mallinfo2().fordblks
+
+
+class _MallInfo(ctypes.Structure):
+    """What ``mallinfo2`` tells."""
+
+    _names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in _names.split()]
 
 
 _is_kept = list[bool]()
@@ -148,9 +165,10 @@ _is_kept = list[bool]()
 _SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Numbers of mallopt's parameters."""
-_LARGEST, _KEPT = 1 << 25, 1 << 30
-"""Bytes from which on a block has a mapping of its own, the most that glibc takes; and bytes that may stay free, as
-far as they are a quarter of what is free."""
+_LARGEST, _KEPT, _LEFT = 1 << 25, 1 << 30, 1 << 26
+"""Bytes from which on a block has a mapping of its own, the most that glibc takes; bytes that may stay free, as far
+as they are a quarter of what is free; and bytes that are not worth the time to give them back: the next training
+would be given them anew."""
 
 
 def _glibc() -> Any:
