@@ -266,12 +266,41 @@ def test_codes_of_any_number_type_and_layout_decode_alike() -> None:
         assert model.decode(given_as).tobytes() == model.decode(many)[::-1].tobytes()
 
 
-def test_a_module_left_in_training_mode_is_put_right() -> None:
+@pytest.mark.parametrize("name", ["encoder", "code"])
+def test_a_module_left_in_training_mode_is_put_right(name: str) -> None:
+    """Wholly, or a part of it that knows the difference: before anything passes through it."""
+    source = ArraySource(vectors(7))
     model = inference(vectors(7)).model
+    expected = Inference(model).encode(source)
     model.module.train()
-    assert not Inference(model).module.training
-    model.module.network.encoder.train()
     assert not any(part.training for part in Inference(model).module.modules())
+    parts = {"encoder": nn.Sequential(model.module.network.encoder, Noisy()), "code": model.module.code}
+    parts[name].train()
+    if name == "encoder":
+        model.module.network.encoder = FirstOf(parts[name])
+    assert np.array_equal(Inference(model).encode(source), expected)
+    assert not parts[name].training
+
+
+class Noisy(nn.Module):
+    """Gives what it is given, in training something else."""
+
+    def forward(self, found: tuple[torch.Tensor, None]) -> tuple[torch.Tensor, None]:
+        return (found[0] + 1, None) if self.training else found
+
+
+class FirstOf(nn.Module):
+    """A part that a user has put around another."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.part = part
+        self.eval()
+        part.train()
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
+        found: tuple[torch.Tensor, None] = self.part(x)
+        return found
 
 
 @pytest.mark.parametrize(("value", "what"), [(np.nan, "NaN"), (-np.inf, "infinity")])

@@ -274,7 +274,7 @@ class Inference:
 
     def _parts(self, rows: slice) -> list[slice]:
         """Rows of several batches at once, for a column costs a call a piece."""
-        if rows.stop - rows.start <= BATCH:
+        if 0 < rows.stop - rows.start <= BATCH:
             return [rows]
         n_values = max(self.code_size, math.prod(self.model.scaling.model_shape))
         step = BATCH * max(1, min(MOST_BATCHES, READ_VALUES // (BATCH * n_values)))

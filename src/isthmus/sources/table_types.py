@@ -32,9 +32,8 @@ from isthmus.sources.arrow import is_date, is_number, is_text, pc, plain
 from isthmus.sources.table_dates import DAY, date_forms, date_like, nearly_date_form, seconds_from, seconds_of
 from isthmus.sources.table_decimals import decimals_of
 from isthmus.sources.table_values import (
+    Texts,
     Values,
-    are_numbers,
-    are_whole,
     as_floats,
     examples,
     refuse_infinity,
@@ -185,14 +184,14 @@ def _column(
         return Column(name, "category", dtype, _dictionary_words(array)), []
     if is_text(values.type):
         return _text_column(name, values, dtype, who, written)
-    return _number_column(name, values, dtype, who)
+    return _number_column(name, as_floats(values), dtype, who)
 
 
 def _text_column(name: str, values: Any, dtype: str, who: str, written: bool) -> tuple[Column, list[str]]:
-    there = values.drop_null()
-    numbers = are_numbers(there)
+    texts = Texts(values)
+    there, numbers = texts.words, texts.are_numbers
     if numbers.all() and written:
-        return _number_column(name, values, "int64" if are_whole(there) else "double", who)
+        return _number_column(name, texts.as_floats(), "int64" if texts.are_whole() else "double", who)
     single = pc.unique(there)
     n_words = len(single)
     truths = truth_words(sorted(single.to_pylist())) if n_words == 2 else None
@@ -227,8 +226,7 @@ def _date_column(name: str, values: Any, dtype: str) -> Column:
     return Column(name, "date", dtype, unit=unit)
 
 
-def _number_column(name: str, array: Any, dtype: str, who: str) -> tuple[Column, list[str]]:
-    values = as_floats(array)
+def _number_column(name: str, values: Values, dtype: str, who: str) -> tuple[Column, list[str]]:
     refuse_infinity(values, name, who)
     there = values[~np.isnan(values)]
     if not len(there):
@@ -264,8 +262,8 @@ def _given_column(name: str, values: Any, dtype: str, given: ColumnType, who: st
             f"{who}: column {name!r}: expected text, numbers or booleans for a {given}, got the type {dtype}; "
             f"convert the column."
         )
-    if written and are_numbers(values.drop_null()).all():
-        dtype = "int64" if are_whole(values.drop_null()) else "double"
+    if written and is_text(values.type) and (texts := Texts(values)).are_numbers.all():
+        dtype = "int64" if texts.are_whole() else "double"
         values = pc.cast(values, dtype)
     words = _words(values)
     if given == "category":
@@ -286,7 +284,7 @@ def _given_number(
 ) -> Column:
     numeric = "double" if is_text(values.type) else dtype
     found = values_of(values, Column(name, given, numeric), who).values
-    if is_text(values.type) and are_whole(values.drop_null()):
+    if is_text(values.type) and Texts(values).are_whole():
         return Column(name, given, "int64")
     return Column(name, given, numeric, decimals=_decimals(found, numeric) if given == "continuous" else None)
 

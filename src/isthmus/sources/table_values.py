@@ -7,6 +7,7 @@ The same reading serves rows that a schema is inferred from and rows that come l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,6 @@ from isthmus.sources.table_dates import date_forms, date_like, seconds_from, sec
 Values = NDArray[np.float64]
 
 NUMBER = r"^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?i:inf|infinity))$"
-_PADDED = r"^[+-]?0\d"
 _WHOLE = r"^[+-]?\d+$"
 TRUTHS = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("off", "on"))
 """Pairs of words for no and yes, whatever their case."""
@@ -61,29 +61,85 @@ def values_of(array: Any, column: Column, who: str) -> Reading:
     return _places(array, column, who)
 
 
-def are_numbers(words: Any) -> NDArray[np.bool_]:
-    """Which of some texts, none of them a gap, are numbers; digits behind a zero are a code and not a number.
+class Texts:
+    """Texts of a column, looked at as numbers: digits behind a zero are a code and not a number.
 
-    >>> are_numbers(pa.array(["1", "-2.5e3", "007", "1,5", "inf"]))
+    Parameters
+    ----------
+    words
+        An Arrow array of text; its gaps are left out.
+
+    Examples
+    --------
+    >>> Texts(pa.array(["1", "-2.5e3", "007", None, "1,5", "inf"])).are_numbers
     array([ True,  True, False, False,  True])
     """
-    matched = pc.match_substring_regex(words, NUMBER).to_numpy(zero_copy_only=False)
-    return matched & ~pc.match_substring_regex(words, _PADDED).to_numpy(zero_copy_only=False)
 
+    def __init__(self, words: Any) -> None:
+        self.words = plain(words.drop_null())
+        self._has_gaps = len(self.words) < len(words)
+        self._all = words
 
-def are_whole(words: Any) -> bool:
-    """Whether all numbers among some texts are written as integers of at most 18 digits."""
-    whole = pc.all(pc.match_substring_regex(words, _WHOLE), min_count=0).as_py()
-    return bool(whole) and (pc.max(pc.utf8_length(words)).as_py() or 0) <= 18
+    @cached_property
+    def _values(self) -> Values | None:
+        """As Arrow reads them, in a fifth of the time of an expression; None if it cannot read them all."""
+        return _parsed(self.words)
+
+    @cached_property
+    def are_numbers(self) -> NDArray[np.bool_]:
+        """Which of those that are no gap are numbers."""
+        if self._values is None:
+            matched = pc.match_substring_regex(self.words, NUMBER).to_numpy(zero_copy_only=False)
+        else:
+            matched = ~np.isnan(
+                self._values
+            )  # Arrow reads what the expression takes but a plus; and the word nan
+        return matched & ~_are_padded(self.words)
+
+    def are_whole(self) -> bool:
+        """Whether all of them, which are numbers, are written as integers of at most 18 digits."""
+        if self._values is not None and not (self._values == np.rint(self._values)).all():
+            return False
+        whole = pc.all(pc.match_substring_regex(self.words, _WHOLE), min_count=0).as_py()
+        return bool(whole) and (pc.max(pc.utf8_length(self.words)).as_py() or 0) <= 18
+
+    def as_floats(self) -> Values:
+        """All of them, which are numbers, as float64; NaN for gaps."""
+        return as_floats(self._all) if self._has_gaps or self._values is None else self._values
 
 
 def as_floats(array: Any) -> Values:
     """An Arrow array of numbers, booleans or texts that are numbers as float64; NaN for gaps."""
     if is_text(array.type):
+        values = _parsed(array)
+        if values is not None:
+            return values
         array = pc.cast(pc.replace_substring_regex(array, r"^\+", ""), pa.float64())
     elif pa.types.is_boolean(array.type):
         array = pc.cast(array, pa.uint8())
     return pc.cast(array, pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64)
+
+
+def _parsed(words: Any) -> Values | None:
+    try:
+        return pc.cast(words, pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _are_padded(words: Any) -> NDArray[np.bool_]:
+    """Which of some texts, in one piece and none of them a gap, begin with a zero and a digit behind their sign."""
+    _, ends, letters = words.buffers()
+    if letters is None or letters.size < 2:
+        return np.zeros(len(words), bool)
+    ends = np.frombuffer(ends, np.int32)[words.offset : words.offset + len(words) + 1]
+    letters = np.frombuffer(letters, np.uint8)
+    last = len(letters) - 1
+    first = np.minimum(ends[:-1], last)
+    sign = letters[first]
+    first = np.minimum(first + ((sign == ord("+")) | (sign == ord("-"))), last)
+    is_digit = letters[np.minimum(first + 1, last)] - np.uint8(ord("0")) < 10
+    return (letters[first] == ord("0")) & is_digit & (first + 1 < ends[1:])
 
 
 def refuse_infinity(values: Values, name: str, who: str) -> None:
@@ -127,16 +183,18 @@ def truth_words(words: Sequence[str]) -> tuple[str, str] | None:
 
 def _numbers(array: Any, column: Column, who: str) -> Values:
     if is_text(array.type):
-        words = array.drop_null()
-        bad = ~are_numbers(words)
+        texts = Texts(array)
+        bad = ~texts.are_numbers
         if bad.any():
             row = int(np.flatnonzero(pc.is_valid(array).to_numpy(zero_copy_only=False))[bad.argmax()])
             raise _refused(
                 column, who, "numbers", row, array[row].as_py(), "mend the cell, or leave it empty"
             )
-    elif not (is_number(array.type) or pa.types.is_boolean(array.type) or pa.types.is_null(array.type)):
+        values = texts.as_floats()
+    elif is_number(array.type) or pa.types.is_boolean(array.type) or pa.types.is_null(array.type):
+        values = as_floats(array)
+    else:
         raise _of_another_type(array, column, who, "numbers")
-    values = as_floats(array)
     refuse_infinity(values, column.name, who)
     if column.type == "count":
         bad = np.flatnonzero((values < 0) | (values != np.rint(values)) & ~np.isnan(values))
