@@ -31,35 +31,41 @@ Forward = Callable[[Tensor, Tensor], Call]
 Backward = Callable[[Tensor, Tensor, Tensor, Tensor], Call]
 """``(gradient, a, act(a), into)``: what puts the gradient of a into a tensor."""
 
-_aten: Any = torch.ops.aten
+
+def _aten(name: str, overload: str) -> Any:
+    """An operator of PyTorch, without what Python does at each of its calls: a tenth of what some of them take."""
+    found = getattr(getattr(torch.ops.aten, name), overload)
+    return getattr(found, "_op", found)
+
+
 BENT: dict[Activation, tuple[Forward, Backward]] = {
     "relu": (
         lambda a, into: partial(torch.clamp_min, a, 0.0, out=into),
-        lambda g, a, _, into: partial(_aten.threshold_backward.grad_input, g, a, 0.0, grad_input=into),
+        lambda g, a, _, into: partial(_aten("threshold_backward", "grad_input"), g, a, 0.0, grad_input=into),
     ),
     "leaky_relu": (
-        lambda a, into: partial(_aten.leaky_relu.out, a, 0.01, out=into),
-        lambda g, a, _, into: partial(_aten.leaky_relu_backward.grad_input, g, a, 0.01, False, grad_input=into),
+        lambda a, into: partial(_aten("leaky_relu", "out"), a, 0.01, out=into),
+        lambda g, a, _, into: partial(_aten("leaky_relu_backward", "grad_input"), g, a, 0.01, False, grad_input=into),
     ),
     "silu": (
-        lambda a, into: partial(_aten.silu.out, a, out=into),
-        lambda g, a, _, into: partial(_aten.silu_backward.grad_input, g, a, grad_input=into),
+        lambda a, into: partial(_aten("silu", "out"), a, out=into),
+        lambda g, a, _, into: partial(_aten("silu_backward", "grad_input"), g, a, grad_input=into),
     ),
     "gelu": (
-        lambda a, into: partial(_aten.gelu.out, a, out=into),
-        lambda g, a, _, into: partial(_aten.gelu_backward.grad_input, g, a, grad_input=into),
+        lambda a, into: partial(_aten("gelu", "out"), a, out=into),
+        lambda g, a, _, into: partial(_aten("gelu_backward", "grad_input"), g, a, grad_input=into),
     ),
     "softplus": (
-        lambda a, into: partial(_aten.softplus.out, a, out=into),
-        lambda g, a, _, into: partial(_aten.softplus_backward.grad_input, g, a, 1.0, 20.0, grad_input=into),
+        lambda a, into: partial(_aten("softplus", "out"), a, out=into),
+        lambda g, a, _, into: partial(_aten("softplus_backward", "grad_input"), g, a, 1.0, 20.0, grad_input=into),
     ),
     "sigmoid": (
         lambda a, into: partial(torch.sigmoid, a, out=into),
-        lambda g, _, bent, into: partial(_aten.sigmoid_backward.grad_input, g, bent, grad_input=into),
+        lambda g, _, bent, into: partial(_aten("sigmoid_backward", "grad_input"), g, bent, grad_input=into),
     ),
     "tanh": (
         lambda a, into: partial(torch.tanh, a, out=into),
-        lambda g, _, bent, into: partial(_aten.tanh_backward.grad_input, g, bent, grad_input=into),
+        lambda g, _, bent, into: partial(_aten("tanh_backward", "grad_input"), g, bent, grad_input=into),
     ),
 }  # fmt: skip
 """Activations that can be written into memory that is there; ``identity`` needs none."""
@@ -96,7 +102,8 @@ class Plan:
     """``(rows, *sample_shape)``, where a batch is copied to."""
     flat: Any
     """``(rows, n_values)``: the same, or the batch itself where products are large."""
-    n_rows: Tensor
+    mean: Callable[[Tensor], Tensor]
+    """Of a number for each row."""
     scale: Tensor
     """By which the gradient of the sum of losses is multiplied: that of their mean."""
     losses: Tensor
@@ -208,11 +215,11 @@ def by_rows(
         a, outwards = bent, of_output
     assert outwards is not None
     losses, scale, middle = _of_loss(a, x, outwards, n_rows, bernoulli=bernoulli)
-    may_be_short = not stays and contraction is None
+    may_be_short, n = not stays and contraction is None, torch.tensor(float(n_rows), device=x.device)
     return Plan(
         x.view(n_rows, *sample_shape),
         x,
-        torch.tensor(float(n_rows), device=x.device),
+        lambda values: values.sum().div_(n),  # as mean() has it, in less time
         scale,
         losses,
         outwards,
@@ -258,7 +265,7 @@ def by_units(n_rows: int, layers: Sequence[Layer], sample_shape: Sequence[int], 
     return Plan(
         of_rows.unflatten(1, tuple(sample_shape)),
         of_rows,
-        torch.tensor(float(n_rows)),
+        partial(torch.dot, torch.full((n_rows,), 1 / n_rows)),
         scale,
         losses.t(),
         outwards,
@@ -275,7 +282,7 @@ def _of_loss(
     losses = torch.empty_like(outputs) if bernoulli else outputs
     if bernoulli:
         first = [
-            partial(_aten.binary_cross_entropy_with_logits.out, outputs, x, None, None, 0, out=losses),
+            partial(_aten("binary_cross_entropy_with_logits", "out"), outputs, x, None, None, 0, out=losses),
             partial(torch.sigmoid, outputs, out=into),
             partial(into.sub_, x),
         ]

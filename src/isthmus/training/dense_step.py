@@ -138,7 +138,7 @@ class DenseStep:
             call()
         self._show_gradients()
         per_example = plan.losses.sum(1)
-        loss = per_example.sum().div_(plan.n_rows)  # as mean() has it, in less time
+        loss = plan.mean(per_example)
         terms = {"distortion": loss}
         if contraction is not None:
             terms[contraction.name] = plan.omega.mean()

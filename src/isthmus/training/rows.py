@@ -96,6 +96,7 @@ class Packed:
             column = (-1, *[1] * (len(self.shape) - 1))
             self.shift = torch.from_numpy(scaling.shift.astype(np.float32)).reshape(column)
             self.scale = torch.from_numpy(scaling.scale.astype(np.float32)).reshape(column)
+        self._moves = self.shift is not None and bool(self.shift.any())
         self.n_bytes = int(np.prod(self.shape)) * (1 if self.dtype == torch.uint8 else 4)
         """Of a row."""
 
@@ -123,7 +124,7 @@ class Packed:
         if self.shift is None or self.scale is None:
             return held
         rows = held.float() if into is None else into.copy_(held)
-        return rows.sub_(self.shift).div_(self.scale)
+        return (rows.sub_(self.shift) if self._moves else rows).div_(self.scale)
 
 
 class SourceRows(Rows[Tensor]):
@@ -159,6 +160,9 @@ class SourceRows(Rows[Tensor]):
         self, chance: Randomness, n_batches: int, n_done: int = 0
     ) -> Generator[tuple[Tensor, Tensor]]:
         """All batches in the same memory: taken anew for each, it would lie in ever more places."""
+        if self._packed.shift is None:
+            yield from self.packed_in_order(chance, n_batches, n_done)
+            return
         rows = torch.empty((-(-len(self) // n_batches), *self._packed.shape), device=self._held.device)
         some = rows
         for indices, held in self.packed_in_order(chance, n_batches, n_done):
