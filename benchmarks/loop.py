@@ -19,7 +19,7 @@ from torch import nn
 from isthmus.config import Config, Model, Training
 from isthmus.config.parts.networks import Conv2d, Dense
 from isthmus.networks.convolution import ConvTranspose2d
-from isthmus.networks.linear import Linear
+from isthmus.networks.linear import FromMaps, Linear, ToMaps
 from isthmus.preprocessing import Scaling
 from isthmus.sources import bundled
 from isthmus.sources.arrays import ArraySource
@@ -75,7 +75,7 @@ def plain_model(module: nn.Module, network: Dense | Conv2d) -> nn.Module:
     return _as_of_torch(nn.Sequential(*layers))
 
 
-OF_TORCH = {Linear: nn.Linear, ConvTranspose2d: nn.ConvTranspose2d}
+OF_TORCH = {Linear: nn.Linear, FromMaps: nn.Linear, ToMaps: nn.Linear, ConvTranspose2d: nn.ConvTranspose2d}
 
 
 def _as_of_torch(model: nn.Module) -> nn.Module:

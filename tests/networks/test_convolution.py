@@ -220,7 +220,7 @@ def test_resizing_repeats_each_value_over_its_window(size) -> None:
     up.weight.data[(..., *[1] * len(size))] = 1.0
     up.bias.data.zero_()
     h = normal((1, 3))
-    start = torch.tanh(network.decoder.from_code(h).unflatten(1, network.decoder.start_shape))
+    start = torch.tanh(network.decoder.from_code(h))
     expected = start
     for axis, (w, n) in enumerate(zip(stage.stride, size, strict=True), start=2):
         expected = expected.repeat_interleave(w, dim=axis).narrow(axis, 0, n)
@@ -315,7 +315,7 @@ def test_a_unit_sees_exactly_its_receptive_field(size, kernel, way, n_stages, re
     for draw in range(draws):
         x = (0.1 * normal((1, 1, *size), draw)).abs().requires_grad_()  # and no unit is cut off
         network.encoder(x)
-        there = maps[-1].unflatten(1, (2, *stage.size_out))[(0, slice(None), *unit)].sum()
+        there = maps[-1][(0, slice(None), *unit)].sum()
         (gradient,) = torch.autograd.grad(there, x)
         seen |= gradient[0, 0] != 0
     expected = torch.zeros(size, dtype=torch.bool)
@@ -336,7 +336,7 @@ def test_the_field_of_a_max_pool_is_seen_as_a_whole_over_many_inputs() -> None:
     maps: list[Tensor] = []
     network.encoder.to_code.register_forward_hook(lambda _, given, __: maps.append(given[0]))
     network.encoder(x)
-    (gradient,) = torch.autograd.grad(maps[0].unflatten(1, (2, 6))[:, :, 2].sum(), x)
+    (gradient,) = torch.autograd.grad(maps[0][:, :, 2].sum(), x)
     seen = torch.nonzero((gradient[:, 0] != 0).any(dim=0)).flatten().tolist()
     (field,) = network.fields()[-1].of_unit((2,), (21,))
     assert seen == list(field)

@@ -15,7 +15,7 @@ from isthmus.config.parts.activations import Activation
 from isthmus.config.parts.networks import Down, Up
 from isthmus.errors import ParameterError
 from isthmus.networks.base import Activated, Decoder, Encoder, Ends, Layer, Network, StageFacts
-from isthmus.networks.linear import Linear
+from isthmus.networks.linear import FromMaps, ToMaps
 from isthmus.networks.stages import RESIDUAL_KERNEL, Field, Stage, pads
 from isthmus.numerics.randomness import Randomness
 from isthmus.numerics.transposed import conv_transpose2d
@@ -120,7 +120,7 @@ class ConvolutionalEncoder(Encoder):
             for stage, n in zip(stages, channels[1:], strict=True)
         )
         self.activation = Activated(options.activation)
-        self.to_code = Linear(channels[-1] * n_values(stages[-1].size_out), n_out)
+        self.to_code = FromMaps(channels[-1] * n_values(stages[-1].size_out), n_out)
 
     def _convolution(self, stage: Stage, n_in: int, n_out: int) -> nn.Module:
         if self.options.down == "stride":
@@ -137,7 +137,7 @@ class ConvolutionalEncoder(Encoder):
                 a = self.activation(convolution(F.pad(a, pads(stage.keeping))))
                 a = self._pooled(a, stage, switches)
             a = blocks(a)
-        return self.to_code(a.flatten(1)), tuple(switches) if self.options.switches else None
+        return self.to_code(a), tuple(switches) if self.options.switches else None
 
     def _pooled(self, a: Tensor, stage: Stage, switches: list[Tensor]) -> Tensor:
         window = stage.stride
@@ -165,7 +165,7 @@ class ConvolutionalDecoder(Decoder):
         self.stages, self.options = tuple(reversed(stages)), options
         self.axes = AXES[len(stages[0].size_in)]
         self.start_shape = (channels[-1], *stages[-1].size_out)
-        self.from_code = Linear(code_size, n_values(self.start_shape))
+        self.from_code = ToMaps(code_size, self.start_shape)
         self.activation = Activated(options.activation)
         narrow, wide = list(reversed(channels[1:])), list(reversed(channels[:-1]))
         self.convolutions = nn.ModuleList(
@@ -185,7 +185,7 @@ class ConvolutionalDecoder(Decoder):
 
     def forward(self, h: Tensor, context: Switches | None = None) -> Tensor:
         """Outputs of ``(rows, code_size)``; unpooling goes by the switches, where they are given."""
-        a = _laid_out(self.from_code(h).unflatten(1, self.start_shape))
+        a = _laid_out(self.from_code(h))
         switches = reversed(context) if context and self.options.switches else [None] * len(self.stages)
         for stage, convolution, blocks, where in zip(
             self.stages, self.convolutions, self.blocks, switches, strict=True
