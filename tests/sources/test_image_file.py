@@ -1,5 +1,7 @@
 import re
 import struct
+import threading
+import warnings
 import zlib
 
 import numpy as np
@@ -7,7 +9,8 @@ import pytest
 from PIL import Image
 
 from isthmus.errors import SourceError
-from isthmus.sources.image_file import read_header, read_pixels
+from isthmus.sources import image_file
+from isthmus.sources.image_file import FEWEST, MAX_PIXELS, read_all, read_header, read_pixels
 
 GREY = np.array([[0, 80, 255], [10, 20, 30]], np.uint8)
 COLOUR = np.stack([GREY, GREY[::-1], 255 - GREY], axis=-1)
@@ -148,3 +151,45 @@ def test_pixels_of_32_bits_are_refused(tmp_path, dtype):
     Image.fromarray(np.zeros((2, 2), dtype)).save(tmp_path / "a.tif")
     with pytest.raises(SourceError, match="expected pixels of 8 or 16 bits, got 32"):
         read_header(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("n_files", "n_cores"), [(3 * FEWEST, 3), (3 * FEWEST, 1), (FEWEST - 1, 3)])
+def test_many_files_come_in_order_and_those_that_are_broken_in_their_place(
+    tmp_path, monkeypatch, n_files, n_cores
+):
+    monkeypatch.setattr(image_file, "n_cores", lambda: n_cores)
+    files, broken = [tmp_path / f"{number}.png" for number in range(n_files)], (2, n_files - 1)
+    for number, file in enumerate(files):
+        Image.fromarray(np.full((2, 3), number, np.uint8)).save(file)
+        if number in broken:
+            file.write_bytes(file.read_bytes()[:40])
+    filters = list(warnings.filters)
+    found = list(read_all(files, grey=True, deep=False, largest=6))
+    assert warnings.filters == filters
+    for number, pixels in enumerate(found):
+        if number in broken:
+            assert isinstance(pixels, SourceError)
+            assert str(files[number]) in str(pixels)
+        else:
+            assert np.array_equal(pixels, np.full((2, 3, 1), number))
+    assert len(found) == n_files
+
+
+def test_no_more_is_decoded_than_somebody_waits_for_and_large_ones_one_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_file, "n_cores", lambda: 3)
+    files, seen = [tmp_path / f"{number}.png" for number in range(200)], []
+    for file in files:
+        Image.fromarray(GREY).save(file)
+    own = image_file._pixels
+    monkeypatch.setattr(
+        image_file,
+        "_pixels",
+        lambda file, *rest: (seen.append(threading.get_ident()), own(file, *rest))[1],
+    )
+    for largest, most in ((6, 8), (MAX_PIXELS, 1)):
+        seen.clear()
+        reading = read_all(files, grey=True, deep=False, largest=largest)
+        next(reading)
+        reading.close()
+        assert 1 <= len(seen) <= most
+        assert (threading.get_ident() in seen) is (largest == MAX_PIXELS)

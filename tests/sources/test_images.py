@@ -7,7 +7,7 @@ from PIL import Image
 
 from isthmus.errors import DataError, ParameterError, SourceError
 from isthmus.sources import ArraySource, open_source
-from isthmus.sources.image_file import read_pixels
+from isthmus.sources.image_file import _pixels
 from isthmus.sources.images import ImageFiles, open_images
 
 
@@ -215,8 +215,8 @@ def test_held_images_are_decoded_once(tmp_path, monkeypatch):
     for number in range(4):
         save(tmp_path / f"{number}.png", number)
     monkeypatch.setattr(
-        "isthmus.sources.images.read_pixels",
-        lambda file, *rest: (decoded.append(file), read_pixels(file, *rest))[1],
+        "isthmus.sources.image_file._pixels",
+        lambda file, *rest: (decoded.append(file), _pixels(file, *rest))[1],
     )
     source = open_images(tmp_path)
     source.read(slice(None))

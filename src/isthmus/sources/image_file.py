@@ -5,9 +5,12 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
-from collections.abc import Generator
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from isthmus.cores import n_cores
 from isthmus.errors import SourceError
 from isthmus.sources.checksums import check_png
 
@@ -28,6 +32,10 @@ _PIECE = 4096
 """Pixels of a side of the pieces that are freed of transparency."""
 MAX_SIDE = 1 << 16
 """No picture of a longer side is decoded: a decoder holds several of its lines."""
+MOST_AT_ONCE = 1 << 24
+"""Pixels of pictures that are decoded at a time, but for a single one that has more."""
+FEWEST = 16
+"""Files from which on threads are begun for them."""
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP")
 _GREY = ("1", "L", "LA", "La")
 _ORIENTATION = 0x0112
@@ -78,7 +86,7 @@ def read_header(path: Path) -> ImageHeader:
     SourceError
         Not an image, damaged, more than 64 megapixels, or a number type that has no 8- or 16-bit form.
     """
-    with _opened(path) as image:
+    with _quiet(), _opened(path) as image:
         deep = image.mode in _DEEP or (image.mode == "I" and image.format == "PNG")
         if image.mode == "F" or (image.mode == "I" and not deep):
             raise SourceError(
@@ -121,6 +129,50 @@ def read_pixels(
     SourceError
         The pixels cannot be decoded.
     """
+    with _quiet():
+        return _pixels(path, grey, deep, resize, by)
+
+
+def read_all(
+    files: Sequence[Path],
+    grey: bool,
+    deep: bool,
+    resize: tuple[int, int] | None = None,
+    by: ResizeBy = "stretch",
+    *,
+    largest: int = MAX_PIXELS,
+) -> Generator[NDArray[Any] | SourceError]:
+    """What :func:`read_pixels` gives of each file in order, or raises: the next ones are decoded in threads meanwhile.
+
+    ``largest`` is how many pixels the largest has: as many threads as there are cores, but of large pictures fewer.
+    """
+
+    def one(file: Path) -> NDArray[Any] | SourceError:
+        try:
+            return _pixels(file, grey, deep, resize, by)
+        except SourceError as error:
+            return error
+
+    n_threads = max(1, min(n_cores(), MOST_AT_ONCE // max(1, largest)))
+    if n_threads == 1 or len(files) < FEWEST:
+        for file in files:
+            with _quiet():
+                found = one(file)
+            yield found
+        return
+    with _quiet(), ThreadPoolExecutor(n_threads, "isthmus-pictures") as threads:
+        coming, rest = deque[Future[NDArray[Any] | SourceError]](), iter(files)
+        try:
+            for file in islice(rest, 2 * n_threads):
+                coming.append(threads.submit(one, file))
+            while coming:
+                yield coming.popleft().result()
+                coming.extend(threads.submit(one, file) for file in islice(rest, 1))
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+
+def _pixels(path: Path, grey: bool, deep: bool, resize: tuple[int, int] | None, by: ResizeBy) -> NDArray[Any]:
     with _opened(path) as image:
         check_png(path)
         ImageOps.exif_transpose(image, in_place=True)
@@ -138,26 +190,32 @@ def read_pixels(
 
 
 @contextmanager
+def _quiet() -> Generator[None]:
+    """Without warnings, which are one setting for all threads: it is not for a thread among others to change."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
 def _opened(path: Path) -> Generator[Image.Image]:
     """The image, its size already checked; whatever fails inside is told as one sentence."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            _check_chunks(path)
-            with Image.open(path, formats=_FORMATS) as image:
-                if max(image.size) > MAX_SIDE and image.width * image.height <= MAX_PIXELS:
-                    raise SourceError(
-                        f"{path}: an image may have sides of at most {MAX_SIDE} pixels, got "
-                        f"{image.height} x {image.width}; cut it with an image editor."
-                    )
-                if image.width * image.height > MAX_PIXELS:
-                    raise _too_large(path, f"{image.height} x {image.width}")
-                if image.format == "TIFF" and _tile_pixels(image) > MAX_PIXELS:
-                    raise _too_large(path, f"tiles of {_tile_pixels(image)}")
-                _check_places(path, image)
-                if image.format == "JPEG" and image.info.get("progressive"):
-                    _check_scans(path, image.height * image.width)
-                yield image
+        _check_chunks(path)
+        with Image.open(path, formats=_FORMATS) as image:
+            if max(image.size) > MAX_SIDE and image.width * image.height <= MAX_PIXELS:
+                raise SourceError(
+                    f"{path}: an image may have sides of at most {MAX_SIDE} pixels, got "
+                    f"{image.height} x {image.width}; cut it with an image editor."
+                )
+            if image.width * image.height > MAX_PIXELS:
+                raise _too_large(path, f"{image.height} x {image.width}")
+            if image.format == "TIFF" and _tile_pixels(image) > MAX_PIXELS:
+                raise _too_large(path, f"tiles of {_tile_pixels(image)}")
+            _check_places(path, image)
+            if image.format == "JPEG" and image.info.get("progressive"):
+                _check_scans(path, image.height * image.width)
+            yield image
     except SourceError:
         raise
     except Image.DecompressionBombError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, final
 
@@ -15,7 +16,7 @@ from isthmus.memory import budget_of, bytes_text
 from isthmus.sources.arrays import ArraySource
 from isthmus.sources.base import Indices, Rows, Source
 from isthmus.sources.folder import file_names, links_outside
-from isthmus.sources.image_file import ImageHeader, ResizeBy, read_header, read_pixels
+from isthmus.sources.image_file import ImageHeader, ResizeBy, read_all, read_header
 from isthmus.sources.labels import as_labels, read_labels
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -48,6 +49,8 @@ class ImageFiles(Source):
         One a row, or None.
     who
         What messages begin with.
+    largest
+        Pixels of the largest, as its file has them.
     """
 
     def __init__(
@@ -59,8 +62,10 @@ class ImageFiles(Source):
         by: ResizeBy,
         labels: NDArray[Any] | None,
         who: str,
+        *,
+        largest: int,
     ) -> None:
-        self.name, self._files, self._size = who, files, size
+        self.name, self._files, self._size, self._largest = who, files, size, largest
         self._by: ResizeBy = by
         like = ArraySource(np.empty((1, *shape), dtype), who=who)
         self.schema, self._shape, self._dtype = like.schema, shape, dtype
@@ -85,12 +90,15 @@ class ImageFiles(Source):
                 f"{self.name}: row numbers must be below {len(self)}, got {rows}; the first row is 0."
             )
         result = np.empty((len(wanted), *self._shape), self._dtype)
-        for place, row in enumerate(wanted):
-            file = self._files[int(row)]
-            pixels = read_pixels(file, self._shape[-1] == 1, self._dtype == np.uint16, self._size, self._by)
-            if pixels.shape != self._shape:
-                raise _mixed(self._files[0], self._shape[:2], file, pixels.shape[:2])
-            result[place] = pixels
+        files = [self._files[int(row)] for row in wanted]
+        how = self._shape[-1] == 1, self._dtype == np.uint16, self._size, self._by
+        with closing(read_all(files, *how, largest=self._largest)) as found:
+            for place, pixels in enumerate(found):
+                if isinstance(pixels, SourceError):
+                    raise pixels
+                if pixels.shape != self._shape:
+                    raise _mixed(self._files[0], self._shape[:2], files[place], pixels.shape[:2])
+                result[place] = pixels
         return result
 
 
@@ -171,7 +179,9 @@ def open_images(
         source = ArraySource(array, labels=own, who=str(path))
     else:
         places = [files[row] for row in kept]
-        source = ImageFiles(places, array.shape[1:], array.dtype, size, resize_by, own, str(path))
+        source = ImageFiles(
+            places, array.shape[1:], array.dtype, size, resize_by, own, str(path), largest=_largest(headers)
+        )
     source.row_names = np.array(names)[kept]
     by_block = (
         f"Images: {len(kept):,} take {bytes_text(n_bytes)}, more than memory holds: decoded as they are read."
@@ -280,22 +290,28 @@ def _decoded(
     Of pixels that are not held the first ones stand for all.
     """
     array, kept = np.empty(0), list[int]()
-    for row in headers:
-        try:
-            pixels = read_pixels(files[row], grey, deep, size, by)
-        except SourceError as error:
-            broken[row] = _unless(strict, error)
-            continue
-        if not kept:
-            array = np.empty((len(headers) if is_held else 1, *pixels.shape), pixels.dtype)
-        elif pixels.shape != array.shape[1:]:
-            raise _mixed(files[kept[0]], array.shape[1:3], files[row], pixels.shape[:2])
-        if is_held or not kept:
-            array[len(kept)] = pixels
-        kept.append(row)
+    with closing(
+        read_all([files[row] for row in headers], grey, deep, size, by, largest=_largest(headers))
+    ) as found:
+        for row, pixels in zip(headers, found, strict=True):
+            if isinstance(pixels, SourceError):
+                broken[row] = _unless(strict, pixels)
+                continue
+            if not kept:
+                array = np.empty((len(headers) if is_held else 1, *pixels.shape), pixels.dtype)
+            elif pixels.shape != array.shape[1:]:
+                raise _mixed(files[kept[0]], array.shape[1:3], files[row], pixels.shape[:2])
+            if is_held or not kept:
+                array[len(kept)] = pixels
+            kept.append(row)
     if not kept:
         raise next(iter(broken.values()))
     return array[: len(kept)], kept
+
+
+def _largest(headers: Mapping[int, ImageHeader]) -> int:
+    """Pixels of the largest picture."""
+    return max(height * width for height, width in (header.sides for header in headers.values()))
 
 
 def _refuse_mixed(files: list[Path], sides: list[tuple[int, int]]) -> None:
