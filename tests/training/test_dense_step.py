@@ -20,6 +20,8 @@ from isthmus.config.parts.penalties import L1, Contractive
 from isthmus.likelihoods.squared_error import SquaredError
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import build
+from isthmus.numerics.products import is_large
+from isthmus.numerics.randomness import Randomness
 from isthmus.training.dense_step import DenseStep
 from isthmus.training.loop import Trainer
 from isthmus.training.rows import TensorRows
@@ -342,6 +344,24 @@ def test_a_training_ends_where_one_with_autograd_does(
     assert_near(module, twin)
     for ours, theirs in zip(history.epochs, beside.epochs, strict=True):
         assert math.isclose(ours.training["loss"], theirs.training["loss"], rel_tol=1e-5)
+
+
+def test_validation_rows_are_measured_as_the_fitted_model_measures_them() -> None:
+    """Their batches are larger than those of steps, and their products of the other kind."""
+    module = made((64,), network=Dense((256, 128)), code_size=8)
+    rows = TensorRows(Randomness(1).normal((300, 64)))
+    plan = Training(
+        epochs=2, batch_size=31, learning_rate=1e-3, patience=None, seed=2, device="cpu", threads=1,
+        validation_share=0.0,
+    )  # fmt: skip
+    assert not is_large(31, 256, 128)
+    assert is_large(256, 256, 128) or not is_large(10**6, 10**3, 10**3)
+    trainer = Trainer(module, plan)
+    history = trainer.fit(rows, rows)
+    assert history.best_epoch == 2
+    after, _ = trainer.validate(rows)
+    assert history.epochs[-1].validation is not None
+    assert math.isclose(history.epochs[-1].validation["loss"], after["loss"], rel_tol=1e-5)
 
 
 def gradients(module: AutoencoderModule) -> list[torch.Tensor]:

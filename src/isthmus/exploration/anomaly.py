@@ -35,6 +35,8 @@ columns that say the same, some directions would seem never to be taken. From 0.
 DOUBT = 0.03
 """Added to the variance of a pixel that is black or white and has the reconstruction for its mean."""
 BLOCK = 1024
+BLOCK_VALUES = 1 << 18
+"""Residuals of a block, as far as it may have fewer rows."""
 MOST_KEPT = 1 << 20
 """Residuals that are kept for a second look, at most; of more the rows are passed through the model again."""
 
@@ -337,12 +339,12 @@ def _mean_errors(
     shape = inference.model.scaling.model_shape
     total, counted = np.zeros((2, int(np.prod(shape))))
     products, n_rows = np.zeros((total.size, total.size)) if total.size <= MOST_TOGETHER else None, 0.0
-    kept, n_done = list[Array](), 0
-    for block in inference.in_blocks(source, OfPass(one), shape):
+    kept = list[Array]()
+    for rows in _blocks(len(source), max(BLOCK, BLOCK_VALUES // total.size // BLOCK * BLOCK)):
+        block = inference.over(_rows(source, rows), OfPass(one), shape)
         if len(source) * total.size <= MOST_KEPT:
             kept.append(block)
         residuals = block.reshape(len(block), -1)
-        rows = slice(n_done, n_done := n_done + len(block))
         counts = np.ones(len(residuals)) if weights is None else weights[rows].astype(np.float64)
         there = np.nan_to_num(residuals).astype(np.float64)
         total += counts @ np.square(there)
@@ -367,6 +369,6 @@ def _rows(source: Source, rows: slice) -> Source:
     return Subset(source, np.arange(rows.start, rows.stop))
 
 
-def _blocks(n_rows: int) -> Iterator[slice]:
-    for start in range(0, n_rows, BLOCK):
-        yield slice(start, min(start + BLOCK, n_rows))
+def _blocks(n_rows: int, size: int = BLOCK) -> Iterator[slice]:
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))

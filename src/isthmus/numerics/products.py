@@ -51,7 +51,14 @@ def large_product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
     >>> large_product(x, weight).tolist() if is_large(1000, 1000, 1000) else weight.T.tolist()
     [[1.0, 3.0], [2.0, 4.0]]
     """
-    return _pointwise(x, weight, bias, "none", [], "")
+    bias = None if bias is None else bias.contiguous()  # it is read as if it were
+    return _pointwise(_in_one_piece(x), _in_one_piece(weight), bias, "none", [], "")
+
+
+def _in_one_piece(matrix: Tensor) -> Tensor:
+    """Itself, or a copy where rows or columns lie with gaps between them: oneDNN would take it number by number."""
+    strides, (n_rows, n_columns) = matrix.stride(), matrix.shape
+    return matrix if strides in ((n_columns, 1), (1, n_rows)) else matrix.contiguous()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -24,6 +24,8 @@ from isthmus.penalties.contractive import Contractive
 
 OWN_MEMORY = 1 << 14
 """Numbers of a weight from which on its gradient is no part of a vector: a large product brings its own memory."""
+COLUMNS = 8
+"""In multiples of which values of a unit lie: products with 31 columns take nearly twice as long as with 32."""
 
 Call = Callable[[], object]
 Forward = Callable[[Tensor, Tensor], Call]
@@ -230,21 +232,23 @@ def by_rows(
 
 
 def by_units(n_rows: int, layers: Sequence[Layer], sample_shape: Sequence[int], *, bernoulli: bool) -> Plan:
-    """As :func:`by_rows`, of layers whose weights and biases are joined and whose products are small."""
-    inputs = list[Tensor]()
+    """As :func:`by_rows`, of layers whose weights and biases are joined and whose products are small.
+
+    There are more columns than rows, up to a multiple of :data:`COLUMNS`: behind the rows stand zeros, no ones among
+    them, and their gradients are set to 0.
+    """
+    n_columns, inputs = -(-n_rows // COLUMNS) * COLUMNS, list[Tensor]()
     for layer in layers:
         assert layer.joined_gradient is not None
-        n_in = layer.weight.shape[1]
-        inputs.append(torch.zeros(layer.joined_gradient.shape[1], n_rows))
-        inputs[-1][n_in] = 1
-    x = inputs[0][: layers[0].weight.shape[1]]
+        inputs.append(torch.zeros(layer.joined_gradient.shape[1], n_columns))
+        inputs[-1][layer.weight.shape[1], :n_rows] = 1
+    a = x = inputs[0][: layers[0].weight.shape[1]]
     forwards, backwards = list[Call](), list[Call]()
     outwards: Tensor | None = None
-    a = x
     for number, layer in enumerate(layers):
         n_out, n_in = layer.weight.shape
         assert layer.joined is not None
-        a = inputs[number + 1][:n_out] if number + 1 < len(layers) else torch.empty(n_out, n_rows)
+        a = inputs[number + 1][:n_out] if number + 1 < len(layers) else torch.empty(n_out, n_columns)
         before = a if layer.activation == "identity" else torch.empty_like(a)
         of_output = of_before = torch.empty_like(a)
         forwards.append(partial(torch.mm, layer.joined, inputs[number][: n_in + 1], out=before))
@@ -261,13 +265,15 @@ def by_units(n_rows: int, layers: Sequence[Layer], sample_shape: Sequence[int], 
         outwards = of_output
     assert outwards is not None
     losses, scale, middle = _of_loss(a, x, outwards, n_rows, bernoulli=bernoulli)
-    of_rows = x.t()
+    if n_rows < n_columns:
+        middle.append(outwards[:, n_rows:].zero_)
+    of_rows = x[:, :n_rows].t()
     return Plan(
         of_rows.unflatten(1, tuple(sample_shape)),
         of_rows,
         partial(torch.dot, torch.full((n_rows,), 1 / n_rows)),
         scale,
-        losses.t(),
+        losses[:, :n_rows].t(),
         outwards,
         torch.zeros(n_rows),
         [*forwards, *middle, *backwards],
