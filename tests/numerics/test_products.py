@@ -73,6 +73,16 @@ def test_an_own_product_is_near_that_of_double_precision() -> None:
 
 
 @needs_both
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_gradient_of_a_weight_lies_as_the_weight_does(turned: bool) -> None:
+    x = numbers(N, N_IN)
+    held = numbers(N_IN, N_OUT).t() if turned else numbers(N_OUT, N_IN)
+    weight = held.requires_grad_()
+    (gradient,) = torch.autograd.grad(linear(x, weight).sum(), weight)
+    assert gradient.stride() == weight.stride()
+
+
+@needs_both
 @pytest.mark.parametrize("gap", [0, 1, 4])
 def test_matrices_and_a_bias_with_gaps_between_their_numbers(gap: int) -> None:
     """As weights beside their bias have them: read right, and not number by number, in a thousand times as long."""

@@ -120,6 +120,12 @@ class _Linear(torch.autograd.Function):
         of_x, of_weight, of_bias = ctx.needs_input_grad
         return (
             linear(gradient, weight.t()) if of_x else None,
-            linear(gradient.t(), x.t()) if of_weight else None,
+            _of_weight(gradient, x, weight) if of_weight else None,
             gradient.sum(0) if of_bias else None,
         )
+
+
+def _of_weight(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """``gradient^T x``, lying as the weight does: what is added up with it would be laid out anew."""
+    is_turned = weight.stride(0) == 1 < weight.stride(1)
+    return linear(x.t(), gradient.t()).t() if is_turned else linear(gradient.t(), x.t())
