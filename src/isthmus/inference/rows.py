@@ -233,25 +233,31 @@ class Inference:
 
         ``read`` gives rows as a source has them, one call at a time; ``ready`` brings them to model units.
         """
-        n_rows = rows.stop - rows.start
-        result, reading = torch.empty((n_rows, *shape)), Lock()
+        n_rows, reading = rows.stop - rows.start, Lock()
 
-        def put(part: slice) -> None:
+        def found(part: slice) -> Tensor:
             with reading:
                 given = read(part)
             x = torch.from_numpy(np.ascontiguousarray(ready(given, part)))
             x = _filled_up(x, BATCH if straight is None else straight.n_at_once)
             if straight is not None:
                 batches = _cut(straight.ready(x), straight.n_at_once)
-                found = straight.end(x, [straight.run(batch) for batch in batches])
+                all_of_it = straight.end(x, [straight.run(batch) for batch in batches])
             else:
                 told = None if labels is None else _filled_up(torch.from_numpy(labels[part]), BATCH)
-                found = self._by_batch(function, x, told)
-            result[part.start - rows.start : part.stop - rows.start].copy_(found[: part.stop - part.start])
+                all_of_it = self._by_batch(function, x, told)
+            return all_of_it[: part.stop - part.start]
+
+        def put(part: slice) -> None:
+            result[part.start - rows.start : part.stop - rows.start].copy_(found(part))
 
         with torch.inference_mode():  # of this thread alone
             straight = None if labels is not None else bare(self.module, function, n_rows)
             parts = self._parts(rows)
+            if len(parts) == 1:
+                own = found(parts[0])  # a part of memory for whole batches
+                return own.to(torch.float32, copy=True, memory_format=torch.contiguous_format).numpy()
+            result = torch.empty((n_rows, *shape))
             if straight is not None and straight.n_at_once > BATCH:
                 side_by_side(torch.inference_mode()(put), parts)
             else:

@@ -80,6 +80,10 @@ class Scaling(Preprocessing):
         self.scale = scale
         self.notes = notes
         self._moves = bool(shift.any() or (scale != 1.0).any())
+        self._by_type = {
+            work: (self._along(shift.astype(work)), self._along(scale.astype(work)))
+            for work in (np.float32, np.float64)
+        }
 
     @classmethod
     def fit(
