@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -54,4 +55,39 @@ def test_the_first_piece_that_fails_is_told_and_no_other_is_begun_after_it() -> 
     with pytest.raises(ValueError, match="7"):
         side_by_side(work, range(100_000))
     assert len(done) < 100_000 - 2
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("n_lent", [0, 1])
+def test_where_no_more_threads_are_lent_the_work_is_done_by_those_that_there_are(
+    n_lent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lent, own = list[int](), threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if len(lent) == n_lent:
+            raise RuntimeError("can't start new thread")
+        lent.append(1)
+        own(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    done = list[int]()
+    side_by_side(done.append, range(50))
+    assert done == list(range(50))
+    assert torch.get_num_threads() == 3
+
+
+def test_ctrl_c_ends_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    done, own = list[int](), threading.Thread.join
+
+    def interrupted(thread: threading.Thread, timeout: float | None = None) -> None:
+        monkeypatch.setattr(threading.Thread, "join", own)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "join", interrupted)
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side(lambda n: (time.sleep(0.001), done.append(n)), range(10_000))
+    assert len(done) < 10_000
+    assert threading.active_count() == before
     assert torch.get_num_threads() == 3

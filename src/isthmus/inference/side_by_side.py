@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import itemgetter
 from threading import Event, Thread
 from typing import TypeVar
@@ -45,17 +45,23 @@ def side_by_side(work: Callable[[T], None], pieces: Sequence[T]) -> None:
                 failed.append((place, error))
                 over.set()
 
-    threads = [Thread(target=take, name=f"isthmus-rows-{n}") for n in range(min(n_threads, len(pieces)))]
+    threads = list[Thread]()
     try:
-        for thread in threads:
-            thread.start()
+        for n in range(min(n_threads, len(pieces))):
+            thread = Thread(target=take, name=f"isthmus-rows-{n}")
+            with suppress(
+                RuntimeError
+            ):  # where the system lends no more threads, those that there are do the work
+                thread.start()
+                threads.append(thread)
+        if not threads:
+            take()
         for thread in threads:
             thread.join()
     finally:
         over.set()
         for thread in threads:
-            if thread.ident is not None:
-                thread.join()
+            thread.join()
         torch.set_num_threads(n_threads)  # each of them has set what threads begin with that are new
     if failed:
         raise min(failed, key=itemgetter(0))[1]
