@@ -134,9 +134,19 @@ def test_where_more_rows_at_once_give_other_bits_they_are_not_taken(monkeypatch:
     dense._at_once.cache_clear()
 
 
+@pytest.mark.skipif(not dense.is_large(AT_ONCE, 64, 64), reason="PyTorch has but one library for products")
+def test_where_onednn_was_switched_off_since_it_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = model(64, network=Dense((64,)))
+    many = ArraySource(np.tile(some(64), (2, 1)))
+    expected = found.encode(many)
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    monkeypatch.setattr(dense, "large_product", lambda *_: pytest.fail("oneDNN's"))
+    assert found.encode(many).tobytes() == expected.tobytes()
+
+
 def test_few_rows_ask_nothing_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
     found = model(13, **DENSE["odd"])
-    monkeypatch.setattr(dense, "_at_once", lambda *_: pytest.fail("a trial for one row"))
+    monkeypatch.setattr(dense, "_at_once", lambda *_, **__: pytest.fail("a trial for one row"))
     found.encode(ArraySource(some(13)[:1]))
 
 

@@ -133,14 +133,12 @@ def _of_passes(
 
 
 @cache
-def _at_once(n_in: int, n_out: int, threads: int) -> Product | None:
+def _at_once(n_in: int, n_out: int, threads: int, *, many_are_large: bool) -> Product | None:
     """What multiplies many rows at once on one thread with the bits that a batch has on ``threads``, or None.
 
     A product of more rows might be cut up otherwise, and its sums be taken in another order: whether they are, is
-    tried. Where a batch is a large product, more rows would take memory and gain nothing.
+    tried. A batch is no large product here; ``many_are_large`` says whether many rows are.
     """
-    if is_large(BATCH, n_in, n_out):
-        return None
     chance = Randomness(n_in, "products", n_out, threads)
     x, weight, bias = (
         chance.at(i).normal(shape) for i, shape in enumerate([(AT_ONCE, n_in), (n_out, n_in), (n_out,)])
@@ -153,7 +151,7 @@ def _at_once(n_in: int, n_out: int, threads: int) -> Product | None:
     with one_thread():
         if not torch.equal(by_batch(), batches):
             return None
-        products: list[Product] = [large_product, linear] if is_large(AT_ONCE, n_in, n_out) else [linear]
+        products: list[Product] = [large_product, linear] if many_are_large else [linear]
         return next((each for each in products if torch.equal(each(x, weight, bias), batches)), None)
 
 
@@ -181,10 +179,14 @@ def _half(half: nn.Module, n_rows: int) -> _Half | None:
             return None
         weight = filled(weight)
         n_out, n_in = weight.shape
-        product: Product = large_product if is_large(BATCH, n_in, n_out) else linear
-        of_many = _at_once(n_in, n_out, threads) if is_many else None
-        is_many = of_many is not None
-        layers.append((product, of_many or product, weight, bias))
+        if is_large(BATCH, n_in, n_out):  # more rows would take memory and gain nothing
+            is_many, of_batch, of_many = False, large_product, None
+        else:
+            of_batch = linear
+            many_are_large = is_large(AT_ONCE, n_in, n_out)
+            of_many = _at_once(n_in, n_out, threads, many_are_large=many_are_large) if is_many else None
+            is_many = of_many is not None
+        layers.append((of_batch, of_many or of_batch, weight, bias))
     *hidden, last = layers
 
     def run(a: Tensor) -> Tensor:
