@@ -49,9 +49,8 @@ def side_by_side(work: Callable[[T], None], pieces: Sequence[T]) -> None:
     try:
         for n in range(min(n_threads, len(pieces))):
             thread = Thread(target=take, name=f"isthmus-rows-{n}")
-            with suppress(
-                RuntimeError
-            ):  # where the system lends no more threads, those that there are do the work
+            # Where the system lends no more threads, those that there are do the work.
+            with suppress(RuntimeError):
                 thread.start()
                 threads.append(thread)
         if not threads:
