@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from isthmus.config import Model
@@ -119,8 +119,20 @@ def combinations(draw: Any) -> tuple[Model, tuple[int, ...]]:
     return model, shape
 
 
+FOLLOWED = Model(
+    code_size=2,
+    network=networks.Dense((), "identity"),
+    code=codes.BatchTopKCode(1, "identity"),
+    likelihood=likelihoods.Bernoulli(False),
+    corruption=corruptions.GaussianNoise(1.0),
+    penalties=(penalties.Contractive(1.0),),
+)
+"""Whose penalty goes by a threshold that follows the batches."""
+
+
 @settings(max_examples=25)
 @given(combinations(), st.integers(0, 2**32 - 1))
+@example((FOLLOWED, (1, 1, 1)), 0)
 def test_any_combination_trains_and_obeys_the_laws(
     combination: tuple[Model, tuple[int, ...]], seed: int
 ) -> None:

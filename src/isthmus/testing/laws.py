@@ -114,9 +114,19 @@ def redraw(module: nn.Module, draw: int) -> None:
 def check_gradients(who: object, module: M, loss: Callable[[M, int], Tensor]) -> None:
     """Every parameter must receive a gradient, equal to the loss's slope by central differences.
 
-    ``loss`` gives one number from a module and the draw's number; the module is copied, and brought to float64.
+    ``loss`` gives one number from a module and the draw's number; the module is copied, and brought to float64. What
+    it remembers of batches (a threshold that follows them) is the same before each call: else two of them would have
+    two functions.
     """
     module = double(module)
+    remembered = [(buffer, buffer.clone()) for buffer in module.buffers()]
+
+    def again(draw: int) -> Tensor:
+        with torch.no_grad():
+            for buffer, before in remembered:
+                buffer.copy_(before)
+        return loss(module, draw)
+
     parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
     waiting = set(parameters)
     for draw in range(N_DRAWS):
@@ -124,7 +134,7 @@ def check_gradients(who: object, module: M, loss: Callable[[M, int], Tensor]) ->
         if draw and not waiting:
             break
         module.zero_grad(set_to_none=True)
-        loss(module, draw).backward()
+        again(draw).backward()
         for name, parameter in parameters.items():
             gradient = parameter.grad
             require(
@@ -133,7 +143,7 @@ def check_gradients(who: object, module: M, loss: Callable[[M, int], Tensor]) ->
             if gradient is not None and bool(gradient.abs().max() > 0):
                 waiting.discard(name)
             if draw == 0 and gradient is not None:
-                _check_slope(who, name, parameter, gradient, lambda: loss(module, 0))
+                _check_slope(who, name, parameter, gradient, lambda: again(0))
     names = ", ".join(sorted(waiting))
     require(not waiting, who, f"every parameter must receive a gradient, but that of {names} is always 0.")
 
