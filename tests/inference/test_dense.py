@@ -27,6 +27,7 @@ from isthmus.inference import Inference, OfPass, Pass, dense, rows
 from isthmus.inference.dense import AT_ONCE, BATCH, bare
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import build
+from isthmus.numerics.threads import torch_threads
 from isthmus.preprocessing import Scaling
 from isthmus.shapes import Block
 from isthmus.sources import ArraySource
@@ -54,9 +55,8 @@ DENSE: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def two_threads() -> Iterator[None]:
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(1)
+    with torch_threads(2):
+        yield
 
 
 def model(width: int = 13, parts: Any = None, **chosen: Any) -> Inference:

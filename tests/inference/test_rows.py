@@ -22,6 +22,7 @@ from isthmus.evaluation.metrics import measure
 from isthmus.inference import Inference
 from isthmus.inference.rows import BATCH
 from isthmus.model.build import build
+from isthmus.numerics.threads import torch_threads
 from isthmus.preprocessing import Scaling
 from isthmus.sources import ArraySource
 from isthmus.sources.subset import Subset
@@ -113,12 +114,8 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(name: str, data: st.DataObj
 )
 def test_a_row_does_not_depend_on_its_place(name: str, threads: int) -> None:
     """One row in every place of two batches: equal bits in all of them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with torch_threads(threads):
         found = everything(BUILT[name], MODELS[name][0][[4] * (2 * BATCH)])
-    finally:
-        torch.set_num_threads(before)
     for what, values in found.items():
         assert (values == values[:1]).all(), what
 
@@ -169,12 +166,8 @@ def test_batches_give_what_the_module_gives(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["odd widths", "wide", "gaussian conv2d"])
 def test_the_number_of_threads_changes_last_bits_at_most(name: str) -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
+    with torch_threads(2):
         found = everything(BUILT[name], MODELS[name][0])
-    finally:
-        torch.set_num_threads(before)
     for what in ("codes", "reconstructions", "errors"):
         np.testing.assert_allclose(found[what], WHOLE[name][what], rtol=1e-5, atol=1e-5)
 

@@ -10,14 +10,13 @@ import pytest
 import torch
 
 from isthmus.inference.side_by_side import FEWEST, side_by_side
+from isthmus.numerics.threads import torch_threads
 
 
 @pytest.fixture(autouse=True)
 def three_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    yield
-    torch.set_num_threads(before)
+    with torch_threads(3):
+        yield
 
 
 def test_each_piece_is_done_once_and_torch_has_one_thread_in_each() -> None:

@@ -22,6 +22,7 @@ from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import build
 from isthmus.numerics.products import is_large
 from isthmus.numerics.randomness import Randomness
+from isthmus.numerics.threads import torch_threads
 from isthmus.training.dense_step import DenseStep
 from isthmus.training.loop import Trainer
 from isthmus.training.rows import TensorRows
@@ -32,10 +33,8 @@ X = torch.rand(48, 7, generator=torch.Generator().manual_seed(0))
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with torch_threads(1):
+        yield
 
 
 def made(shape: tuple[int, ...] = (7,), **params: Any) -> AutoencoderModule:

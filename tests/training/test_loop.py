@@ -23,6 +23,7 @@ from isthmus.errors import TrainingError
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import build
 from isthmus.numerics.randomness import Randomness
+from isthmus.numerics.threads import torch_threads
 from isthmus.training.best import Best as _Best
 from isthmus.training.callbacks import Callback, Epoch
 from isthmus.training.loop import VALIDATION_BATCH, Trainer
@@ -37,10 +38,8 @@ State = dict[str, Tensor]
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with torch_threads(1):
+        yield
 
 
 def made(**params: Any) -> AutoencoderModule:

@@ -19,6 +19,7 @@ from isthmus.config.parts.networks import Dense
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import build
 from isthmus.numerics.randomness import Randomness
+from isthmus.numerics.threads import torch_threads
 from isthmus.preprocessing import Scaling
 from isthmus.sources import ArraySource
 from isthmus.training.callbacks import Callback, Epoch
@@ -35,10 +36,8 @@ HELD_OUT = Randomness(1).normal((9, D))
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with torch_threads(1):
+        yield
 
 
 def plan(**params: Any) -> Training:

@@ -21,6 +21,7 @@ from isthmus.errors import DataError, ParameterError
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import build
 from isthmus.numerics.randomness import Randomness
+from isthmus.numerics.threads import torch_threads
 from isthmus.training import rows as rows_module
 from isthmus.training.callbacks import Callback, Epoch
 from isthmus.training.rows import ActivationRows, TensorRows
@@ -40,10 +41,8 @@ HELD_OUT = Randomness(2).normal((20, D)) @ Randomness(1).normal((D, D)) / 2 + 1
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with torch_threads(1):
+        yield
 
 
 def made(network: Dense | None = None, **params: Any) -> AutoencoderModule:

@@ -12,16 +12,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from isthmus.config import Model
 from isthmus.config.parts.networks import Conv2d, Dense, Network, Transformer
 from isthmus.model.build import build
+from isthmus.numerics.threads import torch_threads
 from isthmus.training import threads
 from isthmus.training.threads import WORK_A_THREAD, choose_threads, training_threads
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with torch_threads(1):
+        yield
 
 
 def test_threads_are_set_and_given_back() -> None:

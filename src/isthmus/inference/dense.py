@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from isthmus.inference.aligned import filled
-from isthmus.inference.side_by_side import one_thread
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.networks.dense import DenseDecoder, DenseEncoder, TiedLinear
 from isthmus.networks.linear import Linear
 from isthmus.numerics.products import is_large, large_product
 from isthmus.numerics.randomness import Randomness
+from isthmus.numerics.threads import torch_threads
 
 BATCH = 128
 """Rows a batch, always: a shorter batch would compute other last bits. The last one is padded."""
@@ -148,7 +148,7 @@ def _at_once(n_in: int, n_out: int, threads: int, *, many_are_large: bool) -> Pr
         return torch.cat([linear(part, weight, bias) for part in x.split(BATCH)])
 
     batches = by_batch()
-    with one_thread():
+    with torch_threads(1):
         if not torch.equal(by_batch(), batches):
             return None
         products: list[Product] = [large_product, linear] if many_are_large else [linear]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from operator import itemgetter
 from threading import Event, Thread
 from typing import TypeVar
@@ -64,14 +64,3 @@ def side_by_side(work: Callable[[T], None], pieces: Sequence[T]) -> None:
         torch.set_num_threads(n_threads)  # each of them has set what threads begin with that are new
     if failed:
         raise min(failed, key=itemgetter(0))[1]
-
-
-@contextmanager
-def one_thread() -> Generator[None]:
-    """Have PyTorch compute on one thread, in this thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

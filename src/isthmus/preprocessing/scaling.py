@@ -143,9 +143,7 @@ class Scaling(Preprocessing):
         first = rows if rows.ndim == 2 else np.moveaxis(rows, -1, 1)
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is told below
             if self._moves:
-                shift, scale = (
-                    self._along(values.astype(work, copy=False)) for values in (self.shift, self.scale)
-                )
+                shift, scale = self._by_type[work]
                 first = np.subtract(first, shift, dtype=work, order="C")
                 np.divide(first, scale, out=first)
             result = first.astype(np.float32, order="C", copy=not self._moves)

@@ -77,7 +77,6 @@ class Texts:
 
     def __init__(self, words: Any) -> None:
         self.words = plain(words.drop_null())
-        self._has_gaps = len(self.words) < len(words)
         self._all = words
 
     @cached_property
@@ -91,9 +90,8 @@ class Texts:
         if self._values is None:
             matched = pc.match_substring_regex(self.words, NUMBER).to_numpy(zero_copy_only=False)
         else:
-            matched = ~np.isnan(
-                self._values
-            )  # Arrow reads what the expression takes but a plus; and the word nan
+            # Arrow reads what the expression takes but a plus; and the word nan.
+            matched = ~np.isnan(self._values)
         return matched & ~_are_padded(self.words)
 
     def are_whole(self) -> bool:
@@ -105,7 +103,7 @@ class Texts:
 
     def as_floats(self) -> Values:
         """All of them, which are numbers, as float64; NaN for gaps."""
-        return as_floats(self._all) if self._has_gaps or self._values is None else self._values
+        return as_floats(self._all) if self._all.null_count or self._values is None else self._values
 
 
 def as_floats(array: Any) -> Values:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from isthmus.config.parts.activations import Activation
-from isthmus.training.dense_plans import OWN_MEMORY, Layer
+from isthmus.training.dense_plans import OWN_MEMORY, Layer, rounded_up
 
 ALIGNMENT = 16
 """Numbers, of 64 bytes: where matrix products begin elsewhere, they round in another order."""
@@ -97,10 +97,10 @@ def _side_by_side(
     places, start = dict[int, Place](), 0
     for layer, _ in layers:
         n_out, n_in = layer.weight.shape
-        n_columns = _rounded_up(n_in + 1, ROW_ALIGNMENT)
+        n_columns = rounded_up(n_in + 1, ROW_ALIGNMENT)
         places[id(layer.weight)] = Place(start, (n_out, n_in), (n_columns, 1))
         places[id(layer.bias)] = Place(start + n_in, (n_out,), (n_columns,))
-        start += _rounded_up(n_out * n_columns, ALIGNMENT)
+        start += rounded_up(n_out * n_columns, ALIGNMENT)
     return [places[id(one)] for one in parameters], start
 
 
@@ -109,7 +109,7 @@ def _apart(parameters: Sequence[nn.Parameter]) -> tuple[list[Place], int]:
     places, start = list[Place](), 0
     for parameter in parameters:
         places.append(Place(start, tuple(parameter.shape), parameter.detach().contiguous().stride()))
-        start += _rounded_up(parameter.numel(), ALIGNMENT)
+        start += rounded_up(parameter.numel(), ALIGNMENT)
     return places, start
 
 
@@ -139,7 +139,7 @@ def _gradients(
         n = parameter.numel()
         if n < OWN_MEMORY:
             between.append(parameter)
-            stop += _rounded_up(n, ALIGNMENT)
+            stop += rounded_up(n, ALIGNMENT)
             continue
         close()
         gradient = parameter.new_zeros(parameter.shape)
@@ -147,10 +147,6 @@ def _gradients(
         pieces.append(
             (lambda all, ends=slice(stop, stop + n), as_=gradient: all[ends].view_as(as_), gradient)
         )
-        start = stop = stop + _rounded_up(n, ALIGNMENT)
+        start = stop = stop + rounded_up(n, ALIGNMENT)
     close()
     return found, pieces
-
-
-def _rounded_up(n: int, to: int) -> int:
-    return -(-n // to) * to

@@ -237,7 +237,7 @@ def by_units(n_rows: int, layers: Sequence[Layer], sample_shape: Sequence[int], 
     There are more columns than rows, up to a multiple of :data:`COLUMNS`: behind the rows stand zeros, no ones among
     them, and their gradients are set to 0.
     """
-    n_columns, inputs = -(-n_rows // COLUMNS) * COLUMNS, list[Tensor]()
+    n_columns, inputs = rounded_up(n_rows, COLUMNS), list[Tensor]()
     for layer in layers:
         assert layer.joined_gradient is not None
         inputs.append(torch.zeros(layer.joined_gradient.shape[1], n_columns))
@@ -300,6 +300,15 @@ def _of_loss(
 def slope(*, bernoulli: bool) -> float:
     """Of a value's loss, by what its output is beyond the input: (sigmoid) a - x for the log loss, 2 (a - x)."""
     return 1.0 if bernoulli else 2.0
+
+
+def rounded_up(n: int, to: int) -> int:
+    """The next multiple.
+
+    >>> rounded_up(31, 8), rounded_up(32, 8)
+    (32, 32)
+    """
+    return -(-n // to) * to
 
 
 def _is_large(rows: Tensor, shape: Sequence[int]) -> bool:

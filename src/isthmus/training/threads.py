@@ -12,6 +12,7 @@ from torch.utils.flop_counter import flop_registry
 
 from isthmus.cores import n_cores, one_blas_thread, usable_threads
 from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.numerics.threads import torch_threads
 
 WORK_A_THREAD = 2e8
 """Floating-point operations a step under which another thread costs more than it brings."""
@@ -20,13 +21,8 @@ WORK_A_THREAD = 2e8
 @contextmanager
 def training_threads(n: int) -> Generator[None]:
     """Run with ``n`` CPU threads, as far as they are usable, and NumPy with one; then restore what the process had."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(usable_threads(n))
-    try:
-        with one_blas_thread():
-            yield
-    finally:
-        torch.set_num_threads(before)
+    with torch_threads(usable_threads(n)), one_blas_thread():
+        yield
 
 
 def choose_threads(module: AutoencoderModule, batch_size: int) -> int:
