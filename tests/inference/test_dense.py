@@ -24,7 +24,8 @@ from isthmus.config.parts.codes import (
 from isthmus.config.parts.likelihoods import Bernoulli, DiscretisedLogistic, Gaussian, Mixed, SquaredError
 from isthmus.config.parts.networks import Conv2d, Dense, Transformer
 from isthmus.inference import Inference, OfPass, Pass, dense, rows
-from isthmus.inference.dense import AT_ONCE, BATCH, bare
+from isthmus.inference.aligned import FEW
+from isthmus.inference.dense import BATCH, FEW_AT_ONCE, MANY_AT_ONCE, VALUES_AT_ONCE, bare
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import build
 from isthmus.numerics.threads import torch_threads
@@ -34,7 +35,7 @@ from isthmus.sources import ArraySource
 
 torch.set_num_threads(1)
 
-N_ROWS = AT_ONCE + 2 * BATCH + 9
+N_ROWS = FEW_AT_ONCE + 2 * BATCH + 9
 FUNCTIONS = (AutoencoderModule.encode, AutoencoderModule.decode, AutoencoderModule.reconstruct)
 DENSE: dict[str, dict[str, Any]] = {
     "linear": {"network": Dense(())},
@@ -44,6 +45,8 @@ DENSE: dict[str, dict[str, Any]] = {
     "tied": {"network": Dense((17, 5), tied=True), "code": DeterministicCode("sigmoid")},
     "gaussian": {"network": Dense((9,), "tanh"), "code": GaussianCode()},
     "quantised": {"network": Dense((9,)), "code": QuantisedCode()},
+    "few": {"network": Dense((11, 4)), "code_size": 8},
+    "few, tied": {"network": Dense((10,), "sigmoid", tied=True), "code_size": 5},
     "top k": {"network": Dense((9,)), "code": TopKCode(2)},
     "batch top k": {"network": Dense((9,)), "code": BatchTopKCode(2)},
     "winners": {"network": Dense((9,)), "code": WinnerTakeAllCode()},
@@ -110,9 +113,39 @@ def test_bits_of_many_rows_are_those_of_a_row_alone(name: str, two_threads: None
         functions = (AutoencoderModule.encode, (found.code_size,)), (OfPass(of_pass), (2 + found.code_size,))
     for function, shape in functions:
         at_once = found.over(ArraySource(many), function, shape)
-        for row in (0, 1, AT_ONCE, len(many) - 1):
+        for row in (0, 1, FEW_AT_ONCE, len(many) - 1):
             alone = found.over(ArraySource(many[row : row + 1]), function, shape)
             assert alone.tobytes() == at_once[row].tobytes()
+
+
+def test_very_many_rows_at_once_have_the_bits_of_a_row_alone(two_threads: None) -> None:
+    found, many = model(13, **DENSE["few"]), np.tile(some(13), (30, 1))
+    straight = bare(found.module, AutoencoderModule.encode, len(many))
+    assert straight is not None
+    assert straight.n_at_once in (MANY_AT_ONCE, BATCH)  # of a machine whose products of many have other bits
+    at_once = found.encode(ArraySource(many))
+    for row in (0, MANY_AT_ONCE - 1, MANY_AT_ONCE, len(many) - 1):
+        assert found.encode(ArraySource(many[row : row + 1])).tobytes() == at_once[row].tobytes()
+
+
+@pytest.mark.parametrize("n_out", [1, 3, *FEW, 12, 17])
+def test_layers_of_few_outputs_have_the_bits_of_the_module(n_out: int) -> None:
+    """Which a mode of torch's functions makes wider, and bare calls on their own."""
+    found = model(13, network=Dense((n_out,)), code_size=n_out)
+    source = ArraySource(some(13))
+    by_module = found.over(source, lambda module, x: module.encode(x), (n_out,))
+    assert found.encode(source).tobytes() == by_module.tobytes()
+    with torch.no_grad():
+        own = found.module.encode(torch.from_numpy(found.model.scaling.to_model(some(13))))
+    assert np.allclose(by_module, own.numpy(), atol=1e-5)
+
+
+def test_rows_too_wide_for_a_cache_are_not_taken_many_at_once() -> None:
+    width = VALUES_AT_ONCE // FEW_AT_ONCE + 4
+    found = model(width, network=Dense(()), code_size=1)
+    straight = bare(found.module, AutoencoderModule.encode, N_ROWS)
+    assert straight is not None
+    assert straight.n_at_once == BATCH
 
 
 def test_where_more_rows_at_once_give_other_bits_they_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +167,9 @@ def test_where_more_rows_at_once_give_other_bits_they_are_not_taken(monkeypatch:
     dense._at_once.cache_clear()
 
 
-@pytest.mark.skipif(not dense.is_large(AT_ONCE, 64, 64), reason="PyTorch has but one library for products")
+@pytest.mark.skipif(
+    not dense.is_large(FEW_AT_ONCE, 64, 64), reason="PyTorch has but one library for products"
+)
 def test_where_onednn_was_switched_off_since_it_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     found = model(64, network=Dense((64,)))
     many = ArraySource(np.tile(some(64), (2, 1)))

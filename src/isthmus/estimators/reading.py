@@ -49,6 +49,8 @@ class Reading:
         self, X: Any, *, reset: bool, row_kind: RowKind = "auto", labels: ArrayLike | None = None
     ) -> Source:
         """Rows as a source, checked as scikit-learn asks; of the kind of the last fit unless ``reset``."""
+        if not reset and self._schema.kind == "vectors" and self._is_as_known(X):
+            return ArraySource(X, self._labels(labels, len(X)), row_kind="vectors", who="Autoencoder")
         if sparse.issparse(X) and (self._schema.kind if not reset else row_kind) in ("auto", "vectors"):
             if reset:
                 self._check_no_types(X, row_kind)

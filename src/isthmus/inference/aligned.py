@@ -3,6 +3,9 @@
 Where only every second or fourth row is aligned, MKL treats the ends of rows differently, and
 a row's last bits would depend on its place in the batch; so would those of a product of its
 own, as between an example's tokens.
+
+Products of few outputs are made wider: MKL has a way of its own with them, which is slower, and whose bits those
+of oneDNN never are.
 """
 
 from __future__ import annotations
@@ -16,6 +19,9 @@ from torch.overrides import TorchFunctionMode
 
 ALIGNED = 4
 """Values a row that a dense layer or a matrix product sees, in multiples: 16 bytes of float32."""
+
+FEW, ENOUGH = range(4, 12), 16
+"""Outputs of a dense layer that count as few, and to how many zeros make them."""
 
 PRODUCTS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm)
 
@@ -37,14 +43,30 @@ class AlignedRows(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def filled(values: Tensor) -> Tensor:
-    """``(..., n)`` with zeros behind it up to a multiple of :data:`ALIGNED`; itself if none are missing."""
+def filled(values: Tensor, more_rows: int = 0) -> Tensor:
+    """``(..., n)`` with zeros behind it up to a multiple of :data:`ALIGNED`; itself if none are missing.
+
+    ``more_rows`` of zeros are behind all rows.
+    """
     missing = -values.shape[-1] % ALIGNED
+    if more_rows:
+        return torch.constant_pad_nd(values, (0, missing, 0, more_rows))
     return torch.constant_pad_nd(values, (0, missing)) if missing else values
 
 
+def filled_layer(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of a dense layer for inputs that are filled up; it has :data:`ENOUGH` outputs for few."""
+    n_out = weight.shape[0]
+    if n_out not in FEW:
+        return filled(weight), bias
+    missing = ENOUGH - n_out
+    return filled(weight, missing), bias if bias is None else torch.constant_pad_nd(bias, (0, missing))
+
+
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return linear(filled(x), filled(weight), bias)
+    n_out = weight.shape[0]
+    found = linear(filled(x), *filled_layer(weight, bias))
+    return found[..., :n_out].contiguous() if n_out in FEW else found
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:

@@ -14,20 +14,25 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 
-from isthmus.inference.aligned import filled
+from isthmus.inference.aligned import filled, filled_layer
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.networks.dense import DenseDecoder, DenseEncoder, TiedLinear
 from isthmus.networks.linear import Linear
 from isthmus.numerics.products import is_large, large_product
 from isthmus.numerics.randomness import Randomness
 from isthmus.numerics.threads import torch_threads
+from isthmus.shapes import Shape
 
 BATCH = 128
 """Rows a batch, always: a shorter batch would compute other last bits. The last one is padded."""
-AT_ONCE = 2048
-"""Rows that are multiplied at once where that gives the bits of their batches: what a cache holds of a narrow layer."""
+FEW_AT_ONCE, MANY_AT_ONCE = 2048, 8192
+"""Rows that are multiplied at once where that gives the bits of their batches, of some rows and of many."""
+VALUES_AT_ONCE = 1 << 21
+"""Of the widest layer, at most."""
+PIECES = 4
+"""Of as many rows at once, for each thread, before they are taken: so that none waits long for the last."""
 
 Step = Callable[[Tensor], Tensor]
 Product = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -63,21 +68,34 @@ class OfPass:
 class Bare(NamedTuple):
     """Steps whose results are those of a function of the module, bit for bit."""
 
-    ready: Step
-    """Of any number of rows: no sums, so that it may be taken of many batches at once."""
+    ready: Callable[[Tensor, int], Tensor]
+    """Of any number of rows, and with so many more of zeros: no sums, so that it may be taken of many at once."""
     run: Callable[[Tensor], Any]
     """Of :data:`BATCH` rows that are ready, or of as many as may be multiplied at once."""
     end: Callable[[Tensor, Sequence[Any]], Tensor]
-    """Of rows and of all that was run of them: the result, ``(rows, ...)``."""
+    """Of rows and of all that was run of them and of those behind them: the result, ``(rows, ...)``."""
     n_at_once: int
     """How many rows may be multiplied at once."""
 
 
-class _Half(NamedTuple):
-    """Encoder or decoder."""
+class _Layer(NamedTuple):
+    """Filled up, as :func:`filled_layer` does."""
 
-    run: Step
-    n_at_once: int
+    weight: Tensor
+    bias: Tensor
+    n_out: int
+    """Outputs that are its own."""
+    is_large: bool
+    """Whether a batch's product is, of itself."""
+
+
+class _Half(NamedTuple):
+    """Encoder or decoder: ``W_n act(.. act(W_1 a + b_1) ..) + b_n``."""
+
+    layers: list[_Layer]
+    activation: Step
+    output_shape: Shape | None = None
+    """Of a decoder."""
 
 
 def bare(  # noqa: PLR0911
@@ -96,52 +114,64 @@ def bare(  # noqa: PLR0911
     network = module.network
     encoder, decoder, of_code, of_outputs = network.encoder, network.decoder, code.mean, likelihood.mean
 
-    def ready(x: Tensor) -> Tensor:
-        return filled(x.flatten(1) if gaps is None else gaps(x))
+    def ready(x: Tensor, more_rows: int) -> Tensor:
+        return filled(x.flatten(1) if gaps is None else gaps(x), more_rows)
 
     if function is AutoencoderModule.encode:
-        half = _half(encoder, n_rows)
-        return half and Bare(ready, lambda x: of_code(half.run(x)), _together, half.n_at_once)
+        half = _half(encoder)
+        if half is None:
+            return None
+        n_at_once = _rows_at_once(half.layers, n_rows)
+        run = _run(half, n_at_once)
+        return Bare(ready, lambda x: of_code(run(x)), _together, n_at_once)
     if function is AutoencoderModule.decode:
-        half = _half(decoder, n_rows)
-        return half and Bare(filled, lambda h: of_outputs(half.run(h)), _together, half.n_at_once)
+        half = _half(decoder)
+        if half is None:
+            return None
+        n_at_once = _rows_at_once(half.layers, n_rows)
+        run = _run(half, n_at_once)
+        return Bare(filled, lambda h: of_outputs(run(h)), _together, n_at_once)
     if function is not AutoencoderModule.reconstruct and not isinstance(function, OfPass):
         return None
-    first, last = _half(encoder, n_rows), _half(decoder, n_rows)
+    first, last = _half(encoder), _half(decoder)
     if first is None or last is None:
         return None
+    n_at_once = _rows_at_once(first.layers + last.layers, n_rows)
+    encode, decode = _run(first, n_at_once), _run(last, n_at_once)
 
     def both(x: Tensor) -> tuple[Tensor, Tensor]:
-        h = of_code(first.run(x))
-        return h, last.run(h)
+        h = of_code(encode(x))
+        return h, decode(h)
 
-    n_at_once = min(first.n_at_once, last.n_at_once)
     if isinstance(function, OfPass):
         return Bare(ready, both, partial(_of_passes, module, function), n_at_once)
     return Bare(ready, lambda x: of_outputs(both(x)[1]), _together, n_at_once)
 
 
-def _together(_: Tensor, found: Sequence[Tensor]) -> Tensor:
-    return found[0] if len(found) == 1 else torch.cat(list(found))
+def _together(x: Tensor, found: Sequence[Tensor]) -> Tensor:
+    return (found[0] if len(found) == 1 else torch.cat(list(found)))[: x.shape[0]]
 
 
 def _of_passes(
     module: AutoencoderModule, of: OfPass, x: Tensor, found: Sequence[tuple[Tensor, Tensor]]
 ) -> Tensor:
-    code, outputs = (_together(x, part) for part in zip(*found, strict=True))
-    return of.function(module, Pass(x, code, outputs))
+    code, outputs = (part[0] if len(part) == 1 else torch.cat(part) for part in zip(*found, strict=True))
+    n_rows = x.shape[0]
+    # Of what is left over, vector instructions would leave numbers to others, which round otherwise.
+    x = pad(x, [0, 0] * (x.ndim - 1) + [0, outputs.shape[0] - n_rows])
+    return of.function(module, Pass(x, code, outputs))[:n_rows]
 
 
 @cache
-def _at_once(n_in: int, n_out: int, threads: int, *, many_are_large: bool) -> Product | None:
+def _at_once(n_rows: int, n_in: int, n_out: int, threads: int, *, is_large: bool) -> Product | None:
     """What multiplies many rows at once on one thread with the bits that a batch has on ``threads``, or None.
 
     A product of more rows might be cut up otherwise, and its sums be taken in another order: whether they are, is
-    tried. A batch is no large product here; ``many_are_large`` says whether many rows are.
+    tried. A batch is no large product here; ``is_large`` says whether so many rows are.
     """
     chance = Randomness(n_in, "products", n_out, threads)
     x, weight, bias = (
-        chance.at(i).normal(shape) for i, shape in enumerate([(AT_ONCE, n_in), (n_out, n_in), (n_out,)])
+        chance.at(i).normal(shape) for i, shape in enumerate([(n_rows, n_in), (n_out, n_in), (n_out,)])
     )
 
     def by_batch() -> Tensor:
@@ -151,7 +181,7 @@ def _at_once(n_in: int, n_out: int, threads: int, *, many_are_large: bool) -> Pr
     with torch_threads(1):
         if not torch.equal(by_batch(), batches):
             return None
-        products: list[Product] = [large_product, linear] if many_are_large else [linear]
+        products: list[Product] = [large_product, linear] if is_large else [linear]
         return next((each for each in products if torch.equal(each(x, weight, bias), batches)), None)
 
 
@@ -160,16 +190,14 @@ def _is_plain(part: nn.Module) -> bool:
     return type(part).__module__.startswith("isthmus.") and not (part.training or _is_hooked(part))
 
 
-def _half(half: nn.Module, n_rows: int) -> _Half | None:
-    """``W_n act(.. act(W_1 a + b_1) ..) + b_n``, all lengths filled up; None if a layer is of another kind."""
+def _half(half: nn.Module) -> _Half | None:
+    """What is called of an encoder or a decoder; None if a layer is of another kind."""
     if type(half) not in (DenseEncoder, DenseDecoder):
         return None
     assert isinstance(half, DenseEncoder | DenseDecoder)
-    activation = half.activation
+    activation, layers = half.activation, list[_Layer]()
     if _is_hooked(half) or _is_hooked(activation):
         return None
-    bent, layers = activation.function, list[tuple[Product, Product, Tensor, Tensor]]()
-    is_many, threads = n_rows >= AT_ONCE, torch.get_num_threads()
     for layer in half.layers:
         if type(layer) not in (Linear, TiedLinear) or _is_hooked(layer):
             return None
@@ -177,30 +205,51 @@ def _half(half: nn.Module, n_rows: int) -> _Half | None:
         weight, bias = held["weight"], held["bias"]
         if not isinstance(weight, Tensor) or not isinstance(bias, Tensor):
             return None
-        weight = filled(weight)
-        n_out, n_in = weight.shape
-        if is_large(BATCH, n_in, n_out):  # more rows would take memory and gain nothing
-            is_many, of_batch, of_many = False, large_product, None
-        else:
-            of_batch = linear
-            many_are_large = is_large(AT_ONCE, n_in, n_out)
-            of_many = _at_once(n_in, n_out, threads, many_are_large=many_are_large) if is_many else None
-            is_many = of_many is not None
-        layers.append((of_batch, of_many or of_batch, weight, bias))
-    *hidden, last = layers
+        own_size, large = weight.shape, is_large(BATCH, *reversed(weight.shape))
+        weight, bias = (filled(weight), bias) if large else filled_layer(weight, bias)
+        assert bias is not None
+        layers.append(_Layer(weight, bias, own_size[0], large))
+    return _Half(layers, activation.function, None if isinstance(half, DenseEncoder) else half.output_shape)
+
+
+def _rows_at_once(layers: Sequence[_Layer], n_rows: int) -> int:
+    """How many of ``n_rows`` may be multiplied at once."""
+    # More rows of a large layer would take memory and gain nothing.
+    if n_rows < FEW_AT_ONCE or any(layer.is_large for layer in layers):
+        return BATCH
+    widest = max(max(layer.weight.shape) for layer in layers)
+    are_many = n_rows >= PIECES * torch.get_num_threads() * MANY_AT_ONCE
+    for n_at_once in (MANY_AT_ONCE, FEW_AT_ONCE) if are_many else (FEW_AT_ONCE,):
+        fits = n_at_once * widest <= VALUES_AT_ONCE
+        if fits and all(_product(layer, n_at_once) for layer in layers):
+            return n_at_once
+    return BATCH
+
+
+def _product(layer: _Layer, n_rows: int) -> Product | None:
+    """What multiplies so many rows, a batch or many at once."""
+    if n_rows == BATCH:
+        return large_product if layer.is_large else linear
+    n_out, n_in = layer.weight.shape
+    return _at_once(n_rows, n_in, n_out, torch.get_num_threads(), is_large=is_large(n_rows, n_in, n_out))
+
+
+def _run(half: _Half, n_at_once: int) -> Step:
+    """The pass of :data:`BATCH` rows or of ``n_at_once``."""
+    bent, shape = half.activation, half.output_shape
+    layers = half.layers
+    products = {n: [_product(layer, n) for layer in layers] for n in {BATCH, n_at_once}}
 
     def run(a: Tensor) -> Tensor:
-        which = int(a.shape[0] == AT_ONCE)
-        for *products, weight, bias in hidden:
-            a = bent(products[which](filled(a), weight, bias))
-        *products, weight, bias = last
-        return products[which](filled(a), weight, bias)
+        is_first = True
+        for (weight, bias, n_out, _), product in zip(layers, products[a.shape[0]], strict=True):
+            assert product is not None
+            found = product(filled(a if is_first else bent(a)), weight, bias)
+            a = found if found.shape[1] == n_out else found[:, :n_out].contiguous()
+            is_first = False
+        return a if shape is None else a.unflatten(1, shape)
 
-    n_at_once = AT_ONCE if is_many else BATCH
-    if isinstance(half, DenseEncoder):
-        return _Half(run, n_at_once)
-    shape = half.output_shape
-    return _Half(lambda h: run(h).unflatten(1, shape), n_at_once)
+    return run
 
 
 def _is_hooked(module: nn.Module) -> bool:

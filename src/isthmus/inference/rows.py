@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from isthmus.artifact import FittedModel
 from isthmus.errors import DataError, ParameterError
 from isthmus.inference.aligned import AlignedRows
-from isthmus.inference.dense import AT_ONCE, BATCH, bare
+from isthmus.inference.dense import BATCH, Bare, bare
 from isthmus.inference.side_by_side import side_by_side
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.numerics.randomness import Randomness
@@ -233,31 +234,25 @@ class Inference:
 
         ``read`` gives rows as a source has them, one call at a time; ``ready`` brings them to model units.
         """
-        n_rows, reading = rows.stop - rows.start, Lock()
+        n_rows = rows.stop - rows.start
 
-        def found(part: slice) -> Tensor:
-            with reading:
-                given = read(part)
-            x = torch.from_numpy(np.ascontiguousarray(ready(given, part)))
-            x = _filled_up(x, BATCH if straight is None else straight.n_at_once)
-            if straight is not None:
-                batches = _cut(straight.ready(x), straight.n_at_once)
-                all_of_it = straight.end(x, [straight.run(batch) for batch in batches])
-            else:
-                told = None if labels is None else _filled_up(torch.from_numpy(labels[part]), BATCH)
-                all_of_it = self._by_batch(function, x, told)
-            return all_of_it[: part.stop - part.start]
-
-        def put(part: slice) -> None:
-            result[part.start - rows.start : part.stop - rows.start].copy_(found(part))
+        def told(part: slice) -> Indices | None:
+            return None if labels is None else labels[part]
 
         with torch.inference_mode():  # of this thread alone
             straight = None if labels is not None else bare(self.module, function, n_rows)
-            parts = self._parts(rows)
+            parts = self._parts(rows, BATCH if straight is None else straight.n_at_once)
             if len(parts) == 1:
-                own = found(parts[0])  # a part of memory for whole batches
-                return own.to(torch.float32, copy=True, memory_format=torch.contiguous_format).numpy()
-            result = torch.empty((n_rows, *shape))
+                own = self._found(ready(read(rows), rows), straight, function, told(rows)).numpy()
+                return np.array(own, np.float32, order="C")  # for it is a part of memory for whole batches
+            result, reading = torch.empty((n_rows, *shape)), Lock()
+
+            def put(part: slice) -> None:
+                with reading:
+                    given = read(part)
+                found = self._found(ready(given, part), straight, function, told(part))
+                result[part.start - rows.start : part.stop - rows.start].copy_(found)
+
             if straight is not None and straight.n_at_once > BATCH:
                 side_by_side(torch.inference_mode()(put), parts)
             else:
@@ -265,26 +260,37 @@ class Inference:
                     put(part)
         return result.numpy()
 
+    def _found(
+        self, rows: Array, straight: Bare | None, function: Function, labels: Indices | None
+    ) -> Tensor:
+        """What ``function`` gives of rows in model units, by bare calls where it can."""
+        x = torch.from_numpy(np.ascontiguousarray(rows))
+        if straight is None:
+            return self._by_batch(function, x, None if labels is None else torch.from_numpy(labels))
+        ready = straight.ready(x, _n_missing(len(x), straight.n_at_once))
+        return straight.end(x, [straight.run(some) for some in _cut(ready, straight.n_at_once)])
+
     def _by_batch(self, function: Function, x: Tensor, labels: Tensor | None) -> Tensor:
         """``function`` of each batch, whose labels the module is told."""
         if _is_training(self.module):
             self.module.eval()
-        batches = x.split(BATCH)
-        told = [None] * len(batches) if labels is None else labels.split(BATCH)
+        n_rows = len(x)
+        missing = _n_missing(n_rows, BATCH)
+        batches = pad(x, [0, 0] * (x.ndim - 1) + [0, missing]).split(BATCH)
+        told = [None] * len(batches) if labels is None else pad(labels, (0, missing)).split(BATCH)
         with AlignedRows():
             found = [
                 function(self.module if own is None else self.module.given(own), batch).cpu()
                 for batch, own in zip(batches, told, strict=True)
             ]
-        return torch.cat(found)
+        return torch.cat(found)[:n_rows]
 
-    def _parts(self, rows: slice) -> list[slice]:
-        """Rows of several batches at once, for a column costs a call a piece."""
+    def _parts(self, rows: slice, n_at_once: int) -> list[slice]:
+        """Rows of several batches at once, for a column costs a call a piece; of ``n_at_once`` or more."""
         if 0 < rows.stop - rows.start <= BATCH:
             return [rows]
         n_values = max(self.code_size, math.prod(self.model.scaling.model_shape))
-        step = BATCH * max(1, min(MOST_BATCHES, READ_VALUES // (BATCH * n_values)))
-        step -= step % AT_ONCE if step > AT_ONCE else 0
+        step = n_at_once * max(1, min(MOST_BATCHES * BATCH, READ_VALUES // n_values) // n_at_once)
         return [slice(first, min(first + step, rows.stop)) for first in range(rows.start, rows.stop, step)]
 
 
@@ -292,11 +298,9 @@ class _NoRatesError(Exception):
     """A code without a distribution."""
 
 
-def _filled_up(rows: Tensor, n_at_once: int) -> Tensor:
-    """Rows with zeros behind them: up to a multiple of :data:`BATCH`, or of ``n_at_once`` where few are missing."""
-    n_rows = rows.shape[0]
-    missing = -n_rows % (n_at_once if n_rows % n_at_once >= SHARE_AT_ONCE * n_at_once else BATCH)
-    return torch.constant_pad_nd(rows, [0, 0] * (rows.ndim - 1) + [0, missing]) if missing else rows
+def _n_missing(n_rows: int, n_at_once: int) -> int:
+    """Rows up to a multiple of :data:`BATCH`, or of ``n_at_once`` where few are missing."""
+    return -n_rows % (n_at_once if n_rows % n_at_once >= SHARE_AT_ONCE * n_at_once else BATCH)
 
 
 def _cut(rows: Tensor, n_at_once: int) -> list[Tensor]:

@@ -16,6 +16,9 @@ from isthmus.shapes import Shape, shape_text
 from isthmus.sources.base import Indices, Source
 from isthmus.sources.check import check_rows
 
+LARGEST = 1e36
+"""Shifts and scales are below, and scales above its inverse, where float32 has all of its digits of them."""
+
 
 @final
 class Scaling(Preprocessing):
@@ -80,10 +83,14 @@ class Scaling(Preprocessing):
         self.scale = scale
         self.notes = notes
         self._moves = bool(shift.any() or (scale != 1.0).any())
-        self._by_type = {
-            work: (self._along(shift.astype(work)), self._along(scale.astype(work)))
-            for work in (np.float32, np.float64)
-        }
+        near, scale_32 = shift.astype(np.float32), scale.astype(np.float32)
+        rest = (shift - near).astype(np.float32)
+        self._of_small_integers = self._along(near, scale_32)
+        self._of_singles = self._along(near, rest, scale_32)
+        self._of_doubles = self._along(shift, scale)
+        self._is_mild = bool(
+            (np.abs(shift) < LARGEST).all() and ((scale > 1 / LARGEST) & (scale < LARGEST)).all()
+        )
 
     @classmethod
     def fit(
@@ -130,7 +137,9 @@ class Scaling(Preprocessing):
     def to_model(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Rows ``(n, *schema.sample_shape)`` in data units as a new ``(n, *model_shape)`` in model units.
 
-        8- and 16-bit integers are mapped in float32, all others in float64 and then rounded.
+        8- and 16-bit integers are mapped in float32. So are floats of up to 32 bits, less a shift of two
+        float32, which keeps every digit that they have: to two units in float32's last place, or 1e-7 of
+        the scale. All others are mapped in float64 and then rounded.
 
         Raises
         ------
@@ -138,16 +147,24 @@ class Scaling(Preprocessing):
             Rows of another shape, or NaN or infinity in them.
         """
         _check_shape(rows, self.schema.sample_shape, "to_model")
-        small = rows.dtype.kind in "bui" and rows.dtype.itemsize <= 2
-        work = np.float32 if small else np.float64
         first = rows if rows.ndim == 2 else np.moveaxis(rows, -1, 1)
+        kind, n_bytes = rows.dtype.kind, rows.dtype.itemsize
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is told below
-            if self._moves:
-                shift, scale = self._by_type[work]
-                first = np.subtract(first, shift, dtype=work, order="C")
-                np.divide(first, scale, out=first)
-            result = first.astype(np.float32, order="C", copy=not self._moves)
-        if not (small or np.isfinite(result).all()):
+            if kind in "bui" and n_bytes <= 2:
+                return (
+                    _mapped(first, *self._of_small_integers)
+                    if self._moves
+                    else first.astype(np.float32, order="C")
+                )
+            if not self._moves:
+                result = first.astype(np.float32, order="C")
+            elif kind == "f" and n_bytes <= 4 and self._is_mild:
+                result = _mapped(first, *self._of_singles)
+                if not np.isfinite(result).all():  # differences may not be, whose quotients are
+                    result = _mapped(first, *self._of_doubles)
+            else:
+                result = _mapped(first, *self._of_doubles)
+        if not np.isfinite(result).all():
             check_rows(rows, "Scaling")
             check_rows(result, "Scaling (after conversion to float32)")
         return result
@@ -179,9 +196,9 @@ class Scaling(Preprocessing):
         low, high = ends_of(wanted)
         return np.clip(np.rint(values, out=values), low, high, out=values).astype(wanted)
 
-    def _along(self, values: NDArray[Any]) -> NDArray[Any]:
+    def _along(self, *numbers: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """A number a channel, so that it goes along the steps of channels first."""
-        return values[:, None] if self.schema.kind == "sequences" else values
+        return tuple(each[:, None] if self.schema.kind == "sequences" else each for each in numbers)
 
     def to_state(self) -> State:
         """Method, schema and notes for JSON, and shift and scale as arrays."""
@@ -229,6 +246,16 @@ def _fitted_schema(schema: Schema, fitted: Affine) -> Schema:
         return schema
     low = float(fitted.shift[0])
     return replace(schema, value_range=(low, low + float(fitted.scale[0])))
+
+
+def _mapped(rows: NDArray[Any], first: NDArray[Any], *others: NDArray[Any]) -> NDArray[np.float32]:
+    """``rows`` less each number but the last, and over that, in the numbers' type; each a number a column, or one."""
+    *rest, scale = others
+    result = np.subtract(rows, first, dtype=first.dtype, order="C")
+    for other in rest:
+        np.subtract(result, other, out=result)
+    np.divide(result, scale, out=result)
+    return result.astype(np.float32, copy=False)
 
 
 def _check_shape(rows: NDArray[Any], sample_shape: Shape, where: str) -> None:
