@@ -108,10 +108,10 @@ def _products(weight: Tensor, x: Tensor, out: Tensor, *, is_first: bool) -> list
 
 
 def _product(a: Tensor, b: Tensor, like: Tensor) -> Call:
-    """``a b^T`` by the faster of PyTorch's two libraries."""
+    """``a b^T``, or its transpose, by the faster of PyTorch's two libraries."""
     calls: list[Call] = [partial(torch.mm, a, b.t(), out=torch.empty_like(like))]
     if is_large(*a.shape, len(b)):
-        calls.append(partial(large_product, a, b))
+        calls += [partial(large_product, a, b), partial(large_product, b, a)]
     return faster(*([call] for call in calls))[0]
 
 

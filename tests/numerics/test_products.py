@@ -16,6 +16,8 @@ from isthmus.numerics import products
 from isthmus.numerics.products import LEAST, is_large, large_product, linear
 
 N, N_IN, N_OUT = 200, 150, 120
+WIDENING = 32, 500
+"""Inputs and outputs of a layer whose weights' gradient is made the other way round."""
 needs_both = pytest.mark.skipif(
     not is_large(N, N_IN, N_OUT), reason="PyTorch has but one library for products"
 )
@@ -46,14 +48,17 @@ def test_size_alone_chooses_the_library() -> None:
 @pytest.mark.parametrize("rows", [(N,), (4, N // 4), (2, 5, N // 10)])
 @pytest.mark.parametrize("has_bias", [True, False])
 @pytest.mark.parametrize("is_tied", [True, False])
+@pytest.mark.parametrize("size", [(N_IN, N_OUT), WIDENING])
 def test_values_and_gradients_twice_are_those_of_torch(
-    rows: tuple[int, ...], has_bias: bool, is_tied: bool
+    rows: tuple[int, ...], has_bias: bool, is_tied: bool, size: tuple[int, int]
 ) -> None:
+    n_in, n_out = size
+
     def all_of(product: Callable[..., Tensor]) -> list[Tensor]:
-        x = numbers(*rows, N_IN, seed=1).requires_grad_()
-        held = numbers(N_IN, N_OUT, seed=2) if is_tied else numbers(N_OUT, N_IN, seed=2)
+        x = numbers(*rows, n_in, seed=1).requires_grad_()
+        held = numbers(n_in, n_out, seed=2) if is_tied else numbers(n_out, n_in, seed=2)
         held.requires_grad_()
-        bias = numbers(N_OUT, seed=3).requires_grad_() if has_bias else None
+        bias = numbers(n_out, seed=3).requires_grad_() if has_bias else None
         given = [x, held] if bias is None else [x, held, bias]
         y = product(x, held.t() if is_tied else held, bias)
         first = torch.autograd.grad(y.tanh().sum(), given, create_graph=True)
@@ -74,9 +79,11 @@ def test_an_own_product_is_near_that_of_double_precision() -> None:
 
 @needs_both
 @pytest.mark.parametrize("turned", [False, True])
-def test_the_gradient_of_a_weight_lies_as_the_weight_does(turned: bool) -> None:
-    x = numbers(N, N_IN)
-    held = numbers(N_IN, N_OUT).t() if turned else numbers(N_OUT, N_IN)
+@pytest.mark.parametrize("size", [(N_IN, N_OUT), WIDENING])
+def test_the_gradient_of_a_weight_lies_as_the_weight_does(turned: bool, size: tuple[int, int]) -> None:
+    n_in, n_out = size
+    x = numbers(N, n_in)
+    held = numbers(n_in, n_out).t() if turned else numbers(n_out, n_in)
     weight = held.requires_grad_()
     (gradient,) = torch.autograd.grad(linear(x, weight).sum(), weight)
     assert gradient.stride() == weight.stride()

@@ -52,6 +52,7 @@ class ToMaps(Linear):
         if len(self.shape) != 3:
             return linear(input, self.weight, self.bias).unflatten(1, self.shape)
         n_channels, *size = self.shape
-        weight = self.weight.unflatten(0, self.shape).permute(1, 2, 0, 3).flatten(0, 2)
+        # Turned, so that its gradient, which lies as it does, is made by laying the few values of the code anew.
+        weight = self.weight.unflatten(0, self.shape).permute(3, 1, 2, 0).flatten(1).t()
         bias = self.bias.unflatten(0, self.shape).permute(1, 2, 0).flatten()
         return linear(input, weight, bias).unflatten(1, (*size, n_channels)).permute(0, 3, 1, 2)

@@ -15,6 +15,8 @@ from torch.nn import functional
 
 LEAST = 5_000_000
 """Operations from which on oneDNN is faster, whose calls take longer to begin."""
+RELAID = 1.5
+"""Times that a number of a gradient takes to be laid anew, where one of a product's factors takes 1."""
 
 _pointwise: Any = (
     getattr(torch.ops.mkldnn, "_linear_pointwise", None)
@@ -126,6 +128,14 @@ class _Linear(torch.autograd.Function):
 
 
 def _of_weight(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    """``gradient^T x``, lying as the weight does: what is added up with it would be laid out anew."""
-    is_turned = weight.stride(0) == 1 < weight.stride(1)
-    return linear(x.t(), gradient.t()).t() if is_turned else linear(gradient.t(), x.t())
+    """``gradient^T x``, lying as the weight does: what is added up with it would be laid out anew.
+
+    oneDNN lays the first of its two factors anew, which here both lie turned. That takes time for each row; where
+    there are many, less for the narrower one, and the result is laid anew.
+    """
+    (n_rows, n_in), n_out = x.shape, gradient.shape[1]
+    if weight.stride(0) == 1 < weight.stride(1):
+        return linear(x.t(), gradient.t()).t()
+    if n_rows * (n_out - n_in) >= RELAID * n_in * n_out:
+        return linear(x.t(), gradient.t()).t().contiguous()
+    return linear(gradient.t(), x.t())

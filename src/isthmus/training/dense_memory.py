@@ -41,6 +41,8 @@ class DenseMemory:
     joined
         Whether each bias is a column beside its weights, as :func:`isthmus.training.dense_plans.by_units` needs it;
         gradients are then one vector too.
+    turned
+        Whether each parameter, a matrix then, is to lie as its transpose would, and its gradient and moments with it.
     """
 
     def __init__(
@@ -49,17 +51,23 @@ class DenseMemory:
         parameters: Sequence[nn.Parameter],
         *,
         joined: bool,
+        turned: Sequence[bool],
     ) -> None:
         self.device = parameters[0].device
-        places, n = _side_by_side(layers, parameters) if joined else _apart(parameters)
+        strides = [_stride(one, is_turned) for one, is_turned in zip(parameters, turned, strict=True)]
+        places, n = _side_by_side(layers, parameters) if joined else _apart(parameters, strides)
         weights, first, second = (torch.zeros(n, device=self.device) for _ in range(3))
         self.moments = [[place.of(vector) for place in places] for vector in (first, second)]
         """Views for each parameter, of the first moment and of the second."""
         if joined:
             gradient = torch.zeros(n, device=self.device)
-            self.gradients, pieces = [place.of(gradient) for place in places], [(_whole, gradient)]
+            self.gradients, pieces, turned_ones = (
+                [place.of(gradient) for place in places],
+                [(_whole, gradient)],
+                {},
+            )
         else:
-            self.gradients, pieces = _gradients(parameters)
+            self.gradients, pieces, turned_ones = _gradients(parameters, strides)
         self.pieces = [[cut(vector) for cut, _ in pieces] for vector in (weights, first, second)]
         """Of weights, gradients and both moments, the same parts of each: all that an optimiser moves."""
         self.pieces.insert(1, [gradient for _, gradient in pieces])
@@ -74,6 +82,7 @@ class DenseMemory:
                 of_gradient[id(layer.weight)],
                 of_gradient[id(layer.bias)],
                 activation,
+                turned_ones.get(id(layer.weight)),
                 *(_with_bias(layer.weight, of_gradient[id(layer.weight)]) if joined else ()),
             )
             for layer, activation in layers
@@ -104,11 +113,18 @@ def _side_by_side(
     return [places[id(one)] for one in parameters], start
 
 
-def _apart(parameters: Sequence[nn.Parameter]) -> tuple[list[Place], int]:
+def _stride(parameter: Tensor, is_turned: bool) -> tuple[int, ...]:
+    """Without gaps."""
+    if is_turned:
+        return 1, parameter.shape[0]
+    return (parameter.shape[1], 1) if parameter.ndim == 2 else (1,)
+
+
+def _apart(parameters: Sequence[nn.Parameter], strides: Sequence[tuple[int, ...]]) -> tuple[list[Place], int]:
     """Where parameters are in a vector, one after the other; and how long it is."""
     places, start = list[Place](), 0
-    for parameter in parameters:
-        places.append(Place(start, tuple(parameter.shape), parameter.detach().contiguous().stride()))
+    for parameter, stride in zip(parameters, strides, strict=True):
+        places.append(Place(start, tuple(parameter.shape), stride))
         start += rounded_up(parameter.numel(), ALIGNMENT)
     return places, start
 
@@ -118,35 +134,41 @@ def _whole(vector: Tensor) -> Tensor:
 
 
 def _gradients(
-    parameters: Sequence[nn.Parameter],
-) -> tuple[list[Tensor], list[tuple[Callable[[Tensor], Tensor], Tensor]]]:
+    parameters: Sequence[nn.Parameter], strides: Sequence[tuple[int, ...]]
+) -> tuple[list[Tensor], list[tuple[Callable[[Tensor], Tensor], Tensor]], dict[int, Tensor]]:
     """A gradient for each parameter; and how a vector of all is cut into pieces that have a gradient in one.
 
-    Those of large matrices have memory of their own, all between these is one vector.
+    Those of large matrices have memory of their own, all between these is one vector. Of those that lie turned
+    the optimiser has the transpose, which is in order: it is the third, by the parameter's id.
     """
     found, pieces = list[Tensor](), list[tuple[Callable[[Tensor], Tensor], Tensor]]()
+    turned_ones = dict[int, Tensor]()
     start = stop = 0
-    between = list[nn.Parameter]()
+    between = list[tuple[nn.Parameter, tuple[int, ...]]]()
 
     def close() -> None:
         if between:
-            vector = between[0].new_zeros(stop - start)
-            found.extend(place.of(vector) for place in _apart(between)[0])
+            vector = between[0][0].new_zeros(stop - start)
+            found.extend(place.of(vector) for place in _apart(*zip(*between, strict=True))[0])
             pieces.append((lambda all, ends=slice(start, stop): all[ends], vector))
             between.clear()
 
-    for parameter in parameters:
+    for parameter, stride in zip(parameters, strides, strict=True):
         n = parameter.numel()
         if n < OWN_MEMORY:
-            between.append(parameter)
+            between.append((parameter, stride))
             stop += rounded_up(n, ALIGNMENT)
             continue
         close()
-        gradient = parameter.new_zeros(parameter.shape)
-        found.append(gradient)
+        is_turned = stride[0] == 1 < len(stride)
+        shape = tuple(reversed(parameter.shape)) if is_turned else parameter.shape
+        gradient = parameter.new_zeros(shape)
+        if is_turned:
+            turned_ones[id(parameter)] = gradient
+        found.append(gradient.t() if is_turned else gradient)
         pieces.append(
             (lambda all, ends=slice(stop, stop + n), as_=gradient: all[ends].view_as(as_), gradient)
         )
         start = stop = stop + rounded_up(n, ALIGNMENT)
     close()
-    return found, pieces
+    return found, pieces, turned_ones

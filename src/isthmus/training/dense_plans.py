@@ -90,6 +90,8 @@ class Layer:
     weight_gradient: Tensor
     bias_gradient: Tensor
     activation: Activation
+    turned_gradient: Tensor | None = None
+    """The transpose of ``weight_gradient``, where weights lie turned and products bring its memory."""
     joined: Tensor | None = None
     """``(n_out, n_in + 1)``: weight and bias side by side, where that is how they lie."""
     joined_gradient: Tensor | None = None
@@ -176,7 +178,7 @@ class Contraction:
             *([partial(gradient.add_, weighed)] if is_shifted else []),
             partial(torch.sum, squares, 0, out=self._squares),
             partial(self._squares.mul_, self._twice),
-            _of_weight(gradient, x, layer.weight_gradient, stays=False),
+            _of_weight(gradient, x, layer, stays=False),
             partial(layer.weight_gradient.addcmul_, layer.weight, self._squares.unsqueeze(1)),
         ]
 
@@ -198,23 +200,23 @@ def by_rows(
     stays = not any(_is_large(x, layer.weight.shape) for layer in layers)
     for layer in layers:
         n_out = len(layer.bias)
-        before, of_output = empty(n_rows, n_out), empty(n_rows, n_out)
+        before, gradient = empty(n_rows, n_out), empty(n_rows, n_out)
         forwards.append(_forward(a, layer, before))
-        bent, of_before, back = before, of_output, list[Call]()
+        bent, back = before, list[Call]()
         if layer.activation != "identity":
-            bent, of_before = empty(n_rows, n_out), empty(n_rows, n_out)
+            bent = empty(n_rows, n_out)
             forward, backward = BENT[layer.activation]
             forwards.append(forward(before, bent))
-            back.append(backward(of_output, before, bent, of_before))
+            back.append(backward(gradient, before, bent, gradient))
         if contraction is not None and layer is layers[0]:
-            back += contraction.calls(a, bent, of_before, omega)
+            back += contraction.calls(a, bent, gradient, omega)
         else:
-            back.append(_of_weight(of_before, a, layer.weight_gradient, stays=stays))
-        back.append(partial(torch.sum, of_before, 0, out=layer.bias_gradient))
+            back.append(_of_weight(gradient, a, layer, stays=stays))
+        back.append(partial(torch.sum, gradient, 0, out=layer.bias_gradient))
         if outwards is not None:
-            back.append(_of_input(of_before, layer.weight, outwards))
+            back.append(_of_input(gradient, layer.weight, outwards))
         backwards = [*back, *backwards]
-        a, outwards = bent, of_output
+        a, outwards = bent, gradient
     assert outwards is not None
     losses, scale, middle = _of_loss(a, x, outwards, n_rows, bernoulli=bernoulli)
     may_be_short, n = not stays and contraction is None, torch.tensor(float(n_rows), device=x.device)
@@ -331,13 +333,19 @@ def _of_input(gradient: Tensor, weight: Tensor, into: Any) -> Call:
     return partial(torch.mm, gradient, weight, out=into)
 
 
-def _of_weight(gradient: Tensor, a: Tensor, into: Any, *, stays: bool) -> Call:
-    """What puts ``gradient^T a`` into a tensor; ``stays`` says that no product's memory is ever another."""
+def _of_weight(gradient: Tensor, a: Tensor, layer: Layer, *, stays: bool) -> Call:
+    """What puts ``gradient^T a`` where it belongs; ``stays`` says that no product's memory is ever another."""
+    into: Any = layer.weight_gradient
     if not _is_large(a, into.shape):
         return (
             partial(torch.mm, gradient.t(), a, out=into)
             if stays
             else lambda: torch.mm(gradient.t(), a, out=into)
         )
+    own: Any = layer.turned_gradient
+    if own is not None:
+        return lambda: into.set_(own.set_(large_product(a.t(), gradient.t())).t())
+    if into.stride(0) == 1 < into.stride(1):
+        return lambda: into.copy_(large_product(a.t(), gradient.t()).t())
     put = into.set_ if into.numel() >= OWN_MEMORY else into.copy_
     return lambda: put(large_product(gradient.t(), a.t()))

@@ -68,14 +68,16 @@ class DenseStep:
             and self._parameters[0].device.type == "cpu"
             and not any(is_large(most_rows, *layer.weight.shape) for layer, _ in layers)
         )
-        self._memory = DenseMemory(layers, self._parameters, joined=self._by_units)
+        may_turn = most_rows is not None and not penalties and self._parameters[0].device.type == "cpu"
+        turned = [may_turn and _is_turned(parameter, most_rows or 0) for parameter in self._parameters]
+        self._memory = DenseMemory(layers, self._parameters, joined=self._by_units, turned=turned)
         self._n_steps = torch.zeros((), device=self._memory.device)
         self._contraction: Contraction | None = None
         for name, penalty in penalties:
             assert isinstance(penalty, Contractive)
             self._contraction = Contraction(name, penalty, self._memory.layers[0])
         self._plans: dict[int, Plan] = {}
-        self._adopt()
+        self._adopt(are_zero=True)
 
     @staticmethod
     def fits(module: Trainable, optimiser: torch.optim.Optimizer) -> TypeGuard[AutoencoderModule]:
@@ -191,22 +193,27 @@ class DenseStep:
         self._plans.clear()
 
     def release(self) -> None:
-        """Give parameters, gradients and moments memory of their own again, one vector after the other."""
+        """Give parameters and gradients memory of their own again, and have moments lie as parameters do.
+
+        For torch's fused AdamW goes from number to number of a moment as of the parameter, wherever these belong.
+        """
         self._plans.clear()
         del self._memory
         self._contraction = None
         for parameter in self._parameters:
             parameter.grad = None if parameter.grad is None else _with_own_memory(parameter.grad)
         for parameter in self._parameters:
-            parameter.data = parameter.detach().clone()
-        for name in ("step", "exp_avg", "exp_avg_sq"):
-            for held in (self._optimiser.state[parameter] for parameter in self._parameters):
+            parameter.data = parameter.detach().clone(memory_format=torch.contiguous_format)
+        for held in (self._optimiser.state[parameter] for parameter in self._parameters):
+            for name in ("exp_avg", "exp_avg_sq"):
                 if name in held:
-                    held[name] = held[name].clone()
+                    held[name] = held[name].contiguous()
+            if "step" in held:
+                held["step"] = held["step"].clone()
 
     @torch.no_grad()
-    def _adopt(self) -> None:
-        """Take over the optimiser's moments; from here on it has views of the vectors."""
+    def _adopt(self, *, are_zero: bool = False) -> None:
+        """Take over the optimiser's moments; from here on it has views of the vectors, which ``are_zero`` now."""
         held = [self._optimiser.state[parameter] for parameter in self._parameters]
         if held[0]:
             self._n_steps.copy_(held[0]["step"])
@@ -214,7 +221,10 @@ class DenseStep:
             self._n_steps.zero_()
         for name, views in zip(("exp_avg", "exp_avg_sq"), self._memory.moments, strict=True):
             for own, view in zip(held, views, strict=True):
-                view.copy_(own[name]) if name in own else view.zero_()
+                if name in own:
+                    view.copy_(own[name])
+                elif not are_zero:
+                    view.zero_()
                 own[name] = view
         for own in held:
             own["step"] = self._n_steps
@@ -232,9 +242,14 @@ class DenseStep:
         return self._plans[n_rows]
 
 
-def _with_own_memory(tensor: Tensor) -> Tensor:
-    """The same, or a copy where it is a part of a larger one."""
-    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
+def _is_turned(parameter: Tensor, n_rows: int) -> bool:
+    """Whether the gradient of a matrix is made in less time as its transpose.
+
+    oneDNN lays the first of two factors anew where it lies turned, as one of the two does here: that of fewer values.
+    """
+    return (
+        parameter.ndim == 2 and parameter.shape[0] > parameter.shape[1] and is_large(n_rows, *parameter.shape)
+    )
 
 
 def _layers_of(module: AutoencoderModule) -> list[tuple[Linear, Activation]]:
@@ -250,6 +265,12 @@ def _layers_of(module: AutoencoderModule) -> list[tuple[Linear, Activation]]:
             assert isinstance(layer, Linear)
             found.append((layer, at_end if layer is half.layers[-1] else half.activation.name))
     return found
+
+
+def _with_own_memory(tensor: Tensor) -> Tensor:
+    """The same, or a copy where it is a part of a larger one, or does not lie in order."""
+    is_own = tensor.untyped_storage().nbytes() == tensor.nbytes and tensor.is_contiguous()
+    return tensor if is_own else tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _is_hooked(module: nn.Module) -> bool:

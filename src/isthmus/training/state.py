@@ -66,7 +66,9 @@ class Snapshot:
     def take(self) -> None:
         """Remember the present values instead of earlier ones."""
         self._weights = _copied(self._module.state_dict(), self._weights)
-        self._moments = _copied(moments_of(self._optimiser), self._moments)
+        moments = moments_of(self._optimiser)
+        is_first = not any(value.any() for name, value in moments.items() if name.endswith(".step"))
+        self._moments = {} if is_first else _copied(moments, self._moments)
 
     def go_back(self) -> None:
         """Give all of it the values that were remembered."""
@@ -102,7 +104,8 @@ def set_moments(optimiser: torch.optim.Optimizer, moments: Tensors) -> None:
         number, of = name.split(".", 1)
         parameter = parameters[int(number)]
         # A count of steps stands where the optimiser put it: beside the parameter if fused.
-        optimiser.state[parameter][of] = value.to(parameter.device, copy=True)
+        copied = value.to(parameter.device, copy=True, memory_format=torch.contiguous_format)
+        optimiser.state[parameter][of] = copied
 
 
 def _copied(values: Tensors, into: Tensors) -> Tensors:
