@@ -39,10 +39,18 @@ class Baseline:
 
         Gaps are left out.
         """
-        flat = x.reshape(len(x), -1)
-        pca = np.square(_without_gaps(flat - self.reconstruct(x).reshape(flat.shape)))
-        return pca.sum(axis=1), np.square(_without_gaps(flat - self.mean)).sum(axis=1)
+        centred = x.reshape(len(x), -1) - self.mean
+        gaps = np.isnan(centred)
+        has_gaps = bool(gaps.any())
+        if has_gaps:
+            centred[gaps] = 0
+        rest = centred - (centred @ self.components.T) @ self.components
+        if has_gaps:
+            rest[gaps] = 0
+        pca, mean = (np.square(error, out=error).sum(axis=1) for error in (rest, centred))
+        return pca, mean
 
 
 def _without_gaps(difference: Array) -> Array:
-    return np.where(np.isnan(difference), np.float32(0), difference)
+    gaps = np.isnan(difference)
+    return np.where(gaps, np.float32(0), difference) if gaps.any() else difference

@@ -346,12 +346,19 @@ def _mean_errors(
             kept.append(block)
         residuals = block.reshape(len(block), -1)
         counts = np.ones(len(residuals)) if weights is None else weights[rows].astype(np.float64)
-        there = np.nan_to_num(residuals).astype(np.float64)
-        total += counts @ np.square(there)
-        counted += counts @ ~np.isnan(residuals)
+        there, gaps = residuals.astype(np.float64), np.isnan(residuals)
         n_rows += counts.sum()
-        if products is not None:
-            products += (counts * there.T) @ there
+        if gaps.any():
+            there[gaps] = 0.0
+            counted += counts @ ~gaps
+        else:
+            counted += counts.sum()
+        if products is None:
+            total += counts @ np.square(there)
+        else:
+            of_block = (there.T if weights is None else counts * there.T) @ there
+            products += of_block
+            total += of_block.diagonal()
     errors = total / np.maximum(counted, np.finfo(np.float64).tiny)
     if products is not None:
         products = ((products + products.T) / (2 * n_rows)).astype(np.float32)
