@@ -160,3 +160,35 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(ctypes, "CDLL", refuse)
     with memory.freed_memory_kept():
         pass
+
+
+def test_what_lies_free_is_given_back_where_it_grew(libc: _Libc, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, now = [10**8], [1.0]
+    monkeypatch.setattr(memory, "_held", lambda: held[0])
+    monkeypatch.setattr(memory.time, "monotonic", lambda: now[0])
+
+    def is_given_back(after: float, bytes_now: int) -> bool:
+        libc.asked.clear()
+        now[0], held[0] = now[0] + after, bytes_now
+        memory.gaps_given_back()
+        return libc.asked == [("trim", 0)]
+
+    assert not is_given_back(1, 10**9)  # nothing is kept
+    with memory.freed_memory_kept():
+        assert not is_given_back(1, 10**8)
+        assert not is_given_back(1, 10**8 + 2**24)
+        assert not is_given_back(0.01, 2 * 10**8)  # too soon
+        assert is_given_back(1, 2 * 10**8)
+        assert not is_given_back(0.01, 3 * 10**8)  # which is what is needed now
+        assert not is_given_back(1, 3 * 10**8)
+        assert is_given_back(1, 4 * 10**8)
+        monkeypatch.setattr(memory, "_held", lambda: 0)
+        assert not is_given_back(1, 0)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="of Linux")
+def test_what_is_held_is_told() -> None:
+    before = memory._held()
+    held = bytearray(b"1") * 50_000_000
+    assert 40_000_000 < memory._held() - before < 80_000_000
+    del held

@@ -6,6 +6,7 @@ import ctypes
 import math
 import os
 import re
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -131,7 +132,7 @@ def freed_memory_kept() -> Generator[None]:
     if libc is None:
         yield
         return
-    _is_kept.append(True)
+    _is_kept.append(_Kept(libc))
     libc.mallopt(_MMAP_THRESHOLD, _LARGEST)
     free = free_memory()
     libc.mallopt(_TRIM_THRESHOLD, _KEPT if free is None else min(_KEPT, free // 4))
@@ -143,6 +144,43 @@ def freed_memory_kept() -> Generator[None]:
         libc.mallopt(_TRIM_THRESHOLD, 2 * _LARGEST)
         if _free_of_libc(libc) > _LEFT:
             libc.malloc_trim(0)
+
+
+def gaps_given_back() -> None:
+    """To be called between steps: what lies free is given back where it has become more, while freed memory is kept.
+
+    Blocks of several sizes come and go with each step, and small ones that stay settle between them: now and then the
+    C library cannot lay the next where the last one was, and takes ever more from the system.
+    """
+    for kept in _is_kept:
+        kept.look()
+
+
+class _Kept:
+    """Looks a few times a second at what the process holds."""
+
+    def __init__(self, libc: Any) -> None:
+        self._libc, self._settled, self._next = libc, 0, 0.0
+
+    def look(self) -> None:
+        """Give back what is free if more is held than after the first steps, or after those that followed the last."""
+        now = time.monotonic()
+        if self._settled and now < self._next:
+            return
+        self._next, held = now + _EACH, _held()
+        if not self._settled:
+            self._settled = held
+        elif held > self._settled + _GROWN:
+            self._libc.malloc_trim(0)
+            self._settled = 0  # the next step takes what it needs
+
+
+def _held() -> int:
+    """Bytes of this process that are no file's; 0 if nobody tells."""
+    with suppress(OSError, ValueError, AttributeError):
+        _, resident, shared, *_ = Path("/proc/self/statm").read_text("ascii").split()
+        return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+    return 0
 
 
 def _free_of_libc(libc: Any) -> float:
@@ -160,8 +198,10 @@ class _MallInfo(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in _names.split()]
 
 
-_is_kept = list[bool]()
-"""Holds something while freed memory is kept."""
+_is_kept = list[_Kept]()
+"""Holds one while freed memory is kept."""
+_EACH, _GROWN = 0.05, 1 << 24
+"""Seconds from look to look, and bytes that are not worth the time to give them back between steps."""
 _SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Numbers of mallopt's parameters."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from isthmus.config.training import Training
 from isthmus.errors import TrainingError
-from isthmus.memory import freed_memory_kept
+from isthmus.memory import freed_memory_kept, gaps_given_back
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.objective import Objective, Trainable
 from isthmus.numerics.randomness import Randomness
@@ -398,6 +398,7 @@ class Trainer:
                     if self._means.add(result, n) and not math.isfinite(self._means.loss_of_fetched()):
                         raise NotFiniteError
                 self._n_batches_done += 1
+                gaps_given_back()
                 for callback in self._callbacks:
                     callback.step(n)
                 self._stop_if_asked()
