@@ -23,6 +23,7 @@ except SystemExit as stop:
 assert not status, status
 {SHOW}
 """
+REFUSED = HELP.replace("assert not status", "assert status == 2")
 VERBS = ("fit", "info", "encode", "decode", "reconstruct", "sample", "interpolate", "report", "demo")
 
 Process = Callable[..., "CompletedProcess[str]"]
@@ -55,6 +56,12 @@ def test_help_lists_every_verb(process: Process) -> None:
     text, heavy = output(process, HELP, "--help")
     assert heavy == ""
     assert [verb for verb in VERBS if verb not in text.split()] == []
+
+
+@pytest.mark.parametrize("arguments", [["fit", "nowhere.csv"], ["compare", "nowhere"]], ids=" ".join)
+def test_a_wrong_path_is_told_before_torch_is_imported(process: Process, arguments: list[str]) -> None:
+    _, heavy = output(process, REFUSED, *arguments)
+    assert "torch" not in heavy.split()
 
 
 def test_an_archive_needs_no_torch(process: Process) -> None:

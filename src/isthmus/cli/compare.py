@@ -70,13 +70,15 @@ def compare(
 
     described = configs_of(chosen or ["basic"])
     check_folder(output, force=force)
+    from isthmus.workflows.open_data import check_there, open_data
+
+    check_there(source)
     from isthmus.artifact import save_model
     from isthmus.artifact.file import make_folder
     from isthmus.evaluation.comparison import draw_comparison, write_comparison
     from isthmus.training.progress import ProgressBar, duration
     from isthmus.workflows.compare import KINDS, candidates
     from isthmus.workflows.compare import compare as compare_all
-    from isthmus.workflows.open_data import open_data
 
     rows = open_data(source, next(iter(described.values())).data, labels=labels)
     if chosen is None:

@@ -115,8 +115,10 @@ def fit(
 
     if output is not None:
         check_file(output, force=force, suffixes=(".safetensors",))
+    from isthmus.workflows.open_data import check_there, open_data
+
+    check_there(source, validation)
     from isthmus.training.progress import ProgressBar
-    from isthmus.workflows.open_data import open_data
     from isthmus.workflows.run import check_places, run_fit
     from isthmus.workflows.run_record import Origin
 

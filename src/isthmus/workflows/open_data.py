@@ -57,15 +57,25 @@ def open_data(
     (2000, 1)
     """
     data = Data() if data is None else data
-    one = None if is_there(Path(name)) else _ROW.fullmatch(name)
-    source = _opened(one["place"] if one else name, data, labels, schema)
+    place, row = _place_and_row(name)
+    source = _opened(place, data, labels, schema)
     _check_size(source, data, name)
-    source = source if one is None else _row(source, int(one["row"]), name)
+    source = source if row is None else _row(source, row, name)
     if schema is not None and schema.kind == "tables" and isinstance(source, RowGroups):
         return source.conformed(schema)
     if schema is None or schema.kind != "tables" or not isinstance(source, TableSource):
         return source
     return conform(source, schema)
+
+
+def check_there(*names: str | None) -> None:
+    """Refuse names that stand for nothing, in less time than PyTorch takes to be imported; None are passed over.
+
+    >>> check_there("mnist-test:3", None)
+    """
+    for place, _ in (_place_and_row(name) for name in names if name is not None):
+        if place not in BUNDLED_NAMES and not is_there(Path(place)):
+            open_source(Path(place))  # its error lists what is near
 
 
 def notes_of(opened: Iterable[tuple[str | None, Source | None]]) -> list[str]:
@@ -87,6 +97,11 @@ def with_memory(data: Data, memory: str) -> Data:
     """A model's way to read data, within the memory of whoever reads them now."""
     parse = memory if memory == "auto" else parse_bytes(memory, "--memory")
     return data.replace(memory=parse)
+
+
+def _place_and_row(name: str) -> tuple[str, int | None]:
+    one = None if is_there(Path(name)) else _ROW.fullmatch(name)
+    return (name, None) if one is None else (one["place"], int(one["row"]))
 
 
 def _opened(name: str, data: Data, labels: Path | None, schema: Schema | None) -> Source:
