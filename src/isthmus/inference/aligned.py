@@ -54,19 +54,18 @@ def filled(values: Tensor, more_rows: int = 0) -> Tensor:
     return torch.constant_pad_nd(values, (0, missing)) if missing else values
 
 
-def filled_layer(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias of a dense layer for inputs that are filled up; it has :data:`ENOUGH` outputs for few."""
+def filled_weight(weight: Tensor) -> Tensor:
+    """That of a dense layer for inputs that are filled up; it has :data:`ENOUGH` outputs for few."""
     n_out = weight.shape[0]
-    if n_out not in FEW:
-        return filled(weight), bias
-    missing = ENOUGH - n_out
-    return filled(weight, missing), bias if bias is None else torch.constant_pad_nd(bias, (0, missing))
+    return filled(weight, ENOUGH - n_out if n_out in FEW else 0)
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     n_out = weight.shape[0]
-    found = linear(filled(x), *filled_layer(weight, bias))
-    return found[..., :n_out].contiguous() if n_out in FEW else found
+    if n_out not in FEW:
+        return linear(filled(x), filled(weight), bias)
+    found = linear(filled(x), filled_weight(weight))[..., :n_out]
+    return found.contiguous() if bias is None else found + bias
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
-from isthmus.inference.aligned import filled, filled_layer
+from isthmus.inference.aligned import FEW, filled, filled_weight
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.networks.dense import DenseDecoder, DenseEncoder, TiedLinear
 from isthmus.networks.linear import Linear
@@ -35,7 +35,7 @@ PIECES = 4
 """Of as many rows at once, for each thread, before they are taken: so that none waits long for the last."""
 
 Step = Callable[[Tensor], Tensor]
-Product = Callable[[Tensor, Tensor, Tensor], Tensor]
+Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 class Pass(NamedTuple):
@@ -79,14 +79,13 @@ class Bare(NamedTuple):
 
 
 class _Layer(NamedTuple):
-    """Filled up, as :func:`filled_layer` does."""
-
     weight: Tensor
+    """Filled up."""
     bias: Tensor
-    n_out: int
-    """Outputs that are its own."""
+    is_wider: bool
+    """Whether it has more outputs than are its own, and the bias is added to these."""
     is_large: bool
-    """Whether a batch's product is, of itself."""
+    """Whether a batch's product is."""
 
 
 class _Half(NamedTuple):
@@ -163,16 +162,19 @@ def _of_passes(
 
 
 @cache
-def _at_once(n_rows: int, n_in: int, n_out: int, threads: int, *, is_large: bool) -> Product | None:
+def _at_once(
+    n_rows: int, n_in: int, n_out: int, threads: int, *, is_large: bool, has_bias: bool
+) -> Product | None:
     """What multiplies many rows at once on one thread with the bits that a batch has on ``threads``, or None.
 
     A product of more rows might be cut up otherwise, and its sums be taken in another order: whether they are, is
     tried. A batch is no large product here; ``is_large`` says whether so many rows are.
     """
     chance = Randomness(n_in, "products", n_out, threads)
-    x, weight, bias = (
+    x, weight, some = (
         chance.at(i).normal(shape) for i, shape in enumerate([(n_rows, n_in), (n_out, n_in), (n_out,)])
     )
+    bias = some if has_bias else None
 
     def by_batch() -> Tensor:
         return torch.cat([linear(part, weight, bias) for part in x.split(BATCH)])
@@ -205,10 +207,11 @@ def _half(half: nn.Module) -> _Half | None:
         weight, bias = held["weight"], held["bias"]
         if not isinstance(weight, Tensor) or not isinstance(bias, Tensor):
             return None
-        own_size, large = weight.shape, is_large(BATCH, *reversed(weight.shape))
-        weight, bias = (filled(weight), bias) if large else filled_layer(weight, bias)
-        assert bias is not None
-        layers.append(_Layer(weight, bias, own_size[0], large))
+        n_out, n_in = weight.shape
+        if is_large(BATCH, n_in, n_out):
+            layers.append(_Layer(filled(weight), bias, False, True))
+        else:
+            layers.append(_Layer(filled_weight(weight), bias, n_out in FEW, False))
     return _Half(layers, activation.function, None if isinstance(half, DenseEncoder) else half.output_shape)
 
 
@@ -231,7 +234,8 @@ def _product(layer: _Layer, n_rows: int) -> Product | None:
     if n_rows == BATCH:
         return large_product if layer.is_large else linear
     n_out, n_in = layer.weight.shape
-    return _at_once(n_rows, n_in, n_out, torch.get_num_threads(), is_large=is_large(n_rows, n_in, n_out))
+    threads, large = torch.get_num_threads(), is_large(n_rows, n_in, n_out)
+    return _at_once(n_rows, n_in, n_out, threads, is_large=large, has_bias=not layer.is_wider)
 
 
 def _run(half: _Half, n_at_once: int) -> Step:
@@ -242,10 +246,10 @@ def _run(half: _Half, n_at_once: int) -> Step:
 
     def run(a: Tensor) -> Tensor:
         is_first = True
-        for (weight, bias, n_out, _), product in zip(layers, products[a.shape[0]], strict=True):
+        for (weight, bias, is_wider, _), product in zip(layers, products[a.shape[0]], strict=True):
             assert product is not None
-            found = product(filled(a if is_first else bent(a)), weight, bias)
-            a = found if found.shape[1] == n_out else found[:, :n_out].contiguous()
+            a = filled(a if is_first else bent(a))
+            a = product(a, weight, None)[:, : bias.shape[0]] + bias if is_wider else product(a, weight, bias)
             is_first = False
         return a if shape is None else a.unflatten(1, shape)
 

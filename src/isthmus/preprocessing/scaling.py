@@ -149,20 +149,17 @@ class Scaling(Preprocessing):
         _check_shape(rows, self.schema.sample_shape, "to_model")
         first = rows if rows.ndim == 2 else np.moveaxis(rows, -1, 1)
         kind, n_bytes = rows.dtype.kind, rows.dtype.itemsize
+        is_small, is_single = kind in "bui" and n_bytes <= 2, kind == "f" and n_bytes <= 4 and self._is_mild
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is told below
-            if kind in "bui" and n_bytes <= 2:
-                return (
-                    _mapped(first, *self._of_small_integers)
-                    if self._moves
-                    else first.astype(np.float32, order="C")
-                )
             if not self._moves:
                 result = first.astype(np.float32, order="C")
-            elif kind == "f" and n_bytes <= 4 and self._is_mild:
-                result = _mapped(first, *self._of_singles)
-                if not np.isfinite(result).all():  # differences may not be, whose quotients are
-                    result = _mapped(first, *self._of_doubles)
+            elif is_small:
+                result = _mapped(first, *self._of_small_integers)
             else:
+                result = _mapped(first, *(self._of_singles if is_single else self._of_doubles))
+            if is_small or np.isfinite(result).all():
+                return result
+            if is_single and self._moves:  # differences may leave float32 whose quotients do not
                 result = _mapped(first, *self._of_doubles)
         if not np.isfinite(result).all():
             check_rows(rows, "Scaling")
