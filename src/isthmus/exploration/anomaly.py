@@ -347,12 +347,13 @@ def _mean_errors(
         residuals = block.reshape(len(block), -1)
         counts = np.ones(len(residuals)) if weights is None else weights[rows].astype(np.float64)
         there, gaps = residuals.astype(np.float64), np.isnan(residuals)
-        n_rows += counts.sum()
+        n_of_block = counts.sum()
+        n_rows += n_of_block
         if gaps.any():
             there[gaps] = 0.0
             counted += counts @ ~gaps
         else:
-            counted += counts.sum()
+            counted += n_of_block
         if products is None:
             total += counts @ np.square(there)
         else:

@@ -54,6 +54,11 @@ def filled(values: Tensor, more_rows: int = 0) -> Tensor:
     return torch.constant_pad_nd(values, (0, missing)) if missing else values
 
 
+def lengthened(rows: Tensor, more_rows: int) -> Tensor:
+    """``(n, ...)`` with so many more rows of zeros; itself for none, of which padding would make a copy."""
+    return torch.constant_pad_nd(rows, [0, 0] * (rows.ndim - 1) + [0, more_rows]) if more_rows else rows
+
+
 def filled_weight(weight: Tensor) -> Tensor:
     """That of a dense layer for inputs that are filled up; it has :data:`ENOUGH` outputs for few."""
     n_out = weight.shape[0]

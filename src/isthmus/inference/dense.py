@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, pad
+from torch.nn.functional import linear
 
-from isthmus.inference.aligned import FEW, filled, filled_weight
+from isthmus.inference.aligned import FEW, filled, filled_weight, lengthened
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.networks.dense import DenseDecoder, DenseEncoder, TiedLinear
 from isthmus.networks.linear import Linear
@@ -117,26 +117,23 @@ def bare(  # noqa: PLR0911
         return filled(x.flatten(1) if gaps is None else gaps(x), more_rows)
 
     if function is AutoencoderModule.encode:
-        half = _half(encoder)
-        if half is None:
-            return None
-        n_at_once = _rows_at_once(half.layers, n_rows)
-        run = _run(half, n_at_once)
-        return Bare(ready, lambda x: of_code(run(x)), _together, n_at_once)
+        wanted = [encoder]
+    elif function is AutoencoderModule.decode:
+        wanted = [decoder]
+    elif function is AutoencoderModule.reconstruct or isinstance(function, OfPass):
+        wanted = [encoder, decoder]
+    else:
+        return None
+    halves = [half for half in map(_half, wanted) if half is not None]
+    if len(halves) < len(wanted):
+        return None
+    n_at_once = _rows_at_once([layer for half in halves for layer in half.layers], n_rows)
+    runs = [_run(half, n_at_once) for half in halves]
+    encode, decode = runs[0], runs[-1]
+    if function is AutoencoderModule.encode:
+        return Bare(ready, lambda x: of_code(encode(x)), _together, n_at_once)
     if function is AutoencoderModule.decode:
-        half = _half(decoder)
-        if half is None:
-            return None
-        n_at_once = _rows_at_once(half.layers, n_rows)
-        run = _run(half, n_at_once)
-        return Bare(filled, lambda h: of_outputs(run(h)), _together, n_at_once)
-    if function is not AutoencoderModule.reconstruct and not isinstance(function, OfPass):
-        return None
-    first, last = _half(encoder), _half(decoder)
-    if first is None or last is None:
-        return None
-    n_at_once = _rows_at_once(first.layers + last.layers, n_rows)
-    encode, decode = _run(first, n_at_once), _run(last, n_at_once)
+        return Bare(filled, lambda h: of_outputs(decode(h)), _together, n_at_once)
 
     def both(x: Tensor) -> tuple[Tensor, Tensor]:
         h = of_code(encode(x))
@@ -148,16 +145,20 @@ def bare(  # noqa: PLR0911
 
 
 def _together(x: Tensor, found: Sequence[Tensor]) -> Tensor:
-    return (found[0] if len(found) == 1 else torch.cat(list(found)))[: x.shape[0]]
+    return _joined(found)[: x.shape[0]]
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _of_passes(
     module: AutoencoderModule, of: OfPass, x: Tensor, found: Sequence[tuple[Tensor, Tensor]]
 ) -> Tensor:
-    code, outputs = (part[0] if len(part) == 1 else torch.cat(part) for part in zip(*found, strict=True))
+    code, outputs = map(_joined, zip(*found, strict=True))
     n_rows = x.shape[0]
     # Of what is left over, vector instructions would leave numbers to others, which round otherwise.
-    x = pad(x, [0, 0] * (x.ndim - 1) + [0, outputs.shape[0] - n_rows])
+    x = lengthened(x, outputs.shape[0] - n_rows)
     return of.function(module, Pass(x, code, outputs))[:n_rows]
 
 

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from isthmus.artifact import FittedModel
 from isthmus.errors import DataError, ParameterError
-from isthmus.inference.aligned import AlignedRows
+from isthmus.inference.aligned import AlignedRows, lengthened
 from isthmus.inference.dense import BATCH, Bare, bare
 from isthmus.inference.side_by_side import side_by_side
 from isthmus.model.autoencoder import AutoencoderModule
@@ -276,8 +275,8 @@ class Inference:
             self.module.eval()
         n_rows = len(x)
         missing = _n_missing(n_rows, BATCH)
-        batches = pad(x, [0, 0] * (x.ndim - 1) + [0, missing]).split(BATCH)
-        told = [None] * len(batches) if labels is None else pad(labels, (0, missing)).split(BATCH)
+        batches = lengthened(x, missing).split(BATCH)
+        told = [None] * len(batches) if labels is None else lengthened(labels, missing).split(BATCH)
         with AlignedRows():
             found = [
                 function(self.module if own is None else self.module.given(own), batch).cpu()

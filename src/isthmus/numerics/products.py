@@ -63,6 +63,15 @@ def _in_one_piece(matrix: Tensor) -> Tensor:
     return matrix if strides in ((n_columns, 1), (1, n_rows)) else matrix.contiguous()
 
 
+def is_turned(matrix: Tensor) -> bool:
+    """Whether it lies as its transpose would.
+
+    >>> is_turned(torch.ones(2, 3)), is_turned(torch.ones(3, 2).t())
+    (False, True)
+    """
+    return matrix.stride(0) == 1 < matrix.stride(1)
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """As :func:`torch.nn.functional.linear`, large ones through oneDNN; it can be differentiated as often as that.
 
@@ -134,7 +143,7 @@ def _of_weight(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     there are many, less for the narrower one, and the result is laid anew.
     """
     (n_rows, n_in), n_out = x.shape, gradient.shape[1]
-    if weight.stride(0) == 1 < weight.stride(1):
+    if is_turned(weight):
         return linear(x.t(), gradient.t()).t()
     if n_rows * (n_out - n_in) >= RELAID * n_in * n_out:
         return linear(x.t(), gradient.t()).t().contiguous()

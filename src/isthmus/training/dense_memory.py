@@ -160,7 +160,7 @@ def _gradients(
             stop += rounded_up(n, ALIGNMENT)
             continue
         close()
-        is_turned = stride[0] == 1 < len(stride)
+        is_turned = stride[-1] > 1
         shape = tuple(reversed(parameter.shape)) if is_turned else parameter.shape
         gradient = parameter.new_zeros(shape)
         if is_turned:

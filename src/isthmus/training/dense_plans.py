@@ -19,7 +19,7 @@ from isthmus.codes.deterministic import Deterministic
 from isthmus.config.parts.activations import Activation
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.networks.dense import DenseEncoder
-from isthmus.numerics.products import is_large, large_product
+from isthmus.numerics.products import is_large, is_turned, large_product
 from isthmus.penalties.contractive import Contractive
 
 OWN_MEMORY = 1 << 14
@@ -345,7 +345,7 @@ def _of_weight(gradient: Tensor, a: Tensor, layer: Layer, *, stays: bool) -> Cal
     own: Any = layer.turned_gradient
     if own is not None:
         return lambda: into.set_(own.set_(large_product(a.t(), gradient.t())).t())
-    if into.stride(0) == 1 < into.stride(1):
+    if is_turned(into):
         return lambda: into.copy_(large_product(a.t(), gradient.t()).t())
     put = into.set_ if into.numel() >= OWN_MEMORY else into.copy_
     return lambda: put(large_product(gradient.t(), a.t()))

@@ -68,7 +68,7 @@ class DenseStep:
             and self._parameters[0].device.type == "cpu"
             and not any(is_large(most_rows, *layer.weight.shape) for layer, _ in layers)
         )
-        may_turn = most_rows is not None and not penalties and self._parameters[0].device.type == "cpu"
+        may_turn = not penalties and self._parameters[0].device.type == "cpu"
         turned = [may_turn and _is_turned(parameter, most_rows or 0) for parameter in self._parameters]
         self._memory = DenseMemory(layers, self._parameters, joined=self._by_units, turned=turned)
         self._n_steps = torch.zeros((), device=self._memory.device)
