@@ -165,7 +165,7 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_what_lies_free_is_given_back_where_it_grew(libc: _Libc, monkeypatch: pytest.MonkeyPatch) -> None:
     held, now = [10**8], [1.0]
-    monkeypatch.setattr(memory, "_held", lambda: held[0])
+    monkeypatch.setattr(memory._Held, "__call__", lambda _: held[0])
     monkeypatch.setattr(memory.time, "monotonic", lambda: now[0])
 
     def is_given_back(after: float, bytes_now: int) -> bool:
@@ -183,16 +183,26 @@ def test_what_lies_free_is_given_back_where_it_grew(libc: _Libc, monkeypatch: py
         assert not is_given_back(0.01, 3 * 10**8)  # which is what is needed now
         assert not is_given_back(1, 3 * 10**8)
         assert is_given_back(1, 4 * 10**8)
-        monkeypatch.setattr(memory, "_held", lambda: 0)
-        assert not is_given_back(1, 0)
+        assert not is_given_back(1, 0)  # nobody tells
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="of Linux")
 def test_what_is_held_is_told() -> None:
-    before = memory._held()
-    with mmap.mmap(
-        -1, 50_000_000, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    ) as held:  # of no heap's free blocks
+    with (
+        memory._Held() as told,
+        mmap.mmap(-1, 50_000_000, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as held,
+    ):  # of no heap's free blocks
+        before = told()
         for place in range(0, len(held), mmap.PAGESIZE):
             held[place] = 1
-        assert 40_000_000 < memory._held() - before < 80_000_000
+        assert 40_000_000 < told() - before < 80_000_000
+
+
+def test_where_nobody_tells_nothing_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_STATM", tmp_path / "nowhere")
+    with memory._Held() as told:
+        assert told() == 0
+    monkeypatch.setattr(memory, "_STATM", tmp_path / "other")
+    (tmp_path / "other").write_text("of another kind")
+    with memory._Held() as told:
+        assert told() == 0

@@ -8,9 +8,9 @@ import os
 import re
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from isthmus.errors import ParameterError
 
@@ -21,6 +21,8 @@ SHARE_OF_FREE = 0.5
 UNITS = {"": 1} | {f"{k}{i}": b**n for n, k in enumerate("KMGT", 1) for i, b in (("", 1000), ("I", 1024))}
 _SIZE = re.compile(r"(?P<number>\d+(\.\d+)?|\.\d+)\s*(?P<unit>[KMGT]?I?)B?", re.IGNORECASE)
 _CGROUP = Path("/sys/fs/cgroup")
+_STATM, _STATM_LENGTH = Path("/proc/self/statm"), 256
+"""Of Linux: pages of this process, and bytes that the line never has."""
 _LIMITS = (
     ("memory.max", "memory.current", "memory.stat"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
@@ -132,12 +134,13 @@ def freed_memory_kept() -> Generator[None]:
     if libc is None:
         yield
         return
-    _is_kept.append(_Kept(libc))
     libc.mallopt(_MMAP_THRESHOLD, _LARGEST)
     free = free_memory()
     libc.mallopt(_TRIM_THRESHOLD, _KEPT if free is None else min(_KEPT, free // 4))
     try:
-        yield
+        with _Held() as held:
+            _is_kept.append(_Kept(libc, held))
+            yield
     finally:
         _is_kept.clear()
         # As it sets it itself once a block of that size was freed.
@@ -159,15 +162,15 @@ def gaps_given_back() -> None:
 class _Kept:
     """Looks a few times a second at what the process holds."""
 
-    def __init__(self, libc: Any) -> None:
-        self._libc, self._settled, self._next = libc, 0, 0.0
+    def __init__(self, libc: Any, held: _Held) -> None:
+        self._libc, self._held, self._settled, self._next = libc, held, 0, 0.0
 
     def look(self) -> None:
         """Give back what is free if more is held than after the first steps, or after those that followed the last."""
         now = time.monotonic()
         if self._settled and now < self._next:
             return
-        self._next, held = now + _EACH, _held()
+        self._next, held = now + _EACH, self._held()
         if not self._settled:
             self._settled = held
         elif held > self._settled + _GROWN:
@@ -175,12 +178,24 @@ class _Kept:
             self._settled = 0  # the next step takes what it needs
 
 
-def _held() -> int:
-    """Bytes of this process that are no file's; 0 if nobody tells."""
-    with suppress(OSError, ValueError, AttributeError):
-        _, resident, shared, *_ = Path("/proc/self/statm").read_text("ascii").split()
-        return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
-    return 0
+class _Held:
+    """Tells the bytes of this process that are no file's; 0 if nobody tells. A file that stays open is soon read."""
+
+    def __enter__(self) -> Self:
+        self._open, self._file = ExitStack(), None
+        with suppress(OSError):
+            self._file = self._open.enter_context(_STATM.open("rb", buffering=0))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def __call__(self) -> int:
+        if self._file is not None:
+            with suppress(OSError, ValueError, AttributeError):
+                _, resident, shared, *_ = os.pread(self._file.fileno(), _STATM_LENGTH, 0).split()
+                return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+        return 0
 
 
 def _free_of_libc(libc: Any) -> float:

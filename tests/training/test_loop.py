@@ -242,11 +242,27 @@ def test_a_weight_is_as_many_copies_of_the_row() -> None:
     weighted, repeated = made(), made()
     weights = counts / counts.float().mean()
     settings = {"epochs": 1, "warm_up_share": 0.0}
-    Trainer(weighted, plan(batch_size=N, **settings)).fit(TensorRows(X), sample_weight=weights)
-    Trainer(repeated, plan(batch_size=1000, **settings)).fit(TensorRows(X.repeat_interleave(counts, 0)))
-    for name, p in weighted.named_parameters():
-        assert p.grad is not None
-        torch.testing.assert_close(p.grad, repeated.get_parameter(name).grad, rtol=1e-4, atol=1e-6)
+    found, expected = Gradients(weighted), Gradients(repeated)
+    Trainer(weighted, plan(batch_size=N, **settings)).fit(
+        TensorRows(X), sample_weight=weights, callbacks=[found]
+    )
+    Trainer(repeated, plan(batch_size=1000, **settings)).fit(
+        TensorRows(X.repeat_interleave(counts, 0)), callbacks=[expected]
+    )
+    torch.testing.assert_close(found.last, expected.last, rtol=1e-4, atol=1e-6)
+    assert all(parameter.grad is None for parameter in weighted.parameters())  # nobody's any more
+
+
+class Gradients(Callback):
+    """Those of an epoch's last step."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self._module, self.last = module, dict[str, torch.Tensor]()
+
+    def epoch(self, record: Epoch) -> None:
+        for name, parameter in self._module.named_parameters():
+            assert parameter.grad is not None
+            self.last[name] = parameter.grad.clone()
 
 
 def test_history_holds_the_means_of_an_epoch() -> None:

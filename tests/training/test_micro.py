@@ -33,7 +33,7 @@ from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import build
 from isthmus.model.classifier import ClassifierModule
 from isthmus.model.halves import EncoderModule
-from isthmus.model.objective import Objective, Trainable
+from isthmus.model.objective import Cost, Trainable
 from isthmus.numerics.randomness import Randomness
 from isthmus.shapes import Block as Column
 from isthmus.sources import ArraySource
@@ -129,7 +129,7 @@ CASES: dict[str, tuple[Callable[[], Trainable], Any]] = {
 
 def differentiated(
     module: Trainable, batch: Any, weight: Tensor | None, most: Any, tell: Callable[[str], None] = print
-) -> tuple[Objective, dict[str, Tensor]]:
+) -> tuple[Cost, dict[str, Tensor]]:
     module.train()
     parameters = [parameter for group, _ in module.parameter_groups() for parameter in group]
     micro = MicroBatches(module, parameters, most, batch_size=N, tell=tell)
@@ -142,12 +142,11 @@ def differentiated(
 
 
 def assert_alike(
-    found: tuple[Objective, dict[str, Tensor]],
-    expected: tuple[Objective, dict[str, Tensor]],
+    found: tuple[Cost, dict[str, Tensor]],
+    expected: tuple[Cost, dict[str, Tensor]],
     **tolerance: float,
 ) -> None:
     torch.testing.assert_close(found[0].loss, expected[0].loss.detach(), **tolerance)
-    torch.testing.assert_close(found[0].per_example, expected[0].per_example.detach(), **tolerance)
     torch.testing.assert_close(
         found[0].terms, {n: t.detach() for n, t in expected[0].terms.items()}, **tolerance
     )

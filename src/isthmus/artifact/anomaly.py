@@ -162,14 +162,15 @@ def quantile(values: NDArray[Any], share: float, weights: NDArray[Any] | None = 
 def _quantiles(
     values: NDArray[Any], shares: NDArray[np.float64], weights: NDArray[Any] | None
 ) -> NDArray[np.float64]:
-    if weights is not None:
+    if weights is None:
+        values, reached = np.sort(values), np.arange(1.0, len(values) + 1)
+    else:
         values, weights = values[weights > 0], weights[weights > 0]
-    order = np.argsort(values, kind="stable")
-    counts = np.ones(len(values)) if weights is None else weights[order].astype(np.float64)
-    reached = np.cumsum(counts)
+        order = np.argsort(values, kind="stable")
+        values, reached = values[order], np.cumsum(weights[order], dtype=np.float64)
     # A share such as 0.9 of 10 rows must not ask for a tenth row for its last bit's sake.
     wanted = shares * reached[-1] * (1 - 1e-9)
-    return values[order][np.minimum(np.searchsorted(reached, wanted), len(values) - 1)].astype(np.float64)
+    return values[np.minimum(np.searchsorted(reached, wanted), len(values) - 1)].astype(np.float64)
 
 
 def _read_off(values: NDArray[np.float64], share: float) -> float:

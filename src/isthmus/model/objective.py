@@ -21,8 +21,17 @@ if TYPE_CHECKING:
     from isthmus.model.autoencoder import AutoencoderModule
 
 
+class Cost(NamedTuple):
+    """What one batch costs, as far as a step of the training needs it."""
+
+    loss: Tensor
+    """As that of an :class:`Objective`."""
+    terms: dict[str, Tensor]
+    """As those of an :class:`Objective`."""
+
+
 class Objective(NamedTuple):
-    """What one batch costs."""
+    """What one batch costs, and each of its examples."""
 
     loss: Tensor
     """What is minimised, one number: the mean over examples."""

@@ -106,14 +106,12 @@ class Plan:
     """``(rows, *sample_shape)``, where a batch is copied to."""
     flat: Any
     """``(rows, n_values)``: the same, or the batch itself where products are large."""
-    mean: Callable[[Tensor], Tensor]
-    """Of a number for each row."""
+    loss: Callable[[int], Tensor]
+    """The mean over so many of the first rows, once the others' gradients are 0; a new tensor each time."""
     scale: Tensor
     """By which the gradient of the sum of losses is multiplied: that of their mean."""
-    losses: Tensor
-    """Of each value, ``(rows, n_values)``."""
     of_outputs: Tensor
-    """The gradient of the outputs: where they lie by rows, ``(rows, n_values)``."""
+    """The gradient of the outputs, in their memory: where they lie by rows, ``(rows, n_values)``."""
     omega: Tensor
     """Of each row, ``(rows,)``; 0 where nothing is penalised."""
     calls: Sequence[Call]
@@ -200,7 +198,8 @@ def by_rows(
     stays = not any(_is_large(x, layer.weight.shape) for layer in layers)
     for layer in layers:
         n_out = len(layer.bias)
-        before, gradient = empty(n_rows, n_out), empty(n_rows, n_out)
+        before = empty(n_rows, n_out)
+        gradient = before if layer is layers[-1] else empty(n_rows, n_out)
         forwards.append(_forward(a, layer, before))
         bent, back = before, list[Call]()
         if layer.activation != "identity":
@@ -217,16 +216,14 @@ def by_rows(
             back.append(_of_input(gradient, layer.weight, outwards))
         backwards = [*back, *backwards]
         a, outwards = bent, gradient
-    assert outwards is not None
-    losses, scale, middle = _of_loss(a, x, outwards, n_rows, bernoulli=bernoulli)
-    may_be_short, n = not stays and contraction is None, torch.tensor(float(n_rows), device=x.device)
+    loss, scale, middle = _of_loss(a, x, n_rows, bernoulli=bernoulli)
+    may_be_short = not stays and contraction is None
     return Plan(
         x.view(n_rows, *sample_shape),
         x,
-        lambda values: values.sum().div_(n),  # as mean() has it, in less time
+        loss,
         scale,
-        losses,
-        outwards,
+        a,
         omega,
         [*forwards, *middle] if may_be_short else [*forwards, *middle, *backwards],
         backwards if may_be_short else (),
@@ -252,7 +249,7 @@ def by_units(n_rows: int, layers: Sequence[Layer], sample_shape: Sequence[int], 
         assert layer.joined is not None
         a = inputs[number + 1][:n_out] if number + 1 < len(layers) else torch.empty(n_out, n_columns)
         before = a if layer.activation == "identity" else torch.empty_like(a)
-        of_output = of_before = torch.empty_like(a)
+        of_output = of_before = a if number + 1 == len(layers) else torch.empty_like(a)
         forwards.append(partial(torch.mm, layer.joined, inputs[number][: n_in + 1], out=before))
         back = list[Call]()
         if layer.activation != "identity":
@@ -265,38 +262,48 @@ def by_units(n_rows: int, layers: Sequence[Layer], sample_shape: Sequence[int], 
             back.append(partial(torch.mm, layer.weight.t(), of_before, out=outwards))
         backwards = [*back, *backwards]
         outwards = of_output
-    assert outwards is not None
-    losses, scale, middle = _of_loss(a, x, outwards, n_rows, bernoulli=bernoulli)
+    loss, scale, middle = _of_loss(a, x, n_rows, bernoulli=bernoulli, are_columns=True)
     if n_rows < n_columns:
-        middle.append(outwards[:, n_rows:].zero_)
+        middle.append(a[:, n_rows:].zero_)
     of_rows = x[:, :n_rows].t()
     return Plan(
         of_rows.unflatten(1, tuple(sample_shape)),
         of_rows,
-        partial(torch.dot, torch.full((n_rows,), 1 / n_rows)),
+        loss,
         scale,
-        losses[:, :n_rows].t(),
-        outwards,
+        a,
         torch.zeros(n_rows),
         [*forwards, *middle, *backwards],
     )
 
 
 def _of_loss(
-    outputs: Tensor, x: Tensor, into: Tensor, n_rows: int, *, bernoulli: bool
-) -> tuple[Tensor, Tensor, list[Call]]:
-    """The loss of each value, the scale of their gradient, and what computes both, the gradient into a tensor."""
+    outputs: Tensor, x: Tensor, n_rows: int, *, bernoulli: bool, are_columns: bool = False
+) -> tuple[Callable[[int], Tensor], Tensor, list[Call]]:
+    """The mean loss, the scale of the gradient of outputs, and what puts that gradient in their place."""
     scale = torch.tensor(slope(bernoulli=bernoulli) / n_rows)
-    losses = torch.empty_like(outputs) if bernoulli else outputs
+    scaled = partial(outputs.mul_, scale)
     if bernoulli:
-        first = [
-            partial(_aten("binary_cross_entropy_with_logits", "out"), outputs, x, None, None, 0, out=losses),
-            partial(torch.sigmoid, outputs, out=into),
-            partial(into.sub_, x),
-        ]
-    else:
-        first = [partial(torch.sub, outputs, x, out=into), partial(torch.mul, into, into, out=losses)]
-    return losses, scale, [*first, partial(into.mul_, scale)]
+        losses, n = torch.empty_like(outputs), torch.tensor(float(n_rows))
+        of_rows = losses.t() if are_columns else losses
+        into_losses = partial(
+            _aten("binary_cross_entropy_with_logits", "out"), outputs, x, None, None, 0, out=losses
+        )
+        gradient = [partial(torch.sigmoid, outputs, out=outputs), partial(outputs.sub_, x), scaled]
+        return (
+            lambda rows: of_rows[:rows].sum().div_(n if rows == n_rows else rows),
+            scale,
+            [into_losses, *gradient],
+        )
+    share = torch.tensor(n_rows / 4)
+    stays = outputs.view(-1) if are_columns else None
+
+    def of_gradient(rows: int) -> Tensor:
+        """Of differences d the gradient is 2 d / n, and their squares are summed over values alone."""
+        values = outputs.view(-1) if stays is None else stays
+        return torch.dot(values, values).mul_(share if rows == n_rows else rows / 4)
+
+    return of_gradient, scale, [partial(outputs.sub_, x), scaled]
 
 
 def slope(*, bernoulli: bool) -> float:

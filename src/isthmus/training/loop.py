@@ -18,7 +18,7 @@ from isthmus.config.training import Training
 from isthmus.errors import TrainingError
 from isthmus.memory import freed_memory_kept, gaps_given_back
 from isthmus.model.autoencoder import AutoencoderModule
-from isthmus.model.objective import Objective, Trainable
+from isthmus.model.objective import Cost, Trainable
 from isthmus.numerics.randomness import Randomness
 from isthmus.training.best import Best
 from isthmus.training.callbacks import Callback, Epoch
@@ -178,6 +178,8 @@ class Trainer:
         for callback in callbacks:
             callback.end(history.reason)
         self.module.eval()
+        for parameter in self._parameters:
+            parameter.grad = None  # nobody's any more, and as large as the weights
         return history
 
     def _train(
@@ -420,9 +422,10 @@ class Trainer:
             raise _StoppedError
 
     def _weights_are_finite(self) -> bool:
-        return math.isfinite(torch.nn.utils.get_total_norm(self._parameters).item())
+        norms = [torch.linalg.vector_norm(parameter.detach()) for parameter in self._parameters]
+        return math.isfinite(torch.stack(norms).sum().item())
 
-    def _step(self, batch: Any, weight: Tensor | None, rate: float, progress: float) -> Objective:
+    def _step(self, batch: Any, weight: Tensor | None, rate: float, progress: float) -> Cost:
         result = self._differentiate(batch, weight, progress)
         self._update(rate)
         return result
@@ -469,7 +472,7 @@ class Trainer:
         for callback in self._callbacks:
             callback.note(text)
 
-    def _differentiate(self, batch: Any, weight: Tensor | None, progress: float) -> Objective:
+    def _differentiate(self, batch: Any, weight: Tensor | None, progress: float) -> Cost:
         """The batch's cost, and its gradient where the optimiser looks for it."""
         return self._micro_batches.differentiate(batch, self.n_steps_done, weight, progress)
 

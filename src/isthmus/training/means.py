@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isthmus.model.objective import Objective
+from isthmus.model.objective import Cost, Objective
 
 MOST_HELD_STEPS = 256
 """Steps whose log values wait on the device until they are fetched together."""
@@ -22,7 +22,7 @@ class Means:
         self._sums: dict[str, float] = {}
         self._n = 0
 
-    def add(self, result: Objective, n: int) -> bool:
+    def add(self, result: Cost | Objective, n: int) -> bool:
         """Take a step on ``n`` rows; whether what was held was fetched now."""
         for name, value in (("loss", result.loss), *result.terms.items()):
             held = self._values.get(name)
@@ -63,10 +63,12 @@ class Means:
 
     def _add_up(self) -> None:
         sizes = torch.tensor(self._sizes, dtype=torch.float64)
+        known = dict[tuple[int, ...], float]()  # the loss is often its only term
         for name, values in self._values.items():
-            self._sums[name] = (
-                self._sums.get(name, 0.0) + torch.stack(values).cpu().double().dot(sizes).item()
-            )
+            which = tuple(map(id, values))
+            if which not in known:
+                known[which] = torch.stack(values).cpu().double().dot(sizes).item()
+            self._sums[name] = self._sums.get(name, 0.0) + known[which]
         self._n += sum(self._sizes)
         self._values.clear()
         self._sizes.clear()

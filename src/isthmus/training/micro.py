@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from isthmus.errors import ParameterError, TrainingError
-from isthmus.model.objective import Objective, Trainable
+from isthmus.model.objective import Cost, Trainable
 from isthmus.numerics.randomness import Randomness
 from isthmus.training.dense_step import DenseStep
 
@@ -94,7 +94,7 @@ class MicroBatches:
 
     def differentiate(
         self, batch: Any, step: int, weight: Tensor | None = None, progress: float = 1.0
-    ) -> Objective:
+    ) -> Cost:
         """The batch's cost, and its gradient where the optimiser looks for it.
 
         Where memory runs out, again with half as many rows at a time: of the same rows, with the same chance.
@@ -120,12 +120,12 @@ class MicroBatches:
             self._make_room()
             self._halve(n_rows_of(batch), step, trouble)
 
-    def _differentiate(self, batch: Any, step: int, weight: Tensor | None, progress: float) -> Objective:
+    def _differentiate(self, batch: Any, step: int, weight: Tensor | None, progress: float) -> Cost:
         if self.most is None or self.most >= n_rows_of(batch):
             whole = self._module.objective(batch, step, sample_weight=weight, progress=progress)
             whole.loss.backward()
-            return whole
-        loss, terms, per_example = 0.0, dict[str, Tensor](), list[Tensor]()
+            return Cost(whole.loss, whole.terms)
+        loss, terms = 0.0, dict[str, Tensor]()
         for part in parts_of(self._module, batch, step, weight, self.most):
             found = self._module.objective_at(
                 part.batch, part.chance, sample_weight=part.weight, progress=progress
@@ -136,8 +136,7 @@ class MicroBatches:
             for name, term in found.terms.items():
                 mean = part.share * term.detach()
                 terms[name] = terms[name] + mean if name in terms else mean
-            per_example.append(found.per_example.detach())
-        return Objective(torch.as_tensor(loss), terms, torch.cat(per_example))
+        return Cost(torch.as_tensor(loss), terms)
 
     def _make_room(self) -> None:
         for parameter in self._parameters:

@@ -15,6 +15,7 @@ from torch import Tensor
 from isthmus.model.objective import Trainable
 
 Tensors = dict[str, Tensor]
+_copy_each: Any = torch._foreach_copy_  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 
 
 @dataclass(slots=True)
@@ -113,6 +114,5 @@ def _copied(values: Tensors, into: Tensors) -> Tensors:
     if values.keys() != into.keys():
         return {name: value.detach().clone() for name, value in values.items()}
     with torch.no_grad():
-        for name, value in values.items():
-            into[name].copy_(value)
+        _copy_each([into[name] for name in values], [*values.values()])
     return into
