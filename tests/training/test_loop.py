@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -263,6 +265,20 @@ class Gradients(Callback):
         for name, parameter in self._module.named_parameters():
             assert parameter.grad is not None
             self.last[name] = parameter.grad.clone()
+
+
+@pytest.mark.parametrize("code", ["deterministic", "gaussian"], ids=["without a graph", "by autograd"])
+def test_moments_and_snapshots_do_not_wait_for_the_garbage_collector(code: str) -> None:
+    """They take several times as much memory as the weights, and a training holds itself nowhere."""
+    trainer = Trainer(made(code=code), plan())
+    trainer.fit(TensorRows(X), TensorRows(HELD_OUT))
+    held = weakref.ref(trainer)
+    gc.disable()
+    try:
+        del trainer
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 def test_history_holds_the_means_of_an_epoch() -> None:

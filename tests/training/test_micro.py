@@ -132,8 +132,8 @@ def differentiated(
 ) -> tuple[Cost, dict[str, Tensor]]:
     module.train()
     parameters = [parameter for group, _ in module.parameter_groups() for parameter in group]
-    micro = MicroBatches(module, parameters, most, batch_size=N, tell=tell)
-    result = micro.differentiate(batch, 5, weight, 0.4)
+    micro = MicroBatches(module, parameters, most, batch_size=N)
+    result = micro.differentiate(batch, 5, weight, 0.4, tell=tell)
     return result, {
         name: parameter.grad.clone()
         for name, parameter in module.named_parameters()

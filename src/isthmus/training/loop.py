@@ -98,11 +98,7 @@ class Trainer:
         self._snapshot = Snapshot(module, self.optimiser)
         self._callbacks: Sequence[Callback] = ()
         self._micro_batches = MicroBatches(
-            module,
-            self._parameters,
-            plan.micro_batch,
-            batch_size=int(_number(plan.batch_size)),
-            tell=self._note,
+            module, self._parameters, plan.micro_batch, batch_size=int(_number(plan.batch_size))
         )
 
     def fit(
@@ -474,7 +470,7 @@ class Trainer:
 
     def _differentiate(self, batch: Any, weight: Tensor | None, progress: float) -> Cost:
         """The batch's cost, and its gradient where the optimiser looks for it."""
-        return self._micro_batches.differentiate(batch, self.n_steps_done, weight, progress)
+        return self._micro_batches.differentiate(batch, self.n_steps_done, weight, progress, tell=self._note)
 
     def _update(self, rate: float) -> None:
         self._rate = rate

@@ -66,8 +66,6 @@ class MicroBatches:
         Rows at a time, at least 1; ``"auto"``: all of a batch.
     batch_size
         Rows of a batch at most.
-    tell
-        Told, in a sentence, whenever there will be fewer rows at a time.
 
     Raises
     ------
@@ -82,10 +80,9 @@ class MicroBatches:
         most: int | Literal["auto"],
         *,
         batch_size: int,
-        tell: Callable[[str], None],
     ) -> None:
         check_can_split(module, most, batch_size)
-        self._module, self._parameters, self._tell = module, parameters, tell
+        self._module, self._parameters = module, parameters
         self._convolutions = safe_convolutions if memory_is_limited() else nullcontext
         self.most: int | None = None if most == "auto" else most
         """Rows at a time; None: all of a batch."""
@@ -93,11 +90,18 @@ class MicroBatches:
         """What makes steps of a plain dense module."""
 
     def differentiate(
-        self, batch: Any, step: int, weight: Tensor | None = None, progress: float = 1.0
+        self,
+        batch: Any,
+        step: int,
+        weight: Tensor | None = None,
+        progress: float = 1.0,
+        *,
+        tell: Callable[[str], None],
     ) -> Cost:
         """The batch's cost, and its gradient where the optimiser looks for it.
 
-        Where memory runs out, again with half as many rows at a time: of the same rows, with the same chance.
+        Where memory runs out, again with half as many rows at a time: of the same rows, with the same chance. Of that
+        ``tell`` is told in a sentence.
 
         Raises
         ------
@@ -118,7 +122,7 @@ class MicroBatches:
                 trouble = str(error)
             # Only here, where the error is gone, are the tensors gone that its frames held.
             self._make_room()
-            self._halve(n_rows_of(batch), step, trouble)
+            self._halve(n_rows_of(batch), step, trouble, tell)
 
     def _differentiate(self, batch: Any, step: int, weight: Tensor | None, progress: float) -> Cost:
         if self.most is None or self.most >= n_rows_of(batch):
@@ -147,7 +151,7 @@ class MicroBatches:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _halve(self, n_rows: int, step: int, trouble: str) -> None:
+    def _halve(self, n_rows: int, step: int, trouble: str, tell: Callable[[str], None]) -> None:
         now = n_rows if self.most is None else min(self.most, n_rows)
         terms = self._module.whole_batch_terms()
         if terms:
@@ -162,7 +166,7 @@ class MicroBatches:
                 "network, or free memory."
             )
         self.most = math.ceil(now / 2)
-        self._tell(
+        tell(
             f"Memory ran out in step {step + 1} with {_rows(now)} at a time; from here on it is {_rows(self.most)} "
             "at a time, of the same batches and with the same result but for rounding."
         )
