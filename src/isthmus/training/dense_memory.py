@@ -162,7 +162,7 @@ def _gradients(
         close()
         is_turned = stride[-1] > 1
         shape = tuple(reversed(parameter.shape)) if is_turned else parameter.shape
-        gradient = parameter.new_empty(shape)  # the first product brings other memory
+        gradient = parameter.new_empty(shape)  # all of it is the first product's to fill
         if is_turned:
             turned_ones[id(parameter)] = gradient
         found.append(gradient.t() if is_turned else gradient)

@@ -282,28 +282,27 @@ def _of_loss(
 ) -> tuple[Callable[[int], Tensor], Tensor, list[Call]]:
     """The mean loss, the scale of the gradient of outputs, and what puts that gradient in their place."""
     scale = torch.tensor(slope(bernoulli=bernoulli) / n_rows)
-    scaled = partial(outputs.mul_, scale)
+    gradient: list[Call] = [partial(outputs.sub_, x), partial(outputs.mul_, scale)]
     if bernoulli:
         losses, n = torch.empty_like(outputs), torch.tensor(float(n_rows))
-        of_rows = losses.t() if are_columns else losses
-        into_losses = partial(
+        by_row = losses.t() if are_columns else losses
+        loss = partial(
             _aten("binary_cross_entropy_with_logits", "out"), outputs, x, None, None, 0, out=losses
         )
-        gradient = [partial(torch.sigmoid, outputs, out=outputs), partial(outputs.sub_, x), scaled]
         return (
-            lambda rows: of_rows[:rows].sum().div_(n if rows == n_rows else rows),
+            lambda rows: by_row[:rows].sum().div_(n if rows == n_rows else rows),
             scale,
-            [into_losses, *gradient],
+            [loss, partial(torch.sigmoid, outputs, out=outputs), *gradient],
         )
     share = torch.tensor(n_rows / 4)
-    stays = outputs.view(-1) if are_columns else None
+    kept = outputs.view(-1) if are_columns else None  # by rows a product may bring other memory
 
-    def of_gradient(rows: int) -> Tensor:
-        """Of differences d the gradient is 2 d / n, and their squares are summed over values alone."""
-        values = outputs.view(-1) if stays is None else stays
+    def mean_of_squares(rows: int) -> Tensor:
+        """Of differences d, where 2 d / n are left."""
+        values = outputs.view(-1) if kept is None else kept
         return torch.dot(values, values).mul_(share if rows == n_rows else rows / 4)
 
-    return of_gradient, scale, [partial(outputs.sub_, x), scaled]
+    return mean_of_squares, scale, gradient
 
 
 def slope(*, bernoulli: bool) -> float:
