@@ -207,11 +207,11 @@ def by_rows(
             forward, backward = BENT[layer.activation]
             forwards.append(forward(before, bent))
             back.append(backward(gradient, before, bent, gradient))
+        of_bias = partial(torch.sum, gradient, 0, out=layer.bias_gradient)
         if contraction is not None and layer is layers[0]:
-            back += contraction.calls(a, bent, gradient, omega)
-        else:
-            back.append(_of_weight(gradient, a, layer, stays=stays))
-        back.append(partial(torch.sum, gradient, 0, out=layer.bias_gradient))
+            back += [*contraction.calls(a, bent, gradient, omega), of_bias]
+        else:  # the sum while the gradient is still in the cache
+            back += [of_bias, _of_weight(gradient, a, layer, stays=stays)]
         if outwards is not None:
             back.append(_of_input(gradient, layer.weight, outwards))
         backwards = [*back, *backwards]
