@@ -112,16 +112,23 @@ def test_a_batch_that_is_not_finite_leaves_nothing_once_weights_are_put_back() -
 
 
 @pytest.mark.parametrize(
-    ("hidden_sizes", "penalties"), [((200, 60), ()), ((64, 300), ()), ((), ()), ((), (Contractive(0.1),))]
+    ("network", "penalties"),
+    [
+        (Dense((200, 60)), ()),
+        (Dense((200, 60), "tanh"), ()),
+        (Dense((64, 300)), ()),
+        (Dense(()), ()),
+        (Dense(()), (Contractive(0.1),)),
+    ],
 )
 @pytest.mark.parametrize("most_rows", [None, 300], ids=["as torch has them", "the larger side innermost"])
 def test_large_products_bring_memory_of_their_own(
-    hidden_sizes: tuple[int, ...], penalties: tuple[Any, ...], most_rows: int | None
+    network: Dense, penalties: tuple[Any, ...], most_rows: int | None
 ) -> None:
     params: dict[str, Any] = {
         "shape": (300,),
         "code_size": 150 if penalties else 70,
-        "network": Dense(hidden_sizes),
+        "network": network,
         "code": DeterministicCode("sigmoid" if penalties else "identity"),
         "penalties": penalties,
     }
