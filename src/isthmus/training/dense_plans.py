@@ -118,6 +118,17 @@ class Plan:
     backwards: Sequence[Call] = ()
     """The rest of them, from the gradient of the outputs on, where a batch may be a row short; else it is empty."""
 
+    def made(self, n_rows: int | None = None) -> Tensor:
+        """Compute all of it, for the mean loss; of only the first ``n_rows``, the others count for nothing."""
+        for call in self.calls:
+            call()
+        if n_rows is not None:
+            self.of_outputs[n_rows:].zero_()
+        loss = self.loss(len(self.x) if n_rows is None else n_rows)
+        for call in self.backwards:
+            call()
+        return loss
+
 
 class Contraction:
     """The closed form of the contractive penalty of one layer (Rifai et al. 2011, equation 5) and its gradient.

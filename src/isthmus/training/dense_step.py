@@ -137,11 +137,7 @@ class DenseStep:
                 plan.flat.set_(batch.flatten(1))
             else:
                 plan.x.copy_(batch)
-            for call in plan.calls:
-                call()
-            loss = plan.loss(n_rows)
-            for call in plan.backwards:
-                call()
+            loss = plan.made()
         self._show_gradients()
         if contraction is None:
             return Cost(loss, {"distortion": loss})
@@ -154,15 +150,11 @@ class DenseStep:
         Batches of an epoch are of two such sizes, and for each that oneDNN is to multiply it takes half a megabyte.
         """
         n_rows = len(batch)
-        plan.flat.set_(pad(batch.flatten(1), (0, 0, 0, 1)))
-        plan.scale.fill_(slope(bernoulli=self._is_bernoulli) / n_rows)
-        for call in plan.calls:
-            call()
-        plan.of_outputs[n_rows:].zero_()
-        loss = plan.loss(n_rows)
-        for call in plan.backwards:
-            call()
-        plan.scale.fill_(slope(bernoulli=self._is_bernoulli) / (n_rows + 1))
+        with _inference_mode(True):
+            plan.flat.set_(pad(batch.flatten(1), (0, 0, 0, 1)))
+            plan.scale.fill_(slope(bernoulli=self._is_bernoulli) / n_rows)
+            loss = plan.made(n_rows)
+            plan.scale.fill_(slope(bernoulli=self._is_bernoulli) / (n_rows + 1))
         self._show_gradients()
         return Cost(loss, {"distortion": loss})
 
