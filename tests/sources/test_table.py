@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from isthmus.errors import ArtifactError, DataError, ParameterError, SourceError
 from isthmus.schema import Schema
-from isthmus.sources import ArraySource, TableSource, conform, open_source, table_of
+from isthmus.sources import ArraySource, TableSource, arrow, conform, open_source, table_of
 from isthmus.sources.frames import frame_like
 from isthmus.sources.table_out import type_named
 from isthmus.workflows.table_files import write_table
@@ -299,6 +299,42 @@ def test_types_and_labels_reach_a_file(tmp_path: Path) -> None:
     assert (source.schema.table or ())[0].categories == (1, 2, 3)
     assert source.labels is not None
     assert source.labels.tolist() == ["p", "q", "p"]
+
+
+@pytest.mark.parametrize("n_cores", [1, 3])
+def test_columns_of_a_large_table_are_read_at_once_and_told_in_order(
+    n_cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrow, "n_cores", lambda: n_cores)
+    n = arrow.FEWEST // 4
+    number = np.arange(n)
+    table = pd.DataFrame(
+        {"code": [f"k{i}" for i in number], "half": number / 2, "one": "same", "day": "2020-01-31"}
+    )
+    table["kind"] = np.array(["a", "b", "NA", "-"])[number % 4]
+    table.loc[0, "day"] = "2020-02-01"
+    table.to_csv(tmp_path / "t.csv", index=False)
+    source = open_source(tmp_path / "t.csv")
+    assert [f"{each.name}: {each.type}" for each in source.schema.table or ()] == [
+        "half: continuous", "day: date", "kind: category",
+    ]  # fmt: skip
+    quarter = f"{n // 4:,}"
+    assert source.notes == (
+        f"Read as gaps: 'NA' ({quarter}), '-' ({quarter}).",
+        "Column 'code' is left out: it is an identifier: all its values differ.",
+        "Column 'one' is no part of the rows: it holds one value alone (same), which comes back as it is.",
+    )
+    day = datetime.datetime(2020, 1, 31, tzinfo=UTC).timestamp()
+    expected = np.stack(
+        [number / 2, np.where(number, day, day + 86400), np.array([0, 1, np.nan, np.nan])[number % 4]]
+    )
+    np.testing.assert_array_equal(source.read(slice(None)), expected.T)
+    for name in ("half", "day"):
+        table[name] = table[name].astype(str)
+        table.loc[n - 1, name] = "wrong"
+    table.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(DataError, match=rf"column 'half': expected numbers, got 'wrong' in row {n - 1}"):
+        open_source(tmp_path / "t.csv").schema  # noqa: B018
 
 
 def test_constants_come_back_in_their_places() -> None:

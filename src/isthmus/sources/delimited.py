@@ -18,7 +18,7 @@ import pyarrow.csv as arrow_csv
 
 from isthmus.errors import DataError, SourceError
 from isthmus.memory import bytes_text
-from isthmus.sources.arrow import pc
+from isthmus.sources.arrow import by_column, pc, plain
 from isthmus.sources.limits import LARGEST_RATIO
 from isthmus.sources.magic import GZIP
 
@@ -101,16 +101,22 @@ def read_delimited(path: Path) -> Written:
     _check_heading(path, names, lines[1:])
     read = _parsed(path, text, separator, names)
     comma = separator != "," and _has_decimal_commas(lines[1:])
-    columns, commas, gaps = list[Any](), set[str](), Counter[str]()
-    for position in range(len(names)):
-        cells = pc.utf8_trim_whitespace(read.column(position))
-        empty = pc.is_in(cells, value_set=pa.array(GAPS))
-        gaps.update(pc.drop_null(pc.if_else(empty, cells, None)).to_pylist())
-        cells = pc.if_else(empty, None, cells)
+
+    def cleaned(cells: Any) -> tuple[Any, bool, list[str]]:
+        """Cells with gaps, whether their decimal commas are points now, and the words that stood in gaps."""
+        cells = pc.utf8_trim_whitespace(plain(cells))
+        empty, words = pc.is_in(cells, value_set=pa.array(GAPS)), list[str]()
+        if pc.any(empty).as_py():
+            words = pc.filter(cells, empty).to_pylist()
+            cells = pc.if_else(empty, None, cells)
         if comma and _are_comma_numbers(cells):
-            cells = pc.replace_substring(cells, ",", ".")
-            commas.add(names[position])
-        columns.append(cells)
+            return pc.replace_substring(cells, ",", "."), True, words
+        return cells, False, words
+
+    found = by_column(cleaned, [(cells,) for cells in read.columns], read.num_rows * len(names))
+    columns = [cells for cells, _, _ in found]
+    commas = {name for name, (_, had_commas, _) in zip(names, found, strict=True) if had_commas}
+    gaps = Counter(word for _, _, words in found for word in words)
     notes = [] if encoding == "UTF-8" else [f"The file is read as {encoding}."]
     if separator != ("\t" if path.suffix.lower() == ".tsv" else ","):
         notes.append(f"Its columns are separated by a {SEPARATORS[separator]}.")

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from isthmus.errors import DataError, IsthmusError, SourceError
 from isthmus.schema import Column, Constant, Schema
-from isthmus.sources.arrow import is_text, pc, plain
+from isthmus.sources.arrow import by_column, is_text, pc, plain
 from isthmus.sources.arrow_sizes import check_arrow, check_parquet
 from isthmus.sources.base import Indices, Rows, Source
 from isthmus.sources.delimited import TextForm, check_unique, read_delimited
@@ -254,10 +254,14 @@ class TableSource(Source):
                 f"{', '.join(map(repr, missing))}; add what is missing, empty where nothing is known."
             )
         rows, notes = np.empty((len(self._table), len(columns)), np.float64), list[str]()
-        for place, column in enumerate(columns):
+
+        def put(place: int, column: Column) -> tuple[str, ...]:
             reading = values_of(self._table.column(column.name), column, self.name)
             rows[:, place] = reading.values
-            notes.extend(reading.notes)
+            return reading.notes
+
+        for said in by_column(put, list(enumerate(columns)), rows.size):
+            notes.extend(said)
         rows.flags.writeable = False
         return rows, tuple(notes)
 

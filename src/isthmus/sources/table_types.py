@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from isthmus.errors import DataError, ParameterError
 from isthmus.schema import Column, ColumnType, Constant
-from isthmus.sources.arrow import is_date, is_number, is_text, pc, plain
+from isthmus.sources.arrow import by_column, is_date, is_number, is_text, pc, plain
 from isthmus.sources.table_dates import DAY, date_forms, date_like, nearly_date_form, seconds_from, seconds_of
 from isthmus.sources.table_decimals import decimals_of
 from isthmus.sources.table_values import (
@@ -103,18 +103,27 @@ def infer_columns(
     """
     given = _checked_types(types or {}, table.column_names, who)
     columns, constants, notes = list[Column](), list[Constant](), list[str]()
-    for name, array in zip(table.column_names, table.columns, strict=True):
+
+    def looked_at(name: str, array: Any) -> tuple[Column, list[str], float | None] | _LeftOut:
         try:
             column, said = _column(name, array, given.get(name), who, written)
         except _LeftOut as reason:
-            notes.append(f"Column {name!r} is left out: {reason}.")
+            return reason
+        return column, said, None if name in given else _only_value(array, column, who)
+
+    named = list(zip(table.column_names, table.columns, strict=True))
+    for (name, array), found in zip(
+        named, by_column(looked_at, named, table.num_rows * len(named)), strict=True
+    ):
+        if isinstance(found, _LeftOut):
+            notes.append(f"Column {name!r} is left out: {found}.")
             continue
+        column, said, value = found
         notes.extend(said)
-        constant = _constant(array, column, len(columns) + len(constants), who)
-        if constant is None or name in given:
+        if value is None:
             columns.append(column)
         else:
-            constants.append(constant)
+            constants.append(Constant(column, value, len(columns) + len(constants)))
             notes.append(f"Column {name!r} is no part of the rows: it holds one value alone "
                          f"({_shown(array)}), which comes back as it is.")  # fmt: skip
     said = [f"{name!r} ({type_})" for name, type_ in given.items() if type_ != "ignore"]
@@ -327,11 +336,13 @@ def _is_run(single: Values) -> bool:
     return single[0] in (0.0, 1.0) and 2 <= len(single) <= LONGEST_RUN and np.array_equal(single, steps)
 
 
-def _constant(array: Any, column: Column, place: int, who: str) -> Constant | None:
+def _only_value(array: Any, column: Column, who: str) -> float | None:
     """The column's only value, if it has one alone and no gap. One row alone tells nothing."""
-    if array.null_count or len(array) < 2 or len(pc.unique(plain(array))) > 1:
+    if array.null_count or len(array) < 2 or array[0] != array[1]:
         return None
-    return Constant(column, float(values_of(array.slice(0, 1), column, who).values[0]), place)
+    if len(pc.unique(plain(array))) > 1:
+        return None
+    return float(values_of(array.slice(0, 1), column, who).values[0])
 
 
 def _shown(array: Any) -> str:
