@@ -10,7 +10,7 @@ from PIL import Image
 
 from isthmus.errors import SourceError
 from isthmus.sources import image_file
-from isthmus.sources.image_file import FEWEST, MAX_PIXELS, read_all, read_header, read_pixels
+from isthmus.sources.image_file import FEWEST, MAX_PIXELS, SMALLEST, read_all, read_header, read_pixels
 
 GREY = np.array([[0, 80, 255], [10, 20, 30]], np.uint8)
 COLOUR = np.stack([GREY, GREY[::-1], 255 - GREY], axis=-1)
@@ -164,7 +164,7 @@ def test_many_files_come_in_order_and_those_that_are_broken_in_their_place(
         if number in broken:
             file.write_bytes(file.read_bytes()[:40])
     filters = list(warnings.filters)
-    found = list(read_all(files, grey=True, deep=False, largest=6))
+    found = list(read_all(files, grey=True, deep=False, largest=SMALLEST))
     assert warnings.filters == filters
     for number, pixels in enumerate(found):
         if number in broken:
@@ -175,7 +175,9 @@ def test_many_files_come_in_order_and_those_that_are_broken_in_their_place(
     assert len(found) == n_files
 
 
-def test_no_more_is_decoded_than_somebody_waits_for_and_large_ones_one_at_a_time(tmp_path, monkeypatch):
+def test_no_more_is_decoded_than_somebody_waits_for_and_large_and_small_ones_one_at_a_time(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(image_file, "n_cores", lambda: 3)
     files, seen = [tmp_path / f"{number}.png" for number in range(200)], []
     for file in files:
@@ -186,10 +188,10 @@ def test_no_more_is_decoded_than_somebody_waits_for_and_large_ones_one_at_a_time
         "_pixels",
         lambda file, *rest: (seen.append(threading.get_ident()), own(file, *rest))[1],
     )
-    for largest, most in ((6, 8), (MAX_PIXELS, 1)):
+    for largest, most in ((SMALLEST, 8), (SMALLEST - 1, 1), (MAX_PIXELS, 1)):
         seen.clear()
         reading = read_all(files, grey=True, deep=False, largest=largest)
         next(reading)
         reading.close()
         assert 1 <= len(seen) <= most
-        assert (threading.get_ident() in seen) is (largest == MAX_PIXELS)
+        assert (threading.get_ident() in seen) is (most == 1)

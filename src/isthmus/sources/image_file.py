@@ -34,8 +34,9 @@ MAX_SIDE = 1 << 16
 """No picture of a longer side is decoded: a decoder holds several of its lines."""
 MOST_AT_ONCE = 1 << 24
 """Pixels of pictures that are decoded at a time, but for a single one that has more."""
-FEWEST = 16
-"""Files from which on threads are begun for them."""
+FEWEST, SMALLEST = 16, 10_000
+"""Files from which on threads are begun for them, and pixels of the largest: of small ones most is Python's work, which
+threads do in turns and not at the same time, a third slower (pictures of 32 x 32)."""
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP")
 _GREY = ("1", "L", "LA", "La")
 _ORIENTATION = 0x0112
@@ -144,7 +145,8 @@ def read_all(
 ) -> Generator[NDArray[Any] | SourceError]:
     """What :func:`read_pixels` gives of each file in order, or raises: the next ones are decoded in threads meanwhile.
 
-    ``largest`` is how many pixels the largest has: as many threads as there are cores, but of large pictures fewer.
+    ``largest`` is how many pixels the largest has: as many threads as there are cores, but of large pictures fewer, of
+    small ones none.
     """
 
     def one(file: Path) -> NDArray[Any] | SourceError:
@@ -154,7 +156,7 @@ def read_all(
             return error
 
     n_threads = max(1, min(n_cores(), MOST_AT_ONCE // max(1, largest)))
-    if n_threads == 1 or len(files) < FEWEST:
+    if n_threads == 1 or len(files) < FEWEST or largest < SMALLEST:
         for file in files:
             with _quiet():
                 found = one(file)
