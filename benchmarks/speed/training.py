@@ -208,6 +208,7 @@ def dense_512(options: Options) -> Task:
             Ratio("over the plain loop", over("plain"), 1.0, 1.05),
             Ratio("share of the limit", over("limit"), 0.85, 0.92),
         ],
+        rounds=(5, 21),  # of a third of a second each, in which a neighbour's work shows
         facts={"operations_a_step": operations},
         rates=rows_a_second(start) | rate,
     )
