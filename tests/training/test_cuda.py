@@ -86,7 +86,7 @@ def test_losses_are_those_of_the_cpu(name: str) -> None:
     assert found["cuda"] == pytest.approx(found["cpu"], rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["plain", "log loss", "contractive"])
+@pytest.mark.parametrize("name", ["plain", "log loss", "contractive", "variational"])
 def test_steps_that_are_captured_are_those_that_are_not(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     captured, calls = made(name), list[int]()
     real = dense_step.captured

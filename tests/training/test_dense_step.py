@@ -14,7 +14,8 @@ import torch
 
 from isthmus.config import Model, Training
 from isthmus.config.parts.activations import Activation
-from isthmus.config.parts.codes import DeterministicCode
+from isthmus.config.parts.codes import DeterministicCode, GaussianCode
+from isthmus.config.parts.corruptions import Corruption, GaussianNoise, Masking, SaltAndPepper
 from isthmus.config.parts.networks import Dense
 from isthmus.config.parts.penalties import L1, Contractive
 from isthmus.likelihoods.squared_error import SquaredError
@@ -29,6 +30,10 @@ from isthmus.training.rows import TensorRows
 from isthmus.training.state import moments_of, set_moments
 
 X = torch.rand(48, 7, generator=torch.Generator().manual_seed(0))
+
+
+def _kind(part: Any) -> str:
+    return "none" if part is None else type(part).__name__
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +101,89 @@ def test_the_gradient_is_that_of_autograd(
         assert_near(module, twin)
     steps.release()
     assert_near(module, twin)
+
+
+@pytest.mark.parametrize("likelihood", ["squared_error", "bernoulli"])
+@pytest.mark.parametrize(
+    "corruption", [None, GaussianNoise(0.3), Masking(0.4), SaltAndPepper(0.2, low=0, high=1)], ids=_kind
+)
+@pytest.mark.parametrize(
+    "code",
+    ["deterministic", "gaussian", GaussianCode(0.3, warm_up_share=0.8)],
+    ids=["deterministic", "gaussian", "warmed up"],
+)
+@pytest.mark.parametrize("hidden", [Dense(()), Dense((9, 21), "softplus")], ids=["linear", "softplus"])
+@pytest.mark.parametrize("most_rows", [None, 48], ids=["by rows", "by units"])
+def test_what_is_drawn_is_drawn_as_by_the_module(
+    most_rows: int | None, hidden: Dense, code: Any, corruption: Corruption | None, likelihood: str
+) -> None:
+    params = {"network": hidden, "likelihood": likelihood, "code": code, "corruption": corruption}
+    module, twin, steps, other = beside_autograd(most_rows, **params)
+    for step, (n, progress) in enumerate(((48, 0.0), (37, 0.4), (1, 1.0), (48, 0.9))):
+        module.load_state_dict(twin.state_dict())
+        found = steps.differentiate(X[:n], progress, step)
+        other.zero_grad()
+        expected = twin.objective(X[:n], step, progress=progress)
+        expected.loss.backward()
+        torch.testing.assert_close(found.loss, expected.loss.detach(), rtol=1e-5, atol=1e-5)
+        assert list(found.terms) == list(expected.terms)
+        for name, term in expected.terms.items():
+            torch.testing.assert_close(found.terms[name], term.detach(), rtol=1e-5, atol=1e-5)
+        for (name, parameter), beside in zip(module.named_parameters(), twin.parameters(), strict=True):
+            torch.testing.assert_close(parameter.grad, beside.grad, rtol=1e-4, atol=2e-6, msg=name)
+        steps.update()
+        other.step()
+        assert_near(module, twin, 1e-5)
+
+
+@pytest.mark.parametrize("most_rows", [None, 48], ids=["by rows", "by units"])
+def test_a_log_variance_out_of_range_has_no_gradient(most_rows: int | None) -> None:
+    module, twin, steps, _ = beside_autograd(most_rows, code="gaussian")
+    for each in (module, twin):
+        layer = each.network.get_submodule("encoder.layers")[-1]
+        with torch.no_grad():
+            layer.get_parameter("bias")[3:] = torch.tensor([25.0, -25.0, 0.5])
+    found = steps.differentiate(X, step=2)
+    expected = twin.objective(X, 2)
+    expected.loss.backward()
+    torch.testing.assert_close(found.loss, expected.loss.detach(), rtol=1e-5, atol=1e-5)
+    for (name, parameter), beside in zip(module.named_parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, beside.grad, rtol=1e-4, atol=1e-5, msg=name)
+    of_bias = module.network.get_submodule("encoder.layers")[-1].get_parameter("bias").grad
+    assert of_bias is not None
+    assert (of_bias == 0).tolist() == [False] * 3 + [True, True, False]
+
+
+def test_a_corruption_may_give_back_the_batch_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, twin, steps, _ = beside_autograd(48, corruption=Masking(0.5))
+    for each in (module, twin):
+        assert each.corruption is not None
+        monkeypatch.setattr(each.corruption, "forward", lambda x, *_: x)
+    for rows in (X, 1 - X):
+        found, expected = steps.differentiate(rows), twin.objective(rows, 0)
+        torch.testing.assert_close(found.loss, expected.loss.detach())
+
+
+@pytest.mark.parametrize("code", ["deterministic", "gaussian"])
+@pytest.mark.parametrize("most_rows", [None, 300], ids=["as torch has them", "the larger side innermost"])
+def test_large_products_of_drawn_codes_and_corrupted_rows(most_rows: int | None, code: str) -> None:
+    params: dict[str, Any] = {
+        "shape": (300,),
+        "code_size": 70,
+        "network": Dense((200, 160)),
+        "code": code,
+        "corruption": Masking(0.3),
+    }
+    module, twin, steps, _ = beside_autograd(most_rows, **params)
+    x = torch.rand(300, 300, generator=torch.Generator().manual_seed(0))
+    for step, n in enumerate((300, 299, 2, 300, 299)):
+        found = steps.differentiate(x[:n], step=step)
+        twin.zero_grad()
+        expected = twin.objective(x[:n], step)
+        expected.loss.backward()
+        torch.testing.assert_close(found.loss, expected.loss.detach())
+        for (name, parameter), beside in zip(module.named_parameters(), twin.parameters(), strict=True):
+            torch.testing.assert_close(parameter.grad, beside.grad, rtol=1e-4, atol=1e-5, msg=name)
 
 
 def test_a_batch_that_is_not_finite_leaves_nothing_once_weights_are_put_back() -> None:
@@ -311,9 +399,12 @@ def test_gradients_that_autograd_put_elsewhere_are_stepped_along(most_rows: int 
 
 
 OTHERS: list[dict[str, Any]] = [
-    {"code": "gaussian"},
+    {"code": GaussianCode(free_bits=0.1)},
+    {"code": GaussianCode(capacity=3.0)},
+    {"code": GaussianCode(n_draws=2)},
+    {"code": "gaussian", "penalties": (L1(0.1),)},
     {"code": {"type": "deterministic", "noise": 0.1}},
-    {"corruption": "masking"},
+    {"corruption": Masking(0.3, emphasis=0.5)},
     {"penalties": (L1(0.1),)},
     {"likelihood": {"type": "bernoulli", "sampled": True}},
     {"likelihood": "gaussian"},
@@ -342,15 +433,18 @@ def test_what_somebody_watches_or_changed_is_left_to_autograd(monkeypatch: pytes
     assert not DenseStep.fits(module, adamw(module))
 
 
+@pytest.mark.parametrize(
+    "params", [{}, {"code": "gaussian", "corruption": GaussianNoise(0.1)}], ids=["plain", "drawn"]
+)
 @pytest.mark.parametrize("clip", [None, 0.05])
 def test_a_training_ends_where_one_with_autograd_does(
-    clip: float | None, monkeypatch: pytest.MonkeyPatch
+    clip: float | None, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = Training(
         epochs=5, batch_size=10, learning_rate=0.02, weight_decay=0.1, gradient_clip=clip, patience=None, seed=2,
         device="cpu", threads=1, validation_share=0.0,
     )  # fmt: skip
-    module, twin, rows = made(), made(), TensorRows(X)
+    module, twin, rows = made(**params), made(**params), TensorRows(X)
     made_of = list[bool]()
     fits = DenseStep.fits
     monkeypatch.setattr(DenseStep, "fits", lambda *given: made_of.append(fits(*given)) or made_of[-1])

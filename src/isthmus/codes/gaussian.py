@@ -70,12 +70,16 @@ class Gaussian(Code):
         value = mean + torch.exp(log_variance / 2) * noise
         return value, (value.square() - noise.square() - log_variance).sum(dim=1) / 2
 
+    def weight_at(self, progress: float) -> float:
+        """Beta, the weight of the rate, where the share ``progress`` of the training is done."""
+        return ratio_between(self.first_beta, self.rate_weight, ramp(progress, self.warm_up_share))
+
     def cost(self, rates: Tensor, progress: float = 1.0) -> Tensor:
         """The weighted rate, with its free bits or held to its capacity.
 
         In evaluation each row counts as a batch of its own.
         """
-        beta = ratio_between(self.first_beta, self.rate_weight, ramp(progress, self.warm_up_share))
+        beta = self.weight_at(progress)
         if self.free_bits > 0:
             known = rates.mean(dim=0) if self.training else rates
             return beta * known.clamp_min(self.free_bits).sum(dim=-1)

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isthmus.codes.base import Code
 from isthmus.codes.deterministic import Deterministic
+from isthmus.codes.gaussian import LOG_VARIANCE_RANGE, Gaussian
 from isthmus.config.parts.activations import Activation
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.networks.dense import DenseEncoder
@@ -79,6 +81,7 @@ _SLOPES: dict[Activation, tuple[Callable[[Tensor, Tensor], list[Call]], bool]] =
 }
 """What puts act'(a) into a tensor, given h = act(a); and of act''(a) = act'(a) (c - 2 h) whether c is 1, not 0."""
 _CONTRACTIVE = Contractive.forward
+_GAUSSIAN = Gaussian.forward, Gaussian.cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +102,30 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """Where a batch is put."""
+
+    rows: Tensor
+    """``(rows, *sample_shape)``"""
+    flat: Any
+    """``(rows, n_values)``, the tensor that is read."""
+
+    def put(self, batch: Tensor, *, as_it_lies: bool) -> None:
+        """Copy the batch, or read it where it lies."""
+        if as_it_lies:
+            self.flat.set_(batch.flatten(1))
+        else:
+            self.rows.copy_(batch)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All that is computed of a batch of some size, in order, into memory that is kept."""
 
-    x: Tensor
-    """``(rows, *sample_shape)``, where a batch is copied to."""
-    flat: Any
-    """``(rows, n_values)``: the same, or the batch itself where products are large."""
+    shown: Room
+    """Of what the encoder is shown of a batch."""
+    clean: Room
+    """Of the batch itself: the same where nothing is corrupted."""
     loss: Callable[[int], Tensor]
     """The mean over so many of the first rows, once the others' gradients are 0; a new tensor each time."""
     scale: Tensor
@@ -117,6 +137,8 @@ class Plan:
     calls: Sequence[Call]
     backwards: Sequence[Call] = ()
     """The rest of them, from the gradient of the outputs on, where a batch may be a row short; else it is empty."""
+    drawn: Drawn | None = None
+    """Of a code that is drawn."""
 
     def made(self, n_rows: int | None = None) -> Tensor:
         """Compute all of it, for the mean loss; of only the first ``n_rows``, the others count for nothing."""
@@ -124,10 +146,102 @@ class Plan:
             call()
         if n_rows is not None:
             self.of_outputs[n_rows:].zero_()
-        loss = self.loss(len(self.x) if n_rows is None else n_rows)
+        loss = self.loss(len(self.shown.rows) if n_rows is None else n_rows)
         for call in self.backwards:
             call()
         return loss
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a batch of some size has of a :class:`Draw`."""
+
+    noise: Tensor
+    """``(rows, size)``, where standard normal numbers are copied to."""
+    rate: Callable[[], Tensor]
+    """The mean of the rows' rates, in nats; a new tensor each time."""
+    forwards: Sequence[Call]
+    """From the encoder's outputs to the code."""
+    backwards: Sequence[Call]
+    """From the gradient of the code to that of the encoder's outputs, with the rate's."""
+
+
+class Draw:
+    """The draw of a Gaussian code, its rate and the gradients of both (Kingma and Welling 2014, appendix B).
+
+    Of a mean m, a log variance v within its range and noise e the code is ``h = m + exp(v / 2) e``; with g the
+    gradient of h and b the weight of the rate, over the rows, those of m and v are ``g + b m`` and
+    ``(g exp(v / 2) e + b (exp(v) - 1)) / 2``.
+
+    Parameters
+    ----------
+    code
+        The module's.
+    place
+        The number of the encoder's last layer among all.
+    device
+        Where steps are made.
+    """
+
+    def __init__(self, code: Gaussian, place: int, device: torch.device) -> None:
+        self._code, self.place = code, place
+        self.strength = 0.0
+        self._share, self._half = torch.zeros((), device=device), torch.zeros((), device=device)
+        self._minus_one = torch.full((), -1.0, device=device)
+
+    @staticmethod
+    def fits(code: Code) -> bool:
+        """Whether a code is Gaussian, drawn once a row, and its rate is of each row alone."""
+        return (
+            type(code) is Gaussian
+            and (type(code).forward, type(code).cost) == _GAUSSIAN
+            and code.n_draws == 1
+            and code.scope == "example"
+        )
+
+    def begin(self, n_rows: int, progress: float) -> None:
+        """Take the weight that the rate has in a step."""
+        self.strength = self._code.weight_at(progress)
+        self._share.fill_(self.strength / n_rows)
+        self._half.fill_(self.strength / (2 * n_rows))
+
+    def drawn(
+        self, n_rows: int, pre_code: Tensor, h: Tensor, of_h: Tensor, of_pre_code: Tensor, *, axis: int
+    ) -> Drawn:
+        """What puts the code into ``h``, and the gradient of the encoder's outputs into ``of_pre_code``.
+
+        Units lie along ``axis``; if that is the first, there may be more columns than rows, whose gradient is 0 then.
+        """
+        (mean, raw), (of_mean, of_raw) = pre_code.chunk(2, axis), of_pre_code.chunk(2, axis)
+        log_variance, scale, moved, excess, sums, part = (torch.empty_like(h) for _ in range(6))
+        noise = torch.zeros_like(h)
+        rows = slice(None) if axis else slice(n_rows)
+        forwards: list[Call] = [
+            partial(torch.clamp, raw, *LOG_VARIANCE_RANGE, out=log_variance),
+            partial(torch.mul, log_variance, 0.5, out=scale),
+            partial(torch.exp, scale, out=scale),
+            partial(torch.mul, scale, noise, out=moved),
+            partial(torch.add, mean, moved, out=h),
+            partial(torch.addcmul, self._minus_one, scale, scale, out=excess),
+            partial(torch.addcmul, excess, mean, mean, out=sums),
+            partial(sums.sub_, log_variance),
+        ]
+        backwards: list[Call] = [
+            partial(torch.mul, excess, self._half, out=part),
+            partial(part.addcmul_, moved, of_h, value=0.5),
+            partial(
+                _aten("hardtanh_backward", "grad_input"), part, raw, *LOG_VARIANCE_RANGE, grad_input=of_raw
+            ),
+            partial(torch.addcmul, of_h, mean, self._share, out=of_mean),
+        ]
+        if not axis and n_rows < h.shape[1]:
+            backwards.append(of_pre_code[:, n_rows:].zero_)
+        return Drawn(
+            noise if axis else noise[:, :n_rows].t(),
+            lambda: sums[..., rows].sum().div_(2 * n_rows),
+            forwards,
+            backwards,
+        )
 
 
 class Contraction:
@@ -198,22 +312,31 @@ def by_rows(
     sample_shape: Sequence[int],
     *,
     bernoulli: bool,
+    corrupted: bool,
+    draw: Draw | None,
     contraction: Contraction | None,
 ) -> Plan:
     """Outputs layer by layer, the loss, gradients from the last layer to the first; values are ``(rows, units)``."""
     empty = partial(torch.empty, device=layers[0].weight.device)
     a = x = empty(n_rows, layers[0].weight.shape[1])
+    clean, drawn = torch.empty_like(x) if corrupted else x, None
     forwards, backwards = list[Call](), list[Call]()
     outwards: Tensor | None = None  # the gradient of what the layer before gives
     omega = torch.zeros(n_rows, device=x.device)
     stays = not any(_is_large(x, layer.weight.shape) for layer in layers)
-    for layer in layers:
+    for number, layer in enumerate(layers):
         n_out = len(layer.bias)
         before = empty(n_rows, n_out)
-        gradient = before if layer is layers[-1] else empty(n_rows, n_out)
-        forwards.append(_forward(a, layer, before))
+        of_bent = gradient = before if layer is layers[-1] else empty(n_rows, n_out)
+        is_drawn = draw is not None and number == draw.place
+        forwards.append(_forward(a, layer, before, stays=is_drawn))
         bent, back = before, list[Call]()
-        if layer.activation != "identity":
+        if draw is not None and is_drawn:
+            bent, of_bent = (empty(n_rows, n_out // 2) for _ in range(2))
+            drawn = draw.drawn(n_rows, before, bent, of_bent, gradient, axis=1)
+            forwards += drawn.forwards
+            back += drawn.backwards
+        elif layer.activation != "identity":
             bent = empty(n_rows, n_out)
             forward, backward = BENT[layer.activation]
             forwards.append(forward(before, bent))
@@ -226,22 +349,31 @@ def by_rows(
         if outwards is not None:
             back.append(_of_input(gradient, layer.weight, outwards))
         backwards = [*back, *backwards]
-        a, outwards = bent, gradient
-    loss, scale, middle = _of_loss(a, x, n_rows, bernoulli=bernoulli)
-    may_be_short = not stays and contraction is None
+        a, outwards = bent, of_bent
+    loss, scale, middle = _of_loss(a, clean, n_rows, bernoulli=bernoulli)
+    may_be_short = not stays and contraction is None and draw is None
     return Plan(
-        x.view(n_rows, *sample_shape),
-        x,
+        Room(x.view(n_rows, *sample_shape), x),
+        Room(clean.view(n_rows, *sample_shape), clean),
         loss,
         scale,
         a,
         omega,
         [*forwards, *middle] if may_be_short else [*forwards, *middle, *backwards],
         backwards if may_be_short else (),
+        drawn,
     )
 
 
-def by_units(n_rows: int, layers: Sequence[Layer], sample_shape: Sequence[int], *, bernoulli: bool) -> Plan:
+def by_units(
+    n_rows: int,
+    layers: Sequence[Layer],
+    sample_shape: Sequence[int],
+    *,
+    bernoulli: bool,
+    corrupted: bool,
+    draw: Draw | None,
+) -> Plan:
     """As :func:`by_rows`, of layers whose weights and biases are joined and whose products are small.
 
     There are more columns than rows, up to a multiple of :data:`COLUMNS`: behind the rows stand zeros, no ones among
@@ -253,17 +385,25 @@ def by_units(n_rows: int, layers: Sequence[Layer], sample_shape: Sequence[int], 
         inputs.append(torch.zeros(layer.joined_gradient.shape[1], n_columns))
         inputs[-1][layer.weight.shape[1], :n_rows] = 1
     a = x = inputs[0][: layers[0].weight.shape[1]]
+    clean, drawn = torch.zeros(x.shape) if corrupted else x, None
     forwards, backwards = list[Call](), list[Call]()
     outwards: Tensor | None = None
     for number, layer in enumerate(layers):
         n_out, n_in = layer.weight.shape
         assert layer.joined is not None
-        a = inputs[number + 1][:n_out] if number + 1 < len(layers) else torch.empty(n_out, n_columns)
-        before = a if layer.activation == "identity" else torch.empty_like(a)
+        is_drawn = draw is not None and number == draw.place
+        n_bent = n_out // 2 if is_drawn else n_out
+        a = inputs[number + 1][:n_bent] if number + 1 < len(layers) else torch.empty(n_out, n_columns)
+        before = a if layer.activation == "identity" and not is_drawn else torch.empty(n_out, n_columns)
         of_output = of_before = a if number + 1 == len(layers) else torch.empty_like(a)
         forwards.append(partial(torch.mm, layer.joined, inputs[number][: n_in + 1], out=before))
         back = list[Call]()
-        if layer.activation != "identity":
+        if draw is not None and is_drawn:
+            of_before = torch.empty_like(before)
+            drawn = draw.drawn(n_rows, before, a, of_output, of_before, axis=0)
+            forwards += drawn.forwards
+            back += drawn.backwards
+        elif layer.activation != "identity":
             of_before = torch.empty_like(a)
             forward, backward = BENT[layer.activation]
             forwards.append(forward(before, a))
@@ -273,18 +413,22 @@ def by_units(n_rows: int, layers: Sequence[Layer], sample_shape: Sequence[int], 
             back.append(partial(torch.mm, layer.weight.t(), of_before, out=outwards))
         backwards = [*back, *backwards]
         outwards = of_output
-    loss, scale, middle = _of_loss(a, x, n_rows, bernoulli=bernoulli, are_columns=True)
+    loss, scale, middle = _of_loss(a, clean, n_rows, bernoulli=bernoulli, are_columns=True)
     if n_rows < n_columns:
         middle.append(a[:, n_rows:].zero_)
-    of_rows = x[:, :n_rows].t()
+    rooms = [
+        Room(flat.unflatten(1, tuple(sample_shape)), flat)
+        for flat in (x[:, :n_rows].t(), clean[:, :n_rows].t())
+    ]
     return Plan(
-        of_rows.unflatten(1, tuple(sample_shape)),
-        of_rows,
+        rooms[0],
+        rooms[1],
         loss,
         scale,
         a,
         torch.zeros(n_rows),
         [*forwards, *middle, *backwards],
+        drawn=drawn,
     )
 
 
@@ -335,9 +479,9 @@ def _is_large(rows: Tensor, shape: Sequence[int]) -> bool:
     return rows.device.type == "cpu" and is_large(len(rows), *shape)
 
 
-def _forward(a: Tensor, layer: Layer, into: Any) -> Call:
-    """What puts ``a W^T + b`` into a tensor; that of a large product has its memory from then on, each time another."""
-    if _is_large(a, layer.weight.shape):
+def _forward(a: Tensor, layer: Layer, into: Any, *, stays: bool = False) -> Call:
+    """What puts ``a W^T + b`` into a tensor; of a large product it has the memory, each time another, or ``stays``."""
+    if _is_large(a, layer.weight.shape) and not stays:
         return lambda: into.set_(large_product(a, layer.weight, layer.bias))
     return partial(torch.addmm, layer.bias, a, layer.weight.t(), out=into)
 

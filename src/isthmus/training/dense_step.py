@@ -9,13 +9,16 @@ matrices, which are the memory of the product that made them.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from isthmus.codes.base import Code
 from isthmus.codes.deterministic import Deterministic
+from isthmus.codes.gaussian import Gaussian
 from isthmus.config.parts.activations import Activation
 from isthmus.likelihoods.bernoulli import Bernoulli
 from isthmus.likelihoods.squared_error import SquaredError
@@ -26,7 +29,7 @@ from isthmus.networks.linear import Linear
 from isthmus.numerics.products import is_large
 from isthmus.penalties.contractive import Contractive
 from isthmus.training.dense_memory import DenseMemory
-from isthmus.training.dense_plans import BENT, Contraction, Plan, by_rows, by_units, slope
+from isthmus.training.dense_plans import BENT, Contraction, Draw, Plan, by_rows, by_units, slope
 from isthmus.training.graphs import captured
 
 MOST_SIZES = 4
@@ -48,8 +51,9 @@ class DenseStep:
     Parameters
     ----------
     module
-        Of a dense network with layers of its own, a deterministic code without noise, squared error or log loss, and
-        nothing else in the objective but the exact contractive penalty of an encoder of one layer.
+        Of a dense network with layers of its own, a deterministic code without noise or a Gaussian one, squared error
+        or log loss, and nothing else in the objective but the exact contractive penalty of an encoder of one layer;
+        inputs may be corrupted.
     optimiser
         AdamW with all of its parameters in one group.
     most_rows
@@ -70,6 +74,8 @@ class DenseStep:
             and self._parameters[0].device.type == "cpu"
             and not any(is_large(most_rows, *layer.weight.shape) for layer, _ in layers)
         )
+        self._chance, self._corruption = module.chance, module.corruption
+        self._code_size = module.code.size
         may_turn = not penalties and self._parameters[0].device.type == "cpu"
         turned = [may_turn and _is_turned(parameter, most_rows or 0) for parameter in self._parameters]
         self._memory = DenseMemory(layers, self._parameters, joined=self._by_units, turned=turned)
@@ -78,6 +84,9 @@ class DenseStep:
         for name, penalty in penalties:
             assert isinstance(penalty, Contractive)
             self._contraction = Contraction(name, penalty, self._memory.layers[0])
+        self._draw: Draw | None = None
+        if isinstance(module.code, Gaussian):
+            self._draw = Draw(module.code, _n_encoder(module) - 1, self._memory.device)
         self._plans: dict[int, Plan] = {}
         self._adopt(are_zero=True)
 
@@ -92,14 +101,14 @@ class DenseStep:
         if not (
             isinstance(encoder, DenseEncoder)
             and isinstance(decoder, DenseDecoder)
-            and isinstance(code, Deterministic)
-            and {type(encoder), type(decoder), type(code)} == {DenseEncoder, DenseDecoder, Deterministic}
-            and not (code.noise or code.final_noise)
+            and {type(encoder), type(decoder)} == {DenseEncoder, DenseDecoder}
+            and (_is_plain(code) or (Draw.fits(code) and not len(module.penalties)))
             and loss is not None
             and type(likelihood).forward is loss  # and nobody has put another in its place
             and not getattr(likelihood, "sampled", False)
             and likelihood.balance() is None
-            and all(part is None for part in (module.corruption, module.condition, module.gaps))
+            and (module.corruption is None or not module.corruption.emphasis)
+            and all(part is None for part in (module.condition, module.gaps))
             and (not len(module.penalties) or Contraction.fits(module))
         ):
             return False
@@ -107,7 +116,7 @@ class DenseStep:
         held = [parameter for layer in layers for parameter in layer.parameters()]
         (group, *others) = optimiser.param_groups
         return (
-            {encoder.activation.name, decoder.activation.name, code.activation_name} <= {"identity", *BENT}
+            {encoder.activation.name, decoder.activation.name, _bend(code)} <= {"identity", *BENT}
             and all(type(layer) is Linear for layer in layers)
             and len(held) == 2 * len(layers)
             and not others
@@ -119,39 +128,52 @@ class DenseStep:
             and not (group["amsgrad"] or group["maximize"])
         )
 
-    def differentiate(self, batch: Tensor, progress: float = 1.0) -> Cost:
-        """The batch's cost, ``(rows, *sample_shape)``, and its gradient where the optimiser looks for it."""
-        n_rows = batch.shape[0]
+    def differentiate(self, batch: Tensor, progress: float = 1.0, step: int = 0) -> Cost:
+        """The batch's cost, ``(rows, *sample_shape)``, and its gradient where the optimiser looks for it.
+
+        What is drawn is that of the module's own objective in this step.
+        """
+        n_rows, shown = batch.shape[0], batch
+        if self._corruption is not None:
+            with torch.no_grad():
+                shown = self._corruption(batch, self._chance(step).at("corruption"), progress)
         plan = self._plans.get(n_rows)
         if plan is None and n_rows + 1 == self._most_rows:
             longer = self._plans.get(n_rows + 1) or self._planned(n_rows + 1)
             if longer.backwards:
-                return self._a_row_short(longer, batch)
+                return self._a_row_short(longer, batch, shown)
         if plan is None:
             plan = self._planned(n_rows)
-        contraction = self._contraction
-        if contraction is not None:
-            contraction.begin(n_rows, progress)
+        contraction, draw, drawn = self._contraction, self._draw, plan.drawn
+        for each in (contraction, draw):
+            if each is not None:
+                each.begin(n_rows, progress)
         with _inference_mode(True):  # a tenth of a small product's time is spared at each call
-            if plan.backwards:
-                plan.flat.set_(batch.flatten(1))
-            else:
-                plan.x.copy_(batch)
+            if drawn is not None:
+                drawn.noise.copy_(self._chance(step).at("code").normal((n_rows, self._code_size)))
+            plan.shown.put(shown, as_it_lies=bool(plan.backwards))
+            if self._corruption is not None:
+                plan.clean.put(batch, as_it_lies=bool(plan.backwards))
             loss = plan.made()
+            rate = None if drawn is None else drawn.rate()
         self._show_gradients()
+        if draw is not None and rate is not None:
+            return Cost(loss + draw.strength * rate, {"distortion": loss, "rate": rate})
         if contraction is None:
             return Cost(loss, {"distortion": loss})
         omega = plan.omega.mean()
         return Cost(loss + contraction.strength * omega, {"distortion": loss, contraction.name: omega})
 
-    def _a_row_short(self, plan: Plan, batch: Tensor) -> Cost:
+    def _a_row_short(self, plan: Plan, batch: Tensor, shown: Tensor) -> Cost:
         """As :meth:`differentiate`, of one row fewer than a plan is for: a row of zeros has no gradient.
 
         Batches of an epoch are of two such sizes, and for each that oneDNN is to multiply it takes half a megabyte.
         """
         n_rows = len(batch)
         with _inference_mode(True):
-            plan.flat.set_(pad(batch.flatten(1), (0, 0, 0, 1)))
+            plan.shown.put(pad(shown.flatten(1), (0, 0, 0, 1)), as_it_lies=True)
+            if self._corruption is not None:
+                plan.clean.put(pad(batch.flatten(1), (0, 0, 0, 1)), as_it_lies=True)
             plan.scale.fill_(slope(bernoulli=self._is_bernoulli) / n_rows)
             loss = plan.made(n_rows)
             plan.scale.fill_(slope(bernoulli=self._is_bernoulli) / (n_rows + 1))
@@ -223,11 +245,15 @@ class DenseStep:
         """What is computed of a batch."""
         if len(self._plans) == MOST_SIZES:
             self._plans.clear()
-        given = n_rows, self._memory.layers, self._sample_shape
-        if self._by_units:
-            plan = by_units(*given, bernoulli=self._is_bernoulli)
-        else:
-            plan = by_rows(*given, bernoulli=self._is_bernoulli, contraction=self._contraction)
+        by = by_units if self._by_units else partial(by_rows, contraction=self._contraction)
+        plan = by(
+            n_rows,
+            self._memory.layers,
+            self._sample_shape,
+            bernoulli=self._is_bernoulli,
+            corrupted=self._corruption is not None,
+            draw=self._draw,
+        )
         self._plans[n_rows] = replace(plan, calls=captured(plan.calls, self._memory.device))
         return self._plans[n_rows]
 
@@ -247,14 +273,29 @@ def _layers_of(module: AutoencoderModule) -> list[tuple[Linear, Activation]]:
     network, code = module.network, module.code
     assert isinstance(network.encoder, DenseEncoder)
     assert isinstance(network.decoder, DenseDecoder)
-    assert isinstance(code, Deterministic)
     found = list[tuple[Linear, Activation]]()
-    ends: tuple[Activation, Activation] = (code.activation_name, "identity")
+    ends: tuple[Activation, Activation] = (_bend(code), "identity")
     for half, at_end in zip((network.encoder, network.decoder), ends, strict=True):
         for layer in half.layers:
             assert isinstance(layer, Linear)
             found.append((layer, at_end if layer is half.layers[-1] else half.activation.name))
     return found
+
+
+def _n_encoder(module: AutoencoderModule) -> int:
+    """Layers of the encoder."""
+    assert isinstance(module.network.encoder, DenseEncoder)
+    return len(module.network.encoder.layers)
+
+
+def _is_plain(code: Code) -> bool:
+    """Whether a code is the encoder's output, bent at most."""
+    return type(code) is Deterministic and not (code.noise or code.final_noise)
+
+
+def _bend(code: Code) -> Activation:
+    """What bends the encoder's outputs."""
+    return code.activation_name if isinstance(code, Deterministic) else "identity"
 
 
 def _is_hooked(module: nn.Module) -> bool:

@@ -111,7 +111,7 @@ class MicroBatches:
         while True:
             try:
                 if self.dense is not None and self.most is None and weight is None:
-                    return self.dense.differentiate(batch, progress)
+                    return self.dense.differentiate(batch, progress, step)
                 for parameter in self._parameters:
                     parameter.grad = None
                 with self._convolutions():
