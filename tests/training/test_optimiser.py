@@ -37,14 +37,33 @@ def test_steps_are_those_of_torch(options: dict[str, bool]) -> None:
         assert all(torch.equal(state["state"][number][name], value) for name, value in held.items())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["of one type", "of two types"])
+def test_a_gradient_may_be_missing_for_a_while(dtype: torch.dtype) -> None:
+    found = list[list[torch.Tensor]]()
+    for kind in (AdamW, torch.optim.AdamW):
+        weights = [torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(2, dtype=dtype))]
+        optimiser = kind(weights, lr=0.1, fused=True)
+        for has_gradient in ((True, False), (True, True), (False, True), (False, False), (True, True)):
+            for weight, has in zip(weights, has_gradient, strict=True):
+                weight.grad = weight.detach().clone() if has else None
+            optimiser.step()
+        found.append([weight.detach() for weight in weights])
+        found[-1] += [optimiser.state[weight]["step"] for weight in weights]
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
 def test_hooks_are_called() -> None:
     weight, told = torch.nn.Parameter(torch.ones(2)), list[str]()
-    optimiser = AdamW([weight])
-    optimiser.register_step_pre_hook(lambda *_: told.append("before"))
-    optimiser.register_step_post_hook(lambda *_: told.append("after"))
+    optimiser = AdamW([weight], fused=True)
     weight.grad = torch.ones(2)
     optimiser.step()
+    before = optimiser.register_step_pre_hook(lambda *_: told.append("before"))
+    optimiser.step()
+    before.remove()
+    optimiser.register_step_post_hook(lambda *_: told.append("after"))
+    optimiser.step()
     assert told == ["before", "after"]
+    assert optimiser.state[weight]["step"] == 3
 
 
 def test_no_gradient_is_kept_of_a_step() -> None:
