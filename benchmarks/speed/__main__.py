@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results"
 PEERS = ("pythae", "pyod", "autoencoders", "keras", "scikit-learn", "encdr")
 ROOMS = {
-    "training": ("dense_512", "dense_128", "convolutions", "of_table"),
+    "training": ("dense_512", "dense_128", "variational", "convolutions", "of_table", "variational_table"),
     "penalties": ("one_layer", "deep", "jacobian"),
     "using": ("encode_table", "encode_digits", "larger_than_memory", "peak_memory", "one_row"),
     "processes": ("starting", "fit_digits", "grid_search"),

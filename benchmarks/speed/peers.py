@@ -32,15 +32,48 @@ def is_installed(name: str) -> bool:
     return find_spec(name) is not None
 
 
-def pythae(encoder: nn.Module, decoder: nn.Module, x: Tensor, batch: int, epochs: int, folder: Path) -> Ready:
+class Variational(nn.Module):
+    """The plain variational autoencoder, of an encoder to means and log variances and a decoder."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mean, log_variance = self.encoder(x).chunk(2, dim=1)
+        h = mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
+        return self.decoder(h), mean, log_variance
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        return self.decoder(self.encoder(x).chunk(2, dim=1)[0])
+
+    @staticmethod
+    def loss(outputs: tuple[Tensor, Tensor, Tensor], x: Tensor) -> Tensor:
+        """Twice pythae's, whose squared error is halved, summed over rows."""
+        found, mean, log_variance = outputs
+        rate = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum()
+        return nn.functional.mse_loss(found, x, reduction="sum") + 2 * rate
+
+
+def pythae(
+    encoder: nn.Module,
+    decoder: nn.Module,
+    x: Tensor,
+    batch: int,
+    epochs: int,
+    folder: Path,
+    *,
+    variational: bool = False,
+) -> Ready:
     """Its ``BaseTrainer``: its ``train()`` is timed, which keeps the best model and writes it."""
 
     def ready() -> Work:
-        trainer = pythae_trainer(encoder, decoder, x, batch, epochs, folder)
+        trainer = pythae_trainer(encoder, decoder, x, batch, epochs, folder, variational=variational)
 
-        def work() -> nn.Module:
+        def work() -> Callable[[Tensor], Tensor]:
             silently(trainer.train)
-            return nn.Sequential(trainer.model.encoder.layers, trainer.model.decoder.layers)
+            halves = trainer.model.encoder.layers, trainer.model.decoder.layers
+            return Variational(*halves).reconstruct if variational else nn.Sequential(*halves)
 
         return work
 
@@ -55,10 +88,12 @@ def pythae_trainer(
     epochs: int,
     folder: Path,
     rate: float = RATE,
+    *,
+    variational: bool = False,
 ) -> Any:
     """A trainer of copies of two halves."""
     from pythae.data.datasets import BaseDataset
-    from pythae.models import AE, AEConfig
+    from pythae.models import AE, VAE, AEConfig, VAEConfig
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
@@ -69,7 +104,10 @@ def pythae_trainer(
             self.layers = copy.deepcopy(encoder)
 
         def forward(self, x: Tensor) -> Any:
-            return ModelOutput(embedding=self.layers(x))
+            if not variational:
+                return ModelOutput(embedding=self.layers(x))
+            mean, log_variance = self.layers(x).chunk(2, dim=1)
+            return ModelOutput(embedding=mean, log_covariance=log_variance)
 
     class Decoder(BaseDecoder):
         def __init__(self) -> None:
@@ -89,8 +127,9 @@ def pythae_trainer(
         no_cuda=True,
     )
     with torch.no_grad():
-        code_size = encoder(x[:1]).shape[1]
-    model = AE(AEConfig(input_dim=tuple(x.shape[1:]), latent_dim=code_size), Encoder(), Decoder())
+        code_size = encoder(x[:1]).shape[1] // (2 if variational else 1)
+    kind, settings = (VAE, VAEConfig) if variational else (AE, AEConfig)
+    model = kind(settings(input_dim=tuple(x.shape[1:]), latent_dim=code_size), Encoder(), Decoder())
     return BaseTrainer(model, BaseDataset(x, torch.ones(len(x))), training_config=config)
 
 

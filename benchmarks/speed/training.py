@@ -12,7 +12,9 @@ from loop import plain_loop, plain_model, table
 from torch import Tensor, nn
 
 from isthmus import AnomalyDetector
+from isthmus.codes.gaussian import Gaussian
 from isthmus.config import Config, Model, Training
+from isthmus.config.parts.codes import GaussianCode
 from isthmus.config.parts.networks import Conv2d, Dense
 from isthmus.config.training import Precision
 from isthmus.sources import ArraySource, bundled
@@ -58,6 +60,11 @@ class Begun:
         size = self.prepared.model.module.code.size
         return (self.x[0].numel(), *hidden, size, *hidden[::-1], self.x[0].numel())
 
+    @property
+    def is_variational(self) -> bool:
+        """Whether the code is drawn."""
+        return isinstance(self.prepared.model.module.code, Gaussian)
+
     def halves(self) -> tuple[nn.Module, nn.Module]:
         """Encoder and decoder of the plain model."""
         layers, is_dense = list(self.plain), isinstance(self.network, Dense)
@@ -98,11 +105,16 @@ class Begun:
         x = self.x.to(self.device)
 
         def ready() -> Work:
-            model = self.plain.to(self.device)
+            if self.is_variational:
+                model = peers.Variational(*self.halves()).to(self.device)
+                loss, result = model.loss, model.reconstruct
+            else:
+                result = model = self.plain.to(self.device)
+                loss = nn.MSELoss(reduction="sum")
 
-            def work() -> nn.Module:
-                plain_loop(model, x, self.batch, self.epochs, nn.MSELoss(reduction="sum"))
-                return model
+            def work() -> Callable[[Tensor], Tensor]:
+                plain_loop(model, x, self.batch, self.epochs, loss)
+                return result
 
             return work
 
@@ -126,7 +138,14 @@ class Begun:
     def like_pythae(self, options: Options) -> list[Contestant]:
         return self.peer(
             "pythae",
-            lambda: peers.pythae(*self.halves(), self.x, self.batch, self.epochs, options.folder),
+            lambda: peers.pythae(
+                *self.halves(),
+                self.x,
+                self.batch,
+                self.epochs,
+                options.folder,
+                variational=self.is_variational,
+            ),
         )
 
 
@@ -268,6 +287,34 @@ def convolutions(options: Options) -> Task:
         ],
         facts={"operations_a_step": operations},
         rates=rows_a_second(start) | {"limit": (operations * start.n_steps / 1e9, "GFLOP/s")},
+    )
+
+
+def variational(options: Options) -> Task:
+    start = begun(Dense((512, 256)), 128, 1, device=options.device, code=GaussianCode(beta=2.0))
+    words = "784-512-256-32 with a variational code, batches of 128"
+    if options.device != "cpu":
+        return on_device(start, "variational", words)
+    return Task(
+        "variational",
+        f"Training {words}, an epoch of 8,000 digits; the rate counts twice, for pythae halves the squared error.",
+        [start.ours(), start.by_hand(), *start.like_pythae(options)],
+        [Ratio("over pythae", over("pythae")), Ratio("over the plain loop", over("plain"))],
+        rates=rows_a_second(start),
+    )
+
+
+def variational_table(options: Options) -> Task:
+    start = begun(Dense((64,)), 64, 8, 8, is_table=True, device=options.device, code=GaussianCode(beta=2.0))
+    words = "30-64-8-64-30 with a variational code, batches of 64"
+    if options.device != "cpu":
+        return on_device(start, "variational-table", words)
+    return Task(
+        "variational-table",
+        f"Training {words}, 8 epochs of 8,000 rows of 30 numbers.",
+        [start.ours(), start.by_hand(), *start.like_pythae(options)],
+        [Ratio("over pythae", over("pythae")), Ratio("over the plain loop", over("plain"))],
+        rates=rows_a_second(start),
     )
 
 
