@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from isthmus.config.parts.activations import Activation
-from isthmus.training.dense_plans import OWN_MEMORY, Layer, rounded_up
+from isthmus.training.dense_calls import OWN_MEMORY, Layer, rounded_up
 
 ALIGNMENT = 16
 """Numbers, of 64 bytes: where matrix products begin elsewhere, they round in another order."""

@@ -15,90 +15,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isthmus.codes.base import Code
-from isthmus.codes.deterministic import Deterministic
-from isthmus.codes.gaussian import LOG_VARIANCE_RANGE, Gaussian
-from isthmus.config.parts.activations import Activation
-from isthmus.model.autoencoder import AutoencoderModule
-from isthmus.networks.dense import DenseEncoder
-from isthmus.numerics.products import is_large, is_turned, large_product
-from isthmus.penalties.contractive import Contractive
+from isthmus.training.dense_calls import (
+    BENT,
+    Call,
+    Layer,
+    aten,
+    gradient_of_input,
+    gradient_of_weight,
+    outputs_of,
+    rounded_up,
+    rows_are_large,
+)
+from isthmus.training.dense_terms import Contraction, Draw, Drawn
 
-OWN_MEMORY = 1 << 14
-"""Numbers of a weight from which on its gradient is no part of a vector: a large product brings its own memory."""
 COLUMNS = 8
 """In multiples of which values of a unit lie: products with 31 columns take nearly twice as long as with 32."""
-
-Call = Callable[[], object]
-Forward = Callable[[Tensor, Tensor], Call]
-"""``(a, into)``: what puts act(a) into a tensor."""
-Backward = Callable[[Tensor, Tensor, Tensor, Tensor], Call]
-"""``(gradient, a, act(a), into)``: what puts the gradient of a into a tensor."""
-
-
-def _aten(name: str, overload: str) -> Any:
-    """An operator of PyTorch, without what Python does at each of its calls: a tenth of what some of them take."""
-    found = getattr(getattr(torch.ops.aten, name), overload)
-    return getattr(found, "_op", found)
-
-
-BENT: dict[Activation, tuple[Forward, Backward]] = {
-    "relu": (
-        lambda a, into: partial(torch.clamp_min, a, 0.0, out=into),
-        lambda g, a, _, into: partial(_aten("threshold_backward", "grad_input"), g, a, 0.0, grad_input=into),
-    ),
-    "leaky_relu": (
-        lambda a, into: partial(_aten("leaky_relu", "out"), a, 0.01, out=into),
-        lambda g, a, _, into: partial(_aten("leaky_relu_backward", "grad_input"), g, a, 0.01, False, grad_input=into),
-    ),
-    "silu": (
-        lambda a, into: partial(_aten("silu", "out"), a, out=into),
-        lambda g, a, _, into: partial(_aten("silu_backward", "grad_input"), g, a, grad_input=into),
-    ),
-    "gelu": (
-        lambda a, into: partial(_aten("gelu", "out"), a, out=into),
-        lambda g, a, _, into: partial(_aten("gelu_backward", "grad_input"), g, a, grad_input=into),
-    ),
-    "softplus": (
-        lambda a, into: partial(_aten("softplus", "out"), a, out=into),
-        lambda g, a, _, into: partial(_aten("softplus_backward", "grad_input"), g, a, 1.0, 20.0, grad_input=into),
-    ),
-    "sigmoid": (
-        lambda a, into: partial(torch.sigmoid, a, out=into),
-        lambda g, _, bent, into: partial(_aten("sigmoid_backward", "grad_input"), g, bent, grad_input=into),
-    ),
-    "tanh": (
-        lambda a, into: partial(torch.tanh, a, out=into),
-        lambda g, _, bent, into: partial(_aten("tanh_backward", "grad_input"), g, bent, grad_input=into),
-    ),
-}  # fmt: skip
-"""Activations that can be written into memory that is there; ``identity`` needs none."""
-
-
-_SLOPES: dict[Activation, tuple[Callable[[Tensor, Tensor], list[Call]], bool]] = {
-    "sigmoid": (lambda h, into: [partial(torch.addcmul, h, h, h, value=-1, out=into)], True),
-    "tanh": (lambda h, into: [partial(torch.mul, h, h, out=into), into.neg_, partial(into.add_, 1)], False),
-}
-"""What puts act'(a) into a tensor, given h = act(a); and of act''(a) = act'(a) (c - 2 h) whether c is 1, not 0."""
-_CONTRACTIVE = Contractive.forward
-_GAUSSIAN = Gaussian.forward, Gaussian.cost
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """Views of a layer's part of the vectors."""
-
-    weight: Tensor
-    bias: Tensor
-    weight_gradient: Tensor
-    bias_gradient: Tensor
-    activation: Activation
-    turned_gradient: Tensor | None = None
-    """The transpose of ``weight_gradient``, where weights lie turned and products bring its memory."""
-    joined: Tensor | None = None
-    """``(n_out, n_in + 1)``: weight and bias side by side, where that is how they lie."""
-    joined_gradient: Tensor | None = None
-    """Of the same, ``(n_out, n_in + 1 or a little more)``: what stands in other columns is never read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,160 +83,6 @@ class Plan:
         return loss
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """What a batch of some size has of a :class:`Draw`."""
-
-    noise: Tensor
-    """``(rows, size)``, where standard normal numbers are copied to."""
-    rate: Callable[[], Tensor]
-    """The mean of the rows' rates, in nats; a new tensor each time."""
-    forwards: Sequence[Call]
-    """From the encoder's outputs to the code."""
-    backwards: Sequence[Call]
-    """From the gradient of the code to that of the encoder's outputs, with the rate's."""
-
-
-class Draw:
-    """The draw of a Gaussian code, its rate and the gradients of both (Kingma and Welling 2014, appendix B).
-
-    Of a mean m, a log variance v within its range and noise e the code is ``h = m + exp(v / 2) e``; with g the
-    gradient of h and b the weight of the rate, over the rows, those of m and v are ``g + b m`` and
-    ``(g exp(v / 2) e + b (exp(v) - 1)) / 2``.
-
-    Parameters
-    ----------
-    code
-        The module's.
-    place
-        The number of the encoder's last layer among all.
-    device
-        Where steps are made.
-    """
-
-    def __init__(self, code: Gaussian, place: int, device: torch.device) -> None:
-        self._code, self.place = code, place
-        self.strength = 0.0
-        self._share, self._half = torch.zeros((), device=device), torch.zeros((), device=device)
-        self._minus_one = torch.full((), -1.0, device=device)
-
-    @staticmethod
-    def fits(code: Code) -> bool:
-        """Whether a code is Gaussian, drawn once a row, and its rate is of each row alone."""
-        return (
-            type(code) is Gaussian
-            and (type(code).forward, type(code).cost) == _GAUSSIAN
-            and code.n_draws == 1
-            and code.scope == "example"
-        )
-
-    def begin(self, n_rows: int, progress: float) -> None:
-        """Take the weight that the rate has in a step."""
-        self.strength = self._code.weight_at(progress)
-        self._share.fill_(self.strength / n_rows)
-        self._half.fill_(self.strength / (2 * n_rows))
-
-    def drawn(
-        self, n_rows: int, pre_code: Tensor, h: Tensor, of_h: Tensor, of_pre_code: Tensor, *, axis: int
-    ) -> Drawn:
-        """What puts the code into ``h``, and the gradient of the encoder's outputs into ``of_pre_code``.
-
-        Units lie along ``axis``; if that is the first, there may be more columns than rows, whose gradient is 0 then.
-        """
-        (mean, raw), (of_mean, of_raw) = pre_code.chunk(2, axis), of_pre_code.chunk(2, axis)
-        log_variance, scale, moved, excess, sums, part = (torch.empty_like(h) for _ in range(6))
-        noise = torch.zeros_like(h)
-        rows = slice(None) if axis else slice(n_rows)
-        forwards: list[Call] = [
-            partial(torch.clamp, raw, *LOG_VARIANCE_RANGE, out=log_variance),
-            partial(torch.mul, log_variance, 0.5, out=scale),
-            partial(torch.exp, scale, out=scale),
-            partial(torch.mul, scale, noise, out=moved),
-            partial(torch.add, mean, moved, out=h),
-            partial(torch.addcmul, self._minus_one, scale, scale, out=excess),
-            partial(torch.addcmul, excess, mean, mean, out=sums),
-            partial(sums.sub_, log_variance),
-        ]
-        backwards: list[Call] = [
-            partial(torch.mul, excess, self._half, out=part),
-            partial(part.addcmul_, moved, of_h, value=0.5),
-            partial(
-                _aten("hardtanh_backward", "grad_input"), part, raw, *LOG_VARIANCE_RANGE, grad_input=of_raw
-            ),
-            partial(torch.addcmul, of_h, mean, self._share, out=of_mean),
-        ]
-        if not axis and n_rows < h.shape[1]:
-            backwards.append(of_pre_code[:, n_rows:].zero_)
-        return Drawn(
-            noise if axis else noise[:, :n_rows].t(),
-            lambda: sums[..., rows].sum().div_(2 * n_rows),
-            forwards,
-            backwards,
-        )
-
-
-class Contraction:
-    """The closed form of the contractive penalty of one layer (Rifai et al. 2011, equation 5) and its gradient.
-
-    Of a row with slopes s = act'(W x + b) it is the sum of s_j^2 |w_j|^2 over units j.
-
-    Parameters
-    ----------
-    name, penalty
-        As the module has them.
-    layer
-        The encoder's.
-    """
-
-    def __init__(self, name: str, penalty: Contractive, layer: Layer) -> None:
-        self.name, self._penalty, self._layer = name, penalty, layer
-        self.strength = 0.0
-        self._twice = layer.bias.new_zeros(())  # of the strength, over the rows
-        self._norms, self._scaled, self._squares = (torch.empty_like(layer.bias) for _ in range(3))
-
-    @staticmethod
-    def fits(module: AutoencoderModule) -> bool:
-        """Whether a module has no penalty but this one."""
-        (penalty, *others) = module.penalties.values()
-        encoder, code = module.network.encoder, module.code
-        return (
-            not others
-            and type(penalty) is Contractive
-            and type(penalty).forward is _CONTRACTIVE
-            and penalty.method != "estimate"
-            and isinstance(encoder, DenseEncoder)
-            and len(encoder.layers) == 1
-            and isinstance(code, Deterministic)
-            and code.activation_name in _SLOPES
-        )
-
-    def begin(self, n_rows: int, progress: float) -> None:
-        """Take the strength that a step has."""
-        self.strength = self._penalty.weight_at(progress)
-        self._twice.fill_(2 * self.strength / n_rows)
-
-    def calls(self, x: Tensor, h: Tensor, gradient: Tensor, omega: Tensor) -> list[Call]:
-        """What computes Omega ``(rows,)``, adds to the gradient of W x + b, and makes all of that of W."""
-        layer = self._layer
-        squares, weighed = torch.empty_like(h), torch.empty_like(h)
-        slope, is_shifted = _SLOPES[layer.activation]
-        return [
-            *slope(h, squares),
-            partial(squares.mul_, squares),
-            partial(torch.linalg.vector_norm, layer.weight, dim=1, out=self._norms),
-            partial(self._norms.mul_, self._norms),
-            partial(torch.mv, squares, self._norms, out=omega),
-            partial(torch.mul, self._norms, self._twice, out=self._scaled),
-            partial(torch.mul, squares, self._scaled, out=weighed),
-            partial(gradient.addcmul_, weighed, h, value=-2),
-            *([partial(gradient.add_, weighed)] if is_shifted else []),
-            partial(torch.sum, squares, 0, out=self._squares),
-            partial(self._squares.mul_, self._twice),
-            _of_weight(gradient, x, layer, stays=False),
-            partial(layer.weight_gradient.addcmul_, layer.weight, self._squares.unsqueeze(1)),
-        ]
-
-
 def by_rows(
     n_rows: int,
     layers: Sequence[Layer],
@@ -323,13 +100,13 @@ def by_rows(
     forwards, backwards = list[Call](), list[Call]()
     outwards: Tensor | None = None  # the gradient of what the layer before gives
     omega = torch.zeros(n_rows, device=x.device)
-    stays = not any(_is_large(x, layer.weight.shape) for layer in layers)
+    stays = not any(rows_are_large(x, layer.weight.shape) for layer in layers)
     for number, layer in enumerate(layers):
         n_out = len(layer.bias)
         before = empty(n_rows, n_out)
         of_bent = gradient = before if layer is layers[-1] else empty(n_rows, n_out)
         is_drawn = draw is not None and number == draw.place
-        forwards.append(_forward(a, layer, before, stays=is_drawn))
+        forwards.append(outputs_of(a, layer, before, stays=is_drawn))
         bent, back = before, list[Call]()
         if draw is not None and is_drawn:
             bent, of_bent = (empty(n_rows, n_out // 2) for _ in range(2))
@@ -345,9 +122,9 @@ def by_rows(
         if contraction is not None and layer is layers[0]:
             back += [*contraction.calls(a, bent, gradient, omega), of_bias]
         else:  # the sum while the gradient is still in the cache
-            back += [of_bias, _of_weight(gradient, a, layer, stays=stays)]
+            back += [of_bias, gradient_of_weight(gradient, a, layer, stays=stays)]
         if outwards is not None:
-            back.append(_of_input(gradient, layer.weight, outwards))
+            back.append(gradient_of_input(gradient, layer.weight, outwards))
         backwards = [*back, *backwards]
         a, outwards = bent, of_bent
     loss, scale, middle = _of_loss(a, clean, n_rows, bernoulli=bernoulli)
@@ -441,9 +218,7 @@ def _of_loss(
     if bernoulli:
         losses, n = torch.empty_like(outputs), torch.tensor(float(n_rows))
         by_row = losses.t() if are_columns else losses
-        loss = partial(
-            _aten("binary_cross_entropy_with_logits", "out"), outputs, x, None, None, 0, out=losses
-        )
+        loss = partial(aten("binary_cross_entropy_with_logits", "out"), outputs, x, None, None, 0, out=losses)
         return (
             lambda rows: by_row[:rows].sum().div_(n if rows == n_rows else rows),
             scale,
@@ -463,50 +238,3 @@ def _of_loss(
 def slope(*, bernoulli: bool) -> float:
     """Of a value's loss, by what its output is beyond the input: (sigmoid) a - x for the log loss, 2 (a - x)."""
     return 1.0 if bernoulli else 2.0
-
-
-def rounded_up(n: int, to: int) -> int:
-    """The next multiple.
-
-    >>> rounded_up(31, 8), rounded_up(32, 8)
-    (32, 32)
-    """
-    return -(-n // to) * to
-
-
-def _is_large(rows: Tensor, shape: Sequence[int]) -> bool:
-    """Whether the product of rows with a matrix is oneDNN's, on the CPU alone."""
-    return rows.device.type == "cpu" and is_large(len(rows), *shape)
-
-
-def _forward(a: Tensor, layer: Layer, into: Any, *, stays: bool = False) -> Call:
-    """What puts ``a W^T + b`` into a tensor; of a large product it has the memory, each time another, or ``stays``."""
-    if _is_large(a, layer.weight.shape) and not stays:
-        return lambda: into.set_(large_product(a, layer.weight, layer.bias))
-    return partial(torch.addmm, layer.bias, a, layer.weight.t(), out=into)
-
-
-def _of_input(gradient: Tensor, weight: Tensor, into: Any) -> Call:
-    """What puts ``gradient W`` into a tensor."""
-    if _is_large(gradient, weight.shape):
-        weights = weight.t()
-        return lambda: into.set_(large_product(gradient, weights))
-    return partial(torch.mm, gradient, weight, out=into)
-
-
-def _of_weight(gradient: Tensor, a: Tensor, layer: Layer, *, stays: bool) -> Call:
-    """What puts ``gradient^T a`` where it belongs; ``stays`` says that no product's memory is ever another."""
-    into: Any = layer.weight_gradient
-    if not _is_large(a, into.shape):
-        return (
-            partial(torch.mm, gradient.t(), a, out=into)
-            if stays
-            else lambda: torch.mm(gradient.t(), a, out=into)
-        )
-    own: Any = layer.turned_gradient
-    if own is not None:
-        return lambda: into.set_(own.set_(large_product(a.t(), gradient.t())).t())
-    if is_turned(into):
-        return lambda: into.copy_(large_product(a.t(), gradient.t()).t())
-    put = into.set_ if into.numel() >= OWN_MEMORY else into.copy_
-    return lambda: put(large_product(gradient.t(), a.t()))

@@ -28,8 +28,10 @@ from isthmus.networks.dense import DenseDecoder, DenseEncoder
 from isthmus.networks.linear import Linear
 from isthmus.numerics.products import is_large
 from isthmus.penalties.contractive import Contractive
+from isthmus.training.dense_calls import BENT
 from isthmus.training.dense_memory import DenseMemory
-from isthmus.training.dense_plans import BENT, Contraction, Draw, Plan, by_rows, by_units, slope
+from isthmus.training.dense_plans import Plan, by_rows, by_units, slope
+from isthmus.training.dense_terms import Contraction, Draw
 from isthmus.training.graphs import captured
 
 MOST_SIZES = 4
