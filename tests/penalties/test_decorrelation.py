@@ -21,7 +21,7 @@ H = Randomness(0).normal((7, 4)).double() @ Randomness(1).normal((4, 4)).double(
 
 def omega(h: torch.Tensor, measure="covariance", sample_weight: torch.Tensor | None = None) -> torch.Tensor:
     return Decorrelation(1.0, measure)(
-        View(h, h, lambda x: x, lambda x: None, [], Randomness(0), sample_weight)
+        View(h, h, lambda x: x, lambda x: None, list, Randomness(0), sample_weight)
     )
 
 

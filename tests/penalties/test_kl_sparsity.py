@@ -23,7 +23,7 @@ torch.set_num_threads(1)
 
 
 def view(h: torch.Tensor, sample_weight: torch.Tensor | None = None) -> View:
-    return View(h, h, lambda x: x, lambda x: None, [], Randomness(0), sample_weight)
+    return View(h, h, lambda x: x, lambda x: None, list, Randomness(0), sample_weight)
 
 
 def omega(q: torch.Tensor, rho: float) -> torch.Tensor:

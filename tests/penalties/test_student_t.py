@@ -16,7 +16,7 @@ H = Randomness(0).normal((5, 4)).double()
 
 
 def omega(penalty: StudentT) -> torch.Tensor:
-    return penalty(View(H, H, lambda x: x, lambda x: None, [], Randomness(0)))
+    return penalty(View(H, H, lambda x: x, lambda x: None, list, Randomness(0)))
 
 
 def test_with_one_degree_of_freedom_it_is_the_published_one() -> None:

@@ -159,7 +159,7 @@ def evaluate(
             code.value if model.code.n_draws == 1 else code.value[:: model.code.n_draws],
             model.encode,
             dense_trace,
-            model.weights(),
+            model.weights,
             randomness.at("penalty", name),
             sample_weight,
         )

@@ -32,12 +32,17 @@ class View:
     """The deterministic code of an input; rows do not depend on each other."""
     dense_trace: Callable[[Tensor], DenseTrace | None]
     """The chain of dense layers from an input to the code, or None if there is another kind."""
-    weights: Sequence[Tensor]
-    """Weight matrices and kernels of encoder and decoder, biases left out."""
+    find_weights: Callable[[], Sequence[Tensor]]
+    """Gives ``weights``, which few penalties look at and a small network takes a while to list."""
     randomness: Randomness
     """The penalty's own branch of chance."""
     sample_weight: Tensor | None = None
     """Weight of each row, ``(rows,)``; None if all count the same."""
+
+    @property
+    def weights(self) -> Sequence[Tensor]:
+        """Weight matrices and kernels of encoder and decoder, biases left out."""
+        return self.find_weights()
 
     def row_shares(self) -> Tensor:
         """What each row counts in a mean over rows, ``(rows,)``, of sum 1."""

@@ -25,7 +25,7 @@ N_SAMPLES = 512
 
 def view_of(module: AutoencoderModule, x: Tensor, randomness: Randomness) -> View:
     """What a penalty sees when the encoder of ``module`` is shown ``x`` and h is the code's mean."""
-    return View(x, module.encode(x), module.encode, module.dense_trace, module.weights(), randomness)
+    return View(x, module.encode(x), module.encode, module.dense_trace, module.weights, randomness)
 
 
 def check_penalty(penalty: Penalty, module: AutoencoderModule, x: Tensor, *, additive: bool = True) -> None:
@@ -93,7 +93,7 @@ def _check_sum(penalty: Penalty, view: View) -> None:
         h=torch.cat([view.h, view.h], dim=1),
         encode=encode_twice,
         dense_trace=trace_twice,
-        weights=[*view.weights, *view.weights],
+        find_weights=lambda: [*view.weights, *view.weights],
     )
     by_chance = not torch.equal(penalty(view), penalty(replace(view, randomness=CHANCE.at("two"))))
     n = N_SAMPLES if by_chance else 1

@@ -18,6 +18,9 @@ _fused_adamw: Any = torch._fused_adamw_  # pyright: ignore[reportPrivateUsage, r
 _add_to_each: Any = torch._foreach_add_  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 
 
+_ONE = torch.ones(())
+
+
 def _own(method: Callable[..., Any]) -> Callable[..., Any]:
     """A method without wrappers that import ``torch._dynamo`` to have it stay out, even where nothing is compiled."""
     return inspect.unwrap(method)
@@ -69,7 +72,10 @@ class AdamW(torch.optim.AdamW):
             for group, (parameters, gradients, first, second, steps) in zip(
                 self.param_groups, moved, strict=True
             ):
-                _add_to_each(steps, 1)
+                if steps[0].is_cpu:
+                    _add_to_each(steps, _ONE, alpha=1.0)  # of a number a tensor is made for each
+                else:
+                    _add_to_each(steps, 1)
                 _fused_adamw(
                     parameters, gradients, first, second, [], steps,
                     lr=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1],
