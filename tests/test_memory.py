@@ -112,8 +112,8 @@ def test_freed_memory_is_kept_for_a_while_and_then_given_back(
 ) -> None:
     monkeypatch.setattr(memory, "free_memory", lambda: free)
     with memory.freed_memory_kept():
-        assert libc.asked == [(-3, 2**25), (-1, kept)]
-    assert libc.asked[2:] == [(-1, 2**26), ("trim", 0)]
+        assert libc.asked == [(-3, 2**25), (-1, kept), (-4, 0)]
+    assert libc.asked[3:] == [(-4, 65536), (-1, 2**26), ("trim", 0)]
 
 
 def test_inside_itself_it_changes_nothing_and_little_is_not_given_back(libc: _Libc) -> None:
@@ -123,7 +123,7 @@ def test_inside_itself_it_changes_nothing_and_little_is_not_given_back(libc: _Li
         with memory.freed_memory_kept():
             assert libc.asked == before
         assert libc.asked == before
-    assert libc.asked[2:] == [(-1, 2**26)]
+    assert libc.asked[3:] == [(-4, 65536), (-1, 2**26)]
 
 
 def test_an_old_c_library_cannot_tell_what_it_has(libc: _Libc) -> None:
@@ -142,7 +142,7 @@ def test_what_glibc_has_is_told() -> None:
     assert 25_000_000 < memory._free_of_libc(libc) - before < 75_000_000
 
 
-@pytest.mark.parametrize("name", ["GLIBC_TUNABLES", "MALLOC_TRIM_THRESHOLD_"])
+@pytest.mark.parametrize("name", ["GLIBC_TUNABLES", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_"])
 def test_settings_that_are_somebodys_stay(libc: _Libc, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "glibc.malloc.arena_max=8")
     with memory.freed_memory_kept():
@@ -183,6 +183,9 @@ def test_what_lies_free_is_given_back_where_it_grew(libc: _Libc, monkeypatch: py
         assert not is_given_back(0.01, 3 * 10**8)  # which is what is needed now
         assert not is_given_back(1, 3 * 10**8)
         assert is_given_back(1, 4 * 10**8)
+        assert not is_given_back(1, 4 * 10**8)
+        assert not is_given_back(1, 4 * 10**8 + 5 * 10**7)  # an eighth of what is held
+        assert is_given_back(1, 4 * 10**8 + 5 * 10**7 + 1)
         assert not is_given_back(1, 0)  # nobody tells
 
 

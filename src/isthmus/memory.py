@@ -127,7 +127,9 @@ def freed_memory_kept() -> Generator[None]:
     """Keep what is freed for what is asked for next, and give it back to the system at the end.
 
     The C library gives back what is free at the end of its memory, page by page, and is given it anew by the next
-    step: a third of the time that convolutions take. Of glibc alone, and not where its settings are somebody's.
+    step: a third of the time that convolutions take. Of large pictures each value of a layer is a block so large that
+    it would have a mapping of its own, which is gone once it is freed: there are none inside. Of glibc alone, and not
+    where its settings are somebody's.
     Inside itself it changes nothing.
     """
     libc = None if _is_kept or any(name in os.environ for name in _SETTINGS) else _glibc()
@@ -138,11 +140,13 @@ def freed_memory_kept() -> Generator[None]:
     free = free_memory()
     libc.mallopt(_TRIM_THRESHOLD, _KEPT if free is None else min(_KEPT, free // 4))
     try:
+        libc.mallopt(_MMAP_MAX, 0)
         with _Held() as held:
             _is_kept.append(_Kept(libc, held))
             yield
     finally:
         _is_kept.clear()
+        libc.mallopt(_MMAP_MAX, _MMAPS)
         # As it sets it itself once a block of that size was freed.
         libc.mallopt(_TRIM_THRESHOLD, 2 * _LARGEST)
         if _free_of_libc(libc) > _LEFT:
@@ -173,7 +177,7 @@ class _Kept:
         self._next, held = now + _EACH, self._held()
         if not self._settled:
             self._settled = held
-        elif held > self._settled + _GROWN:
+        elif held > self._settled + max(_GROWN, self._settled // _PART):
             self._libc.malloc_trim(0)
             self._settled = 0  # the next step takes what it needs
 
@@ -215,11 +219,20 @@ class _MallInfo(ctypes.Structure):
 
 _is_kept = list[_Kept]()
 """Holds one while freed memory is kept."""
-_EACH, _GROWN = 0.05, 1 << 24
-"""Seconds from look to look, and bytes that are not worth the time to give them back between steps."""
-_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES")
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_EACH, _GROWN, _PART = 0.05, 1 << 24, 8
+"""Seconds from look to look, and bytes that are not worth the time to give them back between steps, of which one in so
+many that are held is not either."""
+_SETTINGS = (
+    "MALLOC_TRIM_THRESHOLD_",
+    "MALLOC_MMAP_THRESHOLD_",
+    "MALLOC_MMAP_MAX_",
+    "MALLOC_TOP_PAD_",
+    "GLIBC_TUNABLES",
+)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 """Numbers of mallopt's parameters."""
+_MMAPS = 65_536
+"""Mappings that glibc makes at most where nobody says otherwise."""
 _LARGEST, _KEPT, _LEFT = 1 << 25, 1 << 30, 1 << 26
 """Bytes from which on a block has a mapping of its own, the most that glibc takes; bytes that may stay free, as far
 as they are a quarter of what is free; and bytes that are not worth the time to give them back: the next training
