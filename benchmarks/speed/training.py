@@ -25,7 +25,7 @@ from speed import peers
 from speed.harness import Contestant, Options, Ratio, Task, Work, over
 from speed.limits import faster, repeated, step_calls
 
-RATE = 1e-3
+RATE, VARIATIONAL = 1e-3, GaussianCode(beta=2.0)
 LONGER = 20
 """Times as many epochs on an accelerator, whose steps are short beside what is made ready before the first."""
 N_HELD_OUT = 2000
@@ -291,27 +291,23 @@ def convolutions(options: Options) -> Task:
 
 
 def variational(options: Options) -> Task:
-    start = begun(Dense((512, 256)), 128, 1, device=options.device, code=GaussianCode(beta=2.0))
-    words = "784-512-256-32 with a variational code, batches of 128"
-    if options.device != "cpu":
-        return on_device(start, "variational", words)
-    return Task(
-        "variational",
-        f"Training {words}, an epoch of 8,000 digits; the rate counts twice, for pythae halves the squared error.",
-        [start.ours(), start.by_hand(), *start.like_pythae(options)],
-        [Ratio("over pythae", over("pythae")), Ratio("over the plain loop", over("plain"))],
-        rates=rows_a_second(start),
-    )
+    start = begun(Dense((512, 256)), 128, 1, device=options.device, code=VARIATIONAL)
+    words = "784-512-256-32 with a variational code, batches of 128", "an epoch of 8,000 digits"
+    return _variational(options, start, "variational", *words)
 
 
 def variational_table(options: Options) -> Task:
-    start = begun(Dense((64,)), 64, 8, 8, is_table=True, device=options.device, code=GaussianCode(beta=2.0))
-    words = "30-64-8-64-30 with a variational code, batches of 64"
+    start = begun(Dense((64,)), 64, 8, 8, is_table=True, device=options.device, code=VARIATIONAL)
+    words = "30-64-8-64-30 with a variational code, batches of 64", "8 epochs of 8,000 rows of 30 numbers"
+    return _variational(options, start, "variational-table", *words)
+
+
+def _variational(options: Options, start: Begun, name: str, words: str, rows: str) -> Task:
     if options.device != "cpu":
-        return on_device(start, "variational-table", words)
+        return on_device(start, name, words)
     return Task(
-        "variational-table",
-        f"Training {words}, 8 epochs of 8,000 rows of 30 numbers.",
+        name,
+        f"Training {words}, {rows}; the rate counts twice, for pythae halves the squared error.",
         [start.ours(), start.by_hand(), *start.like_pythae(options)],
         [Ratio("over pythae", over("pythae")), Ratio("over the plain loop", over("plain"))],
         rates=rows_a_second(start),

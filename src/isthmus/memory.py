@@ -128,9 +128,8 @@ def freed_memory_kept() -> Generator[None]:
 
     The C library gives back what is free at the end of its memory, page by page, and is given it anew by the next
     step: a third of the time that convolutions take. Of large pictures each value of a layer is a block so large that
-    it would have a mapping of its own, which is gone once it is freed: there are none inside. Of glibc alone, and not
-    where its settings are somebody's.
-    Inside itself it changes nothing.
+    it would have a mapping of its own, which is gone once it is freed: none has one while memory is kept. Of glibc
+    alone, and not where its settings are somebody's. Inside itself it changes nothing.
     """
     libc = None if _is_kept or any(name in os.environ for name in _SETTINGS) else _glibc()
     if libc is None:

@@ -214,7 +214,7 @@ def test_a_step_without_a_graph_stays_on_the_device(name: str, likelihood: str) 
     with without_values():
         trainer = trained_away(module)
         steps = DenseStep(module, trainer.optimiser)
-        for holder in (steps, steps._contraction, steps._draw):
+        for holder in (steps, steps._term):
             held = {} if holder is None else vars(holder)
             assert_away({name: value for name, value in held.items() if isinstance(value, Tensor)})
         x = Randomness(0).uniform((N, *shape)).to(AWAY)

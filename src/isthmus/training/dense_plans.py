@@ -26,7 +26,7 @@ from isthmus.training.dense_calls import (
     rounded_up,
     rows_are_large,
 )
-from isthmus.training.dense_terms import Contraction, Draw, Drawn
+from isthmus.training.dense_terms import Contraction, Draw, Drawn, Term
 
 COLUMNS = 8
 """In multiples of which values of a unit lie: products with 31 columns take nearly twice as long as with 32."""
@@ -63,13 +63,13 @@ class Plan:
     """By which the gradient of the sum of losses is multiplied: that of their mean."""
     of_outputs: Tensor
     """The gradient of the outputs, in their memory: where they lie by rows, ``(rows, n_values)``."""
-    omega: Tensor
-    """Of each row, ``(rows,)``; 0 where nothing is penalised."""
     calls: Sequence[Call]
     backwards: Sequence[Call] = ()
     """The rest of them, from the gradient of the outputs on, where a batch may be a row short; else it is empty."""
-    drawn: Drawn | None = None
-    """Of a code that is drawn."""
+    term: Callable[[], Tensor] | None = None
+    """The mean over rows of what stands beside the loss, if anything does; a new tensor each time."""
+    noise: Tensor | None = None
+    """``(rows, size)``, where standard normal numbers are copied to if the code is drawn."""
 
     def made(self, n_rows: int | None = None) -> Tensor:
         """Compute all of it, for the mean loss; of only the first ``n_rows``, the others count for nothing."""
@@ -90,25 +90,25 @@ def by_rows(
     *,
     bernoulli: bool,
     corrupted: bool,
-    draw: Draw | None,
-    contraction: Contraction | None,
+    term: Term | None,
 ) -> Plan:
     """Outputs layer by layer, the loss, gradients from the last layer to the first; values are ``(rows, units)``."""
     empty = partial(torch.empty, device=layers[0].weight.device)
     a = x = empty(n_rows, layers[0].weight.shape[1])
-    clean, drawn = torch.empty_like(x) if corrupted else x, None
+    clean = torch.empty_like(x) if corrupted else x
     forwards, backwards = list[Call](), list[Call]()
     outwards: Tensor | None = None  # the gradient of what the layer before gives
-    omega = torch.zeros(n_rows, device=x.device)
+    drawn: Drawn | None = None
+    omega = empty(n_rows) if isinstance(term, Contraction) else None
     stays = not any(rows_are_large(x, layer.weight.shape) for layer in layers)
     for number, layer in enumerate(layers):
         n_out = len(layer.bias)
         before = empty(n_rows, n_out)
         of_bent = gradient = before if layer is layers[-1] else empty(n_rows, n_out)
-        is_drawn = draw is not None and number == draw.place
-        forwards.append(outputs_of(a, layer, before, stays=is_drawn))
+        draw = term if isinstance(term, Draw) and number == term.place else None
+        forwards.append(outputs_of(a, layer, before, stays=draw is not None))
         bent, back = before, list[Call]()
-        if draw is not None and is_drawn:
+        if draw is not None:
             bent, of_bent = (empty(n_rows, n_out // 2) for _ in range(2))
             drawn = draw.drawn(n_rows, before, bent, of_bent, gradient, axis=1)
             forwards += drawn.forwards
@@ -119,8 +119,8 @@ def by_rows(
             forwards.append(forward(before, bent))
             back.append(backward(gradient, before, bent, gradient))
         of_bias = partial(torch.sum, gradient, 0, out=layer.bias_gradient)
-        if contraction is not None and layer is layers[0]:
-            back += [*contraction.calls(a, bent, gradient, omega), of_bias]
+        if isinstance(term, Contraction) and omega is not None and number == 0:
+            back += [*term.calls(a, bent, gradient, omega), of_bias]
         else:  # the sum while the gradient is still in the cache
             back += [of_bias, gradient_of_weight(gradient, a, layer, stays=stays)]
         if outwards is not None:
@@ -128,17 +128,17 @@ def by_rows(
         backwards = [*back, *backwards]
         a, outwards = bent, of_bent
     loss, scale, middle = _of_loss(a, clean, n_rows, bernoulli=bernoulli)
-    may_be_short = not stays and contraction is None and draw is None
+    may_be_short = not stays and term is None
     return Plan(
         Room(x.view(n_rows, *sample_shape), x),
         Room(clean.view(n_rows, *sample_shape), clean),
         loss,
         scale,
         a,
-        omega,
         [*forwards, *middle] if may_be_short else [*forwards, *middle, *backwards],
         backwards if may_be_short else (),
-        drawn,
+        omega.mean if omega is not None else None if drawn is None else drawn.rate,
+        None if drawn is None else drawn.noise,
     )
 
 
@@ -149,9 +149,9 @@ def by_units(
     *,
     bernoulli: bool,
     corrupted: bool,
-    draw: Draw | None,
+    term: Term | None,
 ) -> Plan:
-    """As :func:`by_rows`, of layers whose weights and biases are joined and whose products are small.
+    """As :func:`by_rows`, of layers whose weights and biases are joined and whose products are small; contracts none.
 
     There are more columns than rows, up to a multiple of :data:`COLUMNS`: behind the rows stand zeros, no ones among
     them, and their gradients are set to 0.
@@ -162,20 +162,21 @@ def by_units(
         inputs.append(torch.zeros(layer.joined_gradient.shape[1], n_columns))
         inputs[-1][layer.weight.shape[1], :n_rows] = 1
     a = x = inputs[0][: layers[0].weight.shape[1]]
-    clean, drawn = torch.zeros(x.shape) if corrupted else x, None
+    clean = torch.zeros(x.shape) if corrupted else x
     forwards, backwards = list[Call](), list[Call]()
     outwards: Tensor | None = None
+    drawn: Drawn | None = None
     for number, layer in enumerate(layers):
         n_out, n_in = layer.weight.shape
         assert layer.joined is not None
-        is_drawn = draw is not None and number == draw.place
-        n_bent = n_out // 2 if is_drawn else n_out
+        draw = term if isinstance(term, Draw) and number == term.place else None
+        n_bent = n_out if draw is None else n_out // 2
         a = inputs[number + 1][:n_bent] if number + 1 < len(layers) else torch.empty(n_out, n_columns)
-        before = a if layer.activation == "identity" and not is_drawn else torch.empty(n_out, n_columns)
+        before = a if layer.activation == "identity" and draw is None else torch.empty(n_out, n_columns)
         of_output = of_before = a if number + 1 == len(layers) else torch.empty_like(a)
         forwards.append(partial(torch.mm, layer.joined, inputs[number][: n_in + 1], out=before))
         back = list[Call]()
-        if draw is not None and is_drawn:
+        if draw is not None:
             of_before = torch.empty_like(before)
             drawn = draw.drawn(n_rows, before, a, of_output, of_before, axis=0)
             forwards += drawn.forwards
@@ -203,9 +204,9 @@ def by_units(
         loss,
         scale,
         a,
-        torch.zeros(n_rows),
         [*forwards, *middle, *backwards],
-        drawn=drawn,
+        term=None if drawn is None else drawn.rate,
+        noise=None if drawn is None else drawn.noise,
     )
 
 

@@ -9,7 +9,6 @@ matrices, which are the memory of the product that made them.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeGuard
 
 import torch
@@ -31,17 +30,15 @@ from isthmus.penalties.contractive import Contractive
 from isthmus.training.dense_calls import BENT
 from isthmus.training.dense_memory import DenseMemory
 from isthmus.training.dense_plans import Plan, by_rows, by_units, slope
-from isthmus.training.dense_terms import Contraction, Draw
+from isthmus.training.dense_terms import Contraction, Draw, Term
 from isthmus.training.graphs import captured
+from isthmus.training.optimiser import ONE, fused_adamw
 
 MOST_SIZES = 4
 """Sizes of batches for which memory is kept."""
 
-_fused_adamw: Any = torch._fused_adamw_  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 _inference_mode: Any = torch._C._InferenceMode  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
 """As ``torch.inference_mode``, which takes three times as long to enter."""
-_ONE = torch.ones(())
-"""A number that is a tensor already takes half the time of one that becomes it."""
 _LOSSES: dict[type[Any], Any] = {SquaredError: SquaredError.forward, Bernoulli: Bernoulli.forward}
 
 
@@ -82,13 +79,12 @@ class DenseStep:
         turned = [may_turn and _is_turned(parameter, most_rows or 0) for parameter in self._parameters]
         self._memory = DenseMemory(layers, self._parameters, joined=self._by_units, turned=turned)
         self._n_steps = torch.zeros((), device=self._memory.device)
-        self._contraction: Contraction | None = None
+        self._term: Term | None = None
         for name, penalty in penalties:
             assert isinstance(penalty, Contractive)
-            self._contraction = Contraction(name, penalty, self._memory.layers[0])
-        self._draw: Draw | None = None
+            self._term = Contraction(name, penalty, self._memory.layers[0])
         if isinstance(module.code, Gaussian):
-            self._draw = Draw(module.code, _n_encoder(module) - 1, self._memory.device)
+            self._term = Draw(module.code, _n_encoder(module) - 1, self._memory.device)
         self._plans: dict[int, Plan] = {}
         self._adopt(are_zero=True)
 
@@ -146,25 +142,21 @@ class DenseStep:
                 return self._a_row_short(longer, batch, shown)
         if plan is None:
             plan = self._planned(n_rows)
-        contraction, draw, drawn = self._contraction, self._draw, plan.drawn
-        for each in (contraction, draw):
-            if each is not None:
-                each.begin(n_rows, progress)
+        term = self._term
+        if term is not None:
+            term.begin(n_rows, progress)
         with _inference_mode(True):  # a tenth of a small product's time is spared at each call
-            if drawn is not None:
-                drawn.noise.copy_(self._chance(step).at("code").normal((n_rows, self._code_size)))
+            if plan.noise is not None:
+                plan.noise.copy_(self._chance(step).at("code").normal((n_rows, self._code_size)))
             plan.shown.put(shown, as_it_lies=bool(plan.backwards))
             if self._corruption is not None:
                 plan.clean.put(batch, as_it_lies=bool(plan.backwards))
             loss = plan.made()
-            rate = None if drawn is None else drawn.rate()
+            mean = None if plan.term is None else plan.term()
         self._show_gradients()
-        if draw is not None and rate is not None:
-            return Cost(loss + draw.strength * rate, {"distortion": loss, "rate": rate})
-        if contraction is None:
+        if term is None or mean is None:
             return Cost(loss, {"distortion": loss})
-        omega = plan.omega.mean()
-        return Cost(loss + contraction.strength * omega, {"distortion": loss, contraction.name: omega})
+        return Cost(loss + term.strength * mean, {"distortion": loss, term.name: mean})
 
     def _a_row_short(self, plan: Plan, batch: Tensor, shown: Tensor) -> Cost:
         """As :meth:`differentiate`, of one row fewer than a plan is for: a row of zeros has no gradient.
@@ -196,12 +188,9 @@ class DenseStep:
         if self._optimiser.state[self._parameters[0]].get("exp_avg") is not self._memory.moments[0][0]:
             self._adopt()
         group = self._optimiser.param_groups[0]
-        self._n_steps.add_(_ONE)
-        _fused_adamw(
-            *self._memory.pieces, [], [self._n_steps] * len(self._memory.pieces[0]),
-            lr=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1], weight_decay=group["weight_decay"],
-            eps=group["eps"], amsgrad=False, maximize=False, grad_scale=None, found_inf=None,
-        )  # fmt: skip
+        self._n_steps.add_(ONE)
+        weights, gradients, first, second = self._memory.pieces
+        fused_adamw(group, weights, gradients, first, second, [self._n_steps] * len(weights))
 
     def forget(self) -> None:
         """Let go of the memory that is kept for batches."""
@@ -214,7 +203,7 @@ class DenseStep:
         """
         self._plans.clear()
         del self._memory
-        self._contraction = None
+        self._term = None
         for parameter in self._parameters:
             parameter.grad = None
             parameter.data = parameter.detach().clone(memory_format=torch.contiguous_format)
@@ -247,14 +236,13 @@ class DenseStep:
         """What is computed of a batch."""
         if len(self._plans) == MOST_SIZES:
             self._plans.clear()
-        by = by_units if self._by_units else partial(by_rows, contraction=self._contraction)
-        plan = by(
+        plan = (by_units if self._by_units else by_rows)(
             n_rows,
             self._memory.layers,
             self._sample_shape,
             bernoulli=self._is_bernoulli,
             corrupted=self._corruption is not None,
-            draw=self._draw,
+            term=self._term,
         )
         self._plans[n_rows] = replace(plan, calls=captured(plan.calls, self._memory.device))
         return self._plans[n_rows]

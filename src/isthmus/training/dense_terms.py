@@ -28,7 +28,7 @@ class Drawn:
     noise: Tensor
     """``(rows, size)``, where standard normal numbers are copied to."""
     rate: Callable[[], Tensor]
-    """The mean of the rows' rates, in nats; a new tensor each time."""
+    """The mean of the rows' rates, in nats."""
     forwards: Sequence[Call]
     """From the encoder's outputs to the code."""
     backwards: Sequence[Call]
@@ -53,7 +53,7 @@ class Draw:
     """
 
     def __init__(self, code: Gaussian, place: int, device: torch.device) -> None:
-        self._code, self.place = code, place
+        self.name, self._code, self.place = "rate", code, place
         self.strength = 0.0
         self._share, self._half = torch.zeros((), device=device), torch.zeros((), device=device)
         self._minus_one = torch.full((), -1.0, device=device)
@@ -173,3 +173,7 @@ class Contraction:
             gradient_of_weight(gradient, x, layer, stays=False),
             partial(layer.weight_gradient.addcmul_, layer.weight, self._squares.unsqueeze(1)),
         ]
+
+
+Term = Contraction | Draw
+"""Has a name, and a strength once a step has begun."""
