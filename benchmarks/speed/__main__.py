@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.metadata
-import json
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +50,16 @@ def main() -> int:
         help="cuda: trainings alone, ours beside the plain loop there; written and compared nowhere unless --output",
     )
     asked = parser.parse_args()
+    from speed.results import kept
+
     found = run(asked)
     is_kept = not asked.quick and asked.device == "cpu"
     folder = asked.output or (RESULTS if is_kept else None)
-    then = _newest()
+    then = kept(RESULTS, found)
     if folder is not None:
         from speed.results import write
 
-        print(
-            f"Written: {write(found, folder, found['machine']['date'])} and the table and the picture beside it."
-        )
+        print(f"Written: {write(found, folder)} and the table and the picture beside it.")
     status = _told(found, then) if asked.quick and asked.device == "cpu" else 0
     return 1 if found["failed"] else status
 
@@ -108,7 +108,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def _told(now: dict[str, Any], then: dict[str, Any] | None) -> int:
+def _told(now: Mapping[str, Any], then: Mapping[str, Any] | None) -> int:
     """Say what changed; 1 where something got worse."""
     from speed.results import compared, differences
 
@@ -126,13 +126,6 @@ def _told(now: dict[str, Any], then: dict[str, Any] | None) -> int:
     if different:
         print(f"  These are of another machine ({'; '.join(different)}), so that nothing follows.")
     return 1 if worse and not different else 0
-
-
-def _newest() -> dict[str, Any] | None:
-    from speed.results import newest
-
-    path = newest(RESULTS)
-    return None if path is None else json.loads(path.read_text("utf-8"))
 
 
 def _versions() -> dict[str, str]:

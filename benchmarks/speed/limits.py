@@ -137,8 +137,10 @@ def _seconds(call: Call) -> float:
 
 
 def _processor() -> str:
+    """Its name and, where Linux tells them, its family and model: makers sell several under one name."""
     path = Path("/proc/cpuinfo")
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "") or (
-        platform.processor() or platform.machine()
-    )
+    text = path.read_text("utf-8") if path.exists() else ""
+    about = dict(map(str.strip, line.split(":", 1)) for line in text.splitlines() if ":" in line)
+    name = about.get("model name") or platform.processor() or platform.machine()
+    kinds = [f"{key.removeprefix('cpu ')} {about[key]}" for key in ("cpu family", "model") if key in about]
+    return f"{name} ({', '.join(kinds)})" if kinds else name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -137,9 +138,12 @@ def draw(found: Found, path: Path) -> None:
     figure.savefig(path, dpi=90)
 
 
-def newest(folder: Path) -> Path | None:
-    """The last results that were kept."""
-    return max(folder.glob("*.json"), default=None)
+def kept(folder: Path, now: Found) -> Found | None:
+    """The last results of a machine such as this one; without any, the last of all."""
+    paths = sorted(folder.glob("*.json"), key=lambda path: path.stem)
+    every = [json.loads(path.read_text("utf-8")) for path in paths]
+    alike = [then for then in every if not differences(now, then)]
+    return (alike or every or [None])[-1]
 
 
 def compared(now: Found, then: Found) -> tuple[list[str], list[str]]:
@@ -168,10 +172,14 @@ def differences(now: Found, then: Found) -> Sequence[str]:
     return [f"{key} {a[key]}, not {b[key]}" for key in SAME_MACHINE if a[key] != b[key]]
 
 
-def write(found: Found, folder: Path, name: str) -> Path:
-    """JSON, table and picture."""
+def write(found: Found, folder: Path) -> Path:
+    """JSON, table and picture, under the date, and a number where another machine has results of that date."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.json"
+    date = found["machine"]["date"]
+    for n in itertools.count(1):
+        path = folder / (f"{date}.json" if n == 1 else f"{date}-{n}.json")
+        if not path.exists() or not differences(found, json.loads(path.read_text("utf-8"))):
+            break
     path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     path.with_suffix(".md").write_text(table(found), "utf-8")
     draw(found, path.with_suffix(".png"))

@@ -93,6 +93,19 @@ def test_the_table_holds_medians_verdicts_and_errors(results: Any, tmp_path: Pat
     busy = found([0.9])
     busy["machine"]["load_before"] = 3.0
     assert "**Preliminary**" in results.table(busy)
-    path = results.write(busy, tmp_path, "2026-11-30")
-    assert results.newest(tmp_path) == path
+    assert results.write(busy, tmp_path) == tmp_path / "2026-11-30.json"
     assert sorted(each.suffix for each in tmp_path.iterdir()) == [".json", ".md", ".png"]
+
+
+def test_results_are_compared_with_those_of_such_a_machine(results: Any, tmp_path: Path) -> None:
+    """Two processors of one maker can have one name and half of each other's speed."""
+    old, new, other = found([1.0]), found([2.0]), found([3.0])
+    new["machine"]["date"] = "2026-12-02"
+    other["machine"] |= {"date": "2026-12-02", "processor": "Q"}
+    assert results.kept(tmp_path, old) is None
+    names = [results.write(each, tmp_path).name for each in (old, new, other, new)]
+    assert names == ["2026-11-30.json", "2026-12-02.json", "2026-12-02-2.json", "2026-12-02.json"]
+    assert results.kept(tmp_path, old) == new
+    assert results.kept(tmp_path, other) == other
+    old["machine"]["processor"] = "R"
+    assert results.kept(tmp_path, old) == other

@@ -128,6 +128,21 @@ def test_very_many_rows_at_once_have_the_bits_of_a_row_alone(two_threads: None) 
         assert found.encode(ArraySource(many[row : row + 1])).tobytes() == at_once[row].tobytes()
 
 
+@pytest.mark.parametrize("width", [784, 783])
+def test_large_layers_side_by_side_have_the_bits_of_a_row_alone(width: int, two_threads: None) -> None:
+    """Whose single products would be large enough for all threads."""
+    found = model(width, network=Dense((256, 10)), code_size=8)
+    straight = bare(found.module, AutoencoderModule.encode, N_ROWS)
+    assert straight is not None
+    assert straight.n_at_once in (dense.LARGE_AT_ONCE, BATCH)
+    source = ArraySource(some(width))
+    codes = found.encode(source)
+    by_module = found.over(source, lambda module, x: module.encode(x), (8,))
+    assert codes.tobytes() == by_module.tobytes()
+    for row in (0, dense.LARGE_AT_ONCE - 1, dense.LARGE_AT_ONCE, N_ROWS - 1):
+        assert found.encode(ArraySource(some(width)[row : row + 1])).tobytes() == codes[row].tobytes()
+
+
 @pytest.mark.parametrize("n_out", [1, 3, *FEW, 12, 17])
 def test_layers_of_few_outputs_have_the_bits_of_the_module(n_out: int) -> None:
     """Which a mode of torch's functions makes wider, and bare calls on their own."""
@@ -151,7 +166,7 @@ def test_rows_too_wide_for_a_cache_are_not_taken_many_at_once() -> None:
 def test_where_more_rows_at_once_give_other_bits_they_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     found = model(13, **DENSE["odd"])
     expected, own = results(found, 13), dense.linear
-    dense._at_once.cache_clear()
+    dense._on_one_thread.cache_clear()
 
     def in_another_order(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         return own(x, weight, bias) if len(x) == BATCH else own(x, weight, bias) + 1e-6
@@ -164,7 +179,7 @@ def test_where_more_rows_at_once_give_other_bits_they_are_not_taken(monkeypatch:
         assert straight.n_at_once == BATCH
         for once, before in zip(results(found, 13), expected, strict=True):
             assert once.tobytes() == before.tobytes()
-    dense._at_once.cache_clear()
+    dense._on_one_thread.cache_clear()
 
 
 @pytest.mark.skipif(
@@ -181,7 +196,7 @@ def test_where_onednn_was_switched_off_since_it_is_not_used(monkeypatch: pytest.
 
 def test_few_rows_ask_nothing_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
     found = model(13, **DENSE["odd"])
-    monkeypatch.setattr(dense, "_at_once", lambda *_, **__: pytest.fail("a trial for one row"))
+    monkeypatch.setattr(dense, "_on_one_thread", lambda *_, **__: pytest.fail("a trial for one row"))
     found.encode(ArraySource(some(13)[:1]))
 
 

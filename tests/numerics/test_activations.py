@@ -59,3 +59,14 @@ def test_derivative_can_be_differentiated(name: Activation) -> None:
 def test_functions_are_torchs(name: Activation, module: nn.Module) -> None:
     a = torch.linspace(-5, 5, 101, dtype=torch.float64)
     torch.testing.assert_close(ACTIVATIONS[name].function(a), module(a))
+
+
+@pytest.mark.parametrize("name", get_args(Activation))
+def test_in_place_has_the_bits_of_the_function(name: Activation) -> None:
+    elementwise, a = ACTIVATIONS[name], torch.linspace(-30, 30, 10_007)
+    if elementwise.in_place is None:
+        return
+    over = a.clone()
+    found = elementwise.in_place(over)
+    assert found.data_ptr() == over.data_ptr()
+    assert torch.equal(over, elementwise.function(a))

@@ -93,6 +93,19 @@ def test_float32_whose_differences_leave_its_range_is_mapped_in_float64():
     assert np.allclose(small.to_model(np.array([[1e-40]], np.float32)), [[9.9]], rtol=1e-4)
 
 
+@pytest.mark.parametrize("n_columns", [1, 2, 30, 511, 700])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_are_mapped_as_each_alone(n_columns, dtype):
+    rows = np.random.default_rng(3).normal(50, 9, (1103, n_columns)).astype(dtype)
+    scaling = Scaling.fit(ArraySource(rows), np.arange(len(rows)), method="standardise")
+    found = scaling.to_model(rows)
+    assert (
+        found.tobytes()
+        == np.concatenate([scaling.to_model(row) for row in np.split(rows, len(rows))]).tobytes()
+    )
+    assert scaling.to_model(np.asfortranarray(rows)).tobytes() == found.tobytes()
+
+
 def test_standardised_columns_have_mean_0_and_deviation_1():
     rows = GENERATOR.normal([5.0, -1e4, 0.0], [2.0, 1e-2, 1e5], (500, 3))
     scaling = fitted(rows)

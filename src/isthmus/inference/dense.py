@@ -20,6 +20,7 @@ from isthmus.inference.aligned import FEW, filled, filled_weight, lengthened
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.networks.dense import DenseDecoder, DenseEncoder, TiedLinear
 from isthmus.networks.linear import Linear
+from isthmus.numerics.activations import ACTIVATIONS
 from isthmus.numerics.products import is_large, large_product
 from isthmus.numerics.randomness import Randomness
 from isthmus.numerics.threads import torch_threads
@@ -29,6 +30,8 @@ BATCH = 128
 """Rows a batch, always: a shorter batch would compute other last bits. The last one is padded."""
 FEW_AT_ONCE, MANY_AT_ONCE = 2048, 8192
 """Rows that are multiplied at once where that gives the bits of their batches, of some rows and of many."""
+LARGE_AT_ONCE = 256
+"""The same where a batch's product is large: more would be no faster."""
 VALUES_AT_ONCE = 1 << 21
 """Of the widest layer, at most."""
 PIECES = 4
@@ -76,9 +79,12 @@ class Bare(NamedTuple):
     """Of rows and of all that was run of them and of those behind them: the result, ``(rows, ...)``."""
     n_at_once: int
     """How many rows may be multiplied at once."""
+    is_alone: bool
+    """Whether that is done on one thread, so that others may run others: of few rows it is not."""
 
 
 class _Layer(NamedTuple):
+    n_in: int
     weight: Tensor
     """Filled up."""
     bias: Tensor
@@ -92,9 +98,18 @@ class _Half(NamedTuple):
     """Encoder or decoder: ``W_n act(.. act(W_1 a + b_1) ..) + b_n``."""
 
     layers: list[_Layer]
-    activation: Step
+    bend: Step
+    """The activation, written over what it is of where it can be."""
     output_shape: Shape | None = None
     """Of a decoder."""
+
+
+class _Way(NamedTuple):
+    """How rows are multiplied with a layer's weight."""
+
+    product: Product
+    is_filled: bool
+    """Whether both are filled up for it."""
 
 
 def bare(  # noqa: PLR0911
@@ -114,7 +129,8 @@ def bare(  # noqa: PLR0911
     encoder, decoder, of_code, of_outputs = network.encoder, network.decoder, code.mean, likelihood.mean
 
     def ready(x: Tensor, more_rows: int) -> Tensor:
-        return filled(x.flatten(1) if gaps is None else gaps(x), more_rows)
+        x = x.flatten(1) if gaps is None else gaps(x)
+        return lengthened(x, more_rows) if n_at_once else filled(x, more_rows)
 
     if function is AutoencoderModule.encode:
         wanted = [encoder]
@@ -129,19 +145,20 @@ def bare(  # noqa: PLR0911
         return None
     n_at_once = _rows_at_once([layer for half in halves for layer in half.layers], n_rows)
     runs = [_run(half, n_at_once) for half in halves]
+    how = (n_at_once or BATCH, n_at_once is not None)
     encode, decode = runs[0], runs[-1]
     if function is AutoencoderModule.encode:
-        return Bare(ready, lambda x: of_code(encode(x)), _together, n_at_once)
+        return Bare(ready, lambda x: of_code(encode(x)), _together, *how)
     if function is AutoencoderModule.decode:
-        return Bare(filled, lambda h: of_outputs(decode(h)), _together, n_at_once)
+        return Bare(lengthened if n_at_once else filled, lambda h: of_outputs(decode(h)), _together, *how)
 
     def both(x: Tensor) -> tuple[Tensor, Tensor]:
         h = of_code(encode(x))
         return h, decode(h)
 
     if isinstance(function, OfPass):
-        return Bare(ready, both, partial(_of_passes, module, function), n_at_once)
-    return Bare(ready, lambda x: of_outputs(both(x)[1]), _together, n_at_once)
+        return Bare(ready, both, partial(_of_passes, module, function), *how)
+    return Bare(ready, lambda x: of_outputs(both(x)[1]), _together, *how)
 
 
 def _together(x: Tensor, found: Sequence[Tensor]) -> Tensor:
@@ -163,29 +180,38 @@ def _of_passes(
 
 
 @cache
-def _at_once(
-    n_rows: int, n_in: int, n_out: int, threads: int, *, is_large: bool, has_bias: bool
-) -> Product | None:
-    """What multiplies many rows at once on one thread with the bits that a batch has on ``threads``, or None.
+def _on_one_thread(
+    n_rows: int,
+    sizes: tuple[int, int],
+    ways: Sequence[_Way],
+    of_batch: Product,
+    threads: int,
+    *,
+    has_bias: bool,
+) -> _Way | None:
+    """Which way gives many rows on one thread the bits that a batch of filled rows has on ``threads``, or None.
 
     A product of more rows might be cut up otherwise, and its sums be taken in another order: whether they are, is
-    tried. A batch is no large product here; ``is_large`` says whether so many rows are.
+    tried.
     """
+    n_in, n_out = sizes
     chance = Randomness(n_in, "products", n_out, threads)
     x, weight, some = (
         chance.at(i).normal(shape) for i, shape in enumerate([(n_rows, n_in), (n_out, n_in), (n_out,)])
     )
-    bias = some if has_bias else None
+    bias, full, full_weight = some if has_bias else None, filled(x), filled(weight)
 
     def by_batch() -> Tensor:
-        return torch.cat([linear(part, weight, bias) for part in x.split(BATCH)])
+        return torch.cat([of_batch(part, full_weight, bias) for part in full.split(BATCH)])
+
+    def many(way: _Way) -> Tensor:
+        return way.product(*((full, full_weight) if way.is_filled else (x, weight)), bias)
 
     batches = by_batch()
     with torch_threads(1):
         if not torch.equal(by_batch(), batches):
             return None
-        products: list[Product] = [large_product, linear] if is_large else [linear]
-        return next((each for each in products if torch.equal(each(x, weight, bias), batches)), None)
+        return next((way for way in ways if torch.equal(many(way), batches)), None)
 
 
 def _is_plain(part: nn.Module) -> bool:
@@ -210,46 +236,69 @@ def _half(half: nn.Module) -> _Half | None:
             return None
         n_out, n_in = weight.shape
         if is_large(BATCH, n_in, n_out):
-            layers.append(_Layer(filled(weight), bias, False, True))
+            layers.append(_Layer(n_in, filled(weight), bias, False, True))
         else:
-            layers.append(_Layer(filled_weight(weight), bias, n_out in FEW, False))
-    return _Half(layers, activation.function, None if isinstance(half, DenseEncoder) else half.output_shape)
+            layers.append(_Layer(n_in, filled_weight(weight), bias, n_out in FEW, False))
+    known = ACTIVATIONS[activation.name]
+    bend = known.in_place if activation.function is known.function else None
+    return _Half(
+        layers, bend or activation.function, None if isinstance(half, DenseEncoder) else half.output_shape
+    )
 
 
-def _rows_at_once(layers: Sequence[_Layer], n_rows: int) -> int:
-    """How many of ``n_rows`` may be multiplied at once."""
-    # More rows of a large layer would take memory and gain nothing.
-    if n_rows < FEW_AT_ONCE or any(layer.is_large for layer in layers):
-        return BATCH
+def _rows_at_once(layers: Sequence[_Layer], n_rows: int) -> int | None:
+    """How many of ``n_rows`` may be multiplied at once, on one thread; None if they are batches of all threads."""
+    if n_rows < FEW_AT_ONCE:
+        return None
     widest = max(max(layer.weight.shape) for layer in layers)
-    are_many = n_rows >= PIECES * torch.get_num_threads() * MANY_AT_ONCE
-    for n_at_once in (MANY_AT_ONCE, FEW_AT_ONCE) if are_many else (FEW_AT_ONCE,):
+    if any(layer.is_large for layer in layers):
+        choices = [LARGE_AT_ONCE, BATCH]
+    elif n_rows >= PIECES * torch.get_num_threads() * MANY_AT_ONCE:
+        choices = [MANY_AT_ONCE, FEW_AT_ONCE]
+    else:
+        choices = [FEW_AT_ONCE]
+    for n_at_once in choices:
         fits = n_at_once * widest <= VALUES_AT_ONCE
-        if fits and all(_product(layer, n_at_once) for layer in layers):
+        if fits and all(_way(layer, n_at_once) for layer in layers):
             return n_at_once
-    return BATCH
+    return None
 
 
-def _product(layer: _Layer, n_rows: int) -> Product | None:
-    """What multiplies so many rows, a batch or many at once."""
-    if n_rows == BATCH:
-        return large_product if layer.is_large else linear
-    n_out, n_in = layer.weight.shape
-    threads, large = torch.get_num_threads(), is_large(n_rows, n_in, n_out)
-    return _at_once(n_rows, n_in, n_out, threads, is_large=large, has_bias=not layer.is_wider)
+def _way(layer: _Layer, n_rows: int) -> _Way | None:
+    """How so many rows are multiplied on one thread, with a batch's bits; None where nothing gives them."""
+    n_out, n_in = layer.weight.shape[0], layer.n_in
+    ways = [_Way(linear, True)]
+    if is_large(n_rows, n_in, n_out):  # oneDNN does not mind where rows begin
+        ways = [_Way(large_product, False), _Way(large_product, True), *ways]
+    threads, has_bias = torch.get_num_threads(), not layer.is_wider
+    return _on_one_thread(
+        n_rows, (n_in, n_out), tuple(ways), _of_batch(layer).product, threads, has_bias=has_bias
+    )
 
 
-def _run(half: _Half, n_at_once: int) -> Step:
-    """The pass of :data:`BATCH` rows or of ``n_at_once``."""
-    bent, shape = half.activation, half.output_shape
-    layers = half.layers
-    products = {n: [_product(layer, n) for layer in layers] for n in {BATCH, n_at_once}}
+def _of_batch(layer: _Layer) -> _Way:
+    return _Way(large_product if layer.is_large else linear, True)
+
+
+def _run(half: _Half, n_at_once: int | None) -> Step:
+    """The pass of :data:`BATCH` rows, and of ``n_at_once`` on one thread."""
+    bend, shape = half.bend, half.output_shape
+
+    def multiplied(layer: _Layer, n_rows: int) -> tuple[Product, bool, Tensor, Tensor, bool]:
+        way = _of_batch(layer) if n_at_once is None else _way(layer, n_rows)
+        assert way is not None
+        weight = layer.weight if way.is_filled else layer.weight[:, : layer.n_in].contiguous()
+        return way.product, way.is_filled, weight, layer.bias, layer.is_wider
+
+    ways = {n: [multiplied(layer, n) for layer in half.layers] for n in {BATCH, n_at_once or BATCH}}
 
     def run(a: Tensor) -> Tensor:
         is_first = True
-        for (weight, bias, is_wider, _), product in zip(layers, products[a.shape[0]], strict=True):
-            assert product is not None
-            a = filled(a if is_first else bent(a))
+        for product, is_filled, weight, bias, is_wider in ways[a.shape[0]]:
+            if not is_first:
+                a = bend(a)
+            if is_filled:
+                a = filled(a)
             a = product(a, weight, None)[:, : bias.shape[0]] + bias if is_wider else product(a, weight, bias)
             is_first = False
         return a if shape is None else a.unflatten(1, shape)

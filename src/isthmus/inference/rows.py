@@ -244,7 +244,7 @@ class Inference:
             if len(parts) == 1:
                 own = self._found(ready(read(rows), rows), straight, function, told(rows)).numpy()
                 return np.array(own, np.float32, order="C")  # for it is a part of memory for whole batches
-            result, reading = torch.empty((n_rows, *shape)), Lock()
+            result, reading = torch.from_numpy(np.empty((n_rows, *shape), np.float32)), Lock()
 
             def put(part: slice) -> None:
                 with reading:
@@ -252,7 +252,7 @@ class Inference:
                 found = self._found(ready(given, part), straight, function, told(part))
                 result[part.start - rows.start : part.stop - rows.start].copy_(found)
 
-            if straight is not None and straight.n_at_once > BATCH:
+            if straight is not None and straight.is_alone:
                 side_by_side(torch.inference_mode()(put), parts)
             else:
                 for part in parts:

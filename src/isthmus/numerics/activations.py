@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ class Elementwise:
 
     function: Callable[[Tensor], Tensor]
     derivative: Callable[[Tensor], Tensor]
+    in_place: Callable[[Tensor], Tensor] | None = None
+    """The function, bit for bit, written over its argument; None where PyTorch has none such."""
 
 
 def _step(a: Tensor, below: float | Tensor, above: float | Tensor) -> Tensor:
@@ -46,14 +49,22 @@ def _d_sigmoid(a: Tensor) -> Tensor:
 
 ACTIVATIONS: dict[Activation, Elementwise] = {
     "identity": Elementwise(lambda a: a, torch.ones_like),
-    "relu": Elementwise(F.relu, lambda a: _step(a, 0.0, 1.0)),
-    "leaky_relu": Elementwise(F.leaky_relu, lambda a: _step(a, 0.01, 1.0)),
-    "elu": Elementwise(F.elu, lambda a: _step(a, torch.exp(a.clamp(max=0)), 1.0)),
-    "selu": Elementwise(F.selu, lambda a: SELU_SCALE * _step(a, SELU_ALPHA * torch.exp(a.clamp(max=0)), 1.0)),
-    "silu": Elementwise(F.silu, _d_silu),
-    "gelu": Elementwise(F.gelu, _d_gelu),
+    "relu": Elementwise(F.relu, lambda a: _step(a, 0.0, 1.0), torch.relu_),
+    "leaky_relu": Elementwise(
+        F.leaky_relu, lambda a: _step(a, 0.01, 1.0), partial(F.leaky_relu, inplace=True)
+    ),
+    "elu": Elementwise(
+        F.elu, lambda a: _step(a, torch.exp(a.clamp(max=0)), 1.0), partial(F.elu, inplace=True)
+    ),
+    "selu": Elementwise(
+        F.selu,
+        lambda a: SELU_SCALE * _step(a, SELU_ALPHA * torch.exp(a.clamp(max=0)), 1.0),
+        partial(F.selu, inplace=True),
+    ),
+    "silu": Elementwise(F.silu, _d_silu, partial(F.silu, inplace=True)),
+    "gelu": Elementwise(F.gelu, _d_gelu, torch.ops.aten.gelu_),
     "softplus": Elementwise(F.softplus, torch.sigmoid),
-    "sigmoid": Elementwise(torch.sigmoid, _d_sigmoid),
-    "tanh": Elementwise(torch.tanh, lambda a: 1 - torch.tanh(a).square()),
+    "sigmoid": Elementwise(torch.sigmoid, _d_sigmoid, torch.sigmoid_),
+    "tanh": Elementwise(torch.tanh, lambda a: 1 - torch.tanh(a).square(), torch.tanh_),
 }
 """At a kink (relu, leaky_relu at 0) the derivative is the one from below, as in autograd."""
