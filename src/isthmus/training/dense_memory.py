@@ -37,7 +37,7 @@ class DenseMemory:
     layers
         Dense ones in order, each with a bias, and their activations.
     parameters
-        The same layers', in the order that the optimiser has them.
+        The same layers', and vectors beside them, in the order that the optimiser has them.
     joined
         Whether each bias is a column beside its weights, as :func:`isthmus.training.dense_plans.by_units` needs it;
         gradients are then one vector too.
@@ -110,6 +110,9 @@ def _side_by_side(
         places[id(layer.weight)] = Place(start, (n_out, n_in), (n_columns, 1))
         places[id(layer.bias)] = Place(start + n_in, (n_out,), (n_columns,))
         start += rounded_up(n_out * n_columns, ALIGNMENT)
+    for other in (one for one in parameters if id(one) not in places):
+        places[id(other)] = Place(start, tuple(other.shape), (1,))
+        start += rounded_up(other.numel(), ALIGNMENT)
     return [places[id(one)] for one in parameters], start
 
 

@@ -15,17 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isthmus.model.gaps import Gaps
 from isthmus.training.dense_calls import (
     BENT,
     Call,
     Layer,
-    aten,
     gradient_of_input,
     gradient_of_weight,
     outputs_of,
     rounded_up,
     rows_are_large,
 )
+from isthmus.training.dense_losses import Loss, MeanLoss
 from isthmus.training.dense_terms import Contraction, Draw, Drawn, Term
 
 COLUMNS = 8
@@ -57,10 +58,9 @@ class Plan:
     """Of what the encoder is shown of a batch."""
     clean: Room
     """Of the batch itself: the same where nothing is corrupted."""
-    loss: Callable[[int], Tensor]
-    """The mean over so many of the first rows, once the others' gradients are 0; a new tensor each time."""
-    scale: Tensor
-    """By which the gradient of the sum of losses is multiplied: that of their mean."""
+    loss: MeanLoss
+    scale: Tensor | None
+    """By which the gradient of the sum of losses is multiplied: that of their mean. None if it can't be another."""
     of_outputs: Tensor
     """The gradient of the outputs, in their memory: where they lie by rows, ``(rows, n_values)``."""
     calls: Sequence[Call]
@@ -88,15 +88,16 @@ def by_rows(
     layers: Sequence[Layer],
     sample_shape: Sequence[int],
     *,
-    bernoulli: bool,
+    loss: Loss,
+    gaps: Gaps | None,
     corrupted: bool,
     term: Term | None,
 ) -> Plan:
     """Outputs layer by layer, the loss, gradients from the last layer to the first; values are ``(rows, units)``."""
     empty = partial(torch.empty, device=layers[0].weight.device)
     a = x = empty(n_rows, layers[0].weight.shape[1])
-    clean = torch.empty_like(x) if corrupted else x
-    forwards, backwards = list[Call](), list[Call]()
+    shown, clean, missing, forwards = _ends(x, gaps, corrupted=corrupted, axis=1)
+    backwards = list[Call]()
     outwards: Tensor | None = None  # the gradient of what the layer before gives
     drawn: Drawn | None = None
     omega = empty(n_rows) if isinstance(term, Contraction) else None
@@ -104,9 +105,10 @@ def by_rows(
     for number, layer in enumerate(layers):
         n_out = len(layer.bias)
         before = empty(n_rows, n_out)
-        of_bent = gradient = before if layer is layers[-1] else empty(n_rows, n_out)
+        is_last = layer is layers[-1]
+        of_bent = gradient = before if is_last and not loss.is_apart else empty(n_rows, n_out)
         draw = term if isinstance(term, Draw) and number == term.place else None
-        forwards.append(outputs_of(a, layer, before, stays=draw is not None))
+        forwards.append(outputs_of(a, layer, before, stays=draw is not None or (is_last and loss.is_apart)))
         bent, back = before, list[Call]()
         if draw is not None:
             bent, of_bent = (empty(n_rows, n_out // 2) for _ in range(2))
@@ -127,15 +129,15 @@ def by_rows(
             back.append(gradient_of_input(gradient, layer.weight, outwards))
         backwards = [*back, *backwards]
         a, outwards = bent, of_bent
-    loss, scale, middle = _of_loss(a, clean, n_rows, bernoulli=bernoulli)
-    may_be_short = not stays and term is None
+    ending = loss.ending(a, clean, a if outwards is None else outwards, missing, n_rows, axis=1)
+    may_be_short = not stays and term is None and ending.scale is not None
     return Plan(
-        Room(x.view(n_rows, *sample_shape), x),
-        Room(clean.view(n_rows, *sample_shape), clean),
-        loss,
-        scale,
+        Room(shown.unflatten(1, tuple(sample_shape)), shown),
+        Room(clean.unflatten(1, tuple(sample_shape)), clean),
+        ending.loss,
+        ending.scale,
         a,
-        [*forwards, *middle] if may_be_short else [*forwards, *middle, *backwards],
+        [*forwards, *ending.calls] if may_be_short else [*forwards, *ending.calls, *backwards],
         backwards if may_be_short else (),
         omega.mean if omega is not None else None if drawn is None else drawn.rate,
         None if drawn is None else drawn.noise,
@@ -147,7 +149,8 @@ def by_units(
     layers: Sequence[Layer],
     sample_shape: Sequence[int],
     *,
-    bernoulli: bool,
+    loss: Loss,
+    gaps: Gaps | None,
     corrupted: bool,
     term: Term | None,
 ) -> Plan:
@@ -162,8 +165,8 @@ def by_units(
         inputs.append(torch.zeros(layer.joined_gradient.shape[1], n_columns))
         inputs[-1][layer.weight.shape[1], :n_rows] = 1
     a = x = inputs[0][: layers[0].weight.shape[1]]
-    clean = torch.zeros(x.shape) if corrupted else x
-    forwards, backwards = list[Call](), list[Call]()
+    shown, clean, missing, forwards = _ends(x, gaps, corrupted=corrupted, axis=0)
+    backwards = list[Call]()
     outwards: Tensor | None = None
     drawn: Drawn | None = None
     for number, layer in enumerate(layers):
@@ -173,7 +176,8 @@ def by_units(
         n_bent = n_out if draw is None else n_out // 2
         a = inputs[number + 1][:n_bent] if number + 1 < len(layers) else torch.empty(n_out, n_columns)
         before = a if layer.activation == "identity" and draw is None else torch.empty(n_out, n_columns)
-        of_output = of_before = a if number + 1 == len(layers) else torch.empty_like(a)
+        is_last = number + 1 == len(layers)
+        of_output = of_before = a if is_last and not loss.is_apart else torch.empty_like(a)
         forwards.append(partial(torch.mm, layer.joined, inputs[number][: n_in + 1], out=before))
         back = list[Call]()
         if draw is not None:
@@ -191,51 +195,47 @@ def by_units(
             back.append(partial(torch.mm, layer.weight.t(), of_before, out=outwards))
         backwards = [*back, *backwards]
         outwards = of_output
-    loss, scale, middle = _of_loss(a, clean, n_rows, bernoulli=bernoulli, are_columns=True)
+    assert outwards is not None
+    ending = loss.ending(a, clean, outwards, missing, n_rows, axis=0)
     if n_rows < n_columns:
-        middle.append(a[:, n_rows:].zero_)
+        ending.calls.append(outwards[:, n_rows:].zero_)
     rooms = [
         Room(flat.unflatten(1, tuple(sample_shape)), flat)
-        for flat in (x[:, :n_rows].t(), clean[:, :n_rows].t())
+        for flat in (shown[:, :n_rows].t(), clean[:, :n_rows].t())
     ]
     return Plan(
         rooms[0],
         rooms[1],
-        loss,
-        scale,
+        ending.loss,
+        ending.scale,
         a,
-        [*forwards, *middle, *backwards],
+        [*forwards, *ending.calls, *backwards],
         term=None if drawn is None else drawn.rate,
         noise=None if drawn is None else drawn.noise,
     )
 
 
-def _of_loss(
-    outputs: Tensor, x: Tensor, n_rows: int, *, bernoulli: bool, are_columns: bool = False
-) -> tuple[Callable[[int], Tensor], Tensor, list[Call]]:
-    """The mean loss, the scale of the gradient of outputs, and what puts that gradient in their place."""
-    scale = torch.tensor(slope(bernoulli=bernoulli) / n_rows)
-    gradient: list[Call] = [partial(outputs.sub_, x), partial(outputs.mul_, scale)]
-    if bernoulli:
-        losses, n = torch.empty_like(outputs), torch.tensor(float(n_rows))
-        by_row = losses.t() if are_columns else losses
-        loss = partial(aten("binary_cross_entropy_with_logits", "out"), outputs, x, None, None, 0, out=losses)
-        return (
-            lambda rows: by_row[:rows].sum().div_(n if rows == n_rows else rows),
-            scale,
-            [loss, partial(torch.sigmoid, outputs, out=outputs), *gradient],
-        )
-    share = torch.tensor(n_rows / 4)
-    kept = outputs.view(-1) if are_columns else None  # by rows a product may bring other memory
+def _ends(
+    x: Tensor, gaps: Gaps | None, *, corrupted: bool, axis: int
+) -> tuple[Tensor, Tensor, Tensor | None, list[Call]]:
+    """Where a batch is put as it is shown and as it is, where the latter is a gap, and what makes ``x`` of both.
 
-    def mean_of_squares(rows: int) -> Tensor:
-        """Of differences d, where 2 d / n are left."""
-        values = outputs.view(-1) if kept is None else kept
-        return torch.dot(values, values).mul_(share if rows == n_rows else rows / 4)
-
-    return mean_of_squares, scale, gradient
-
-
-def slope(*, bernoulli: bool) -> float:
-    """Of a value's loss, by what its output is beyond the input: (sigmoid) a - x for the log loss, 2 (a - x)."""
-    return 1.0 if bernoulli else 2.0
+    ``x`` is what the first layer reads. With gaps it has a flag a column behind the values: see :class:`Gaps`.
+    """
+    if gaps is None:
+        return x, torch.zeros_like(x) if corrupted else x, None, []
+    n_values = x.shape[axis] - gaps.n_columns
+    shown, flags = x.narrow(axis, 0, n_values), x.narrow(axis, n_values, gaps.n_columns)
+    is_hidden = torch.empty_like(shown, dtype=torch.bool, memory_format=torch.contiguous_format)
+    of_columns = torch.empty_like(flags, dtype=torch.bool, memory_format=torch.contiguous_format)
+    calls: list[Call] = [
+        partial(torch.ne, shown, shown, out=is_hidden),  # NaN alone is not itself
+        partial(torch.index_select, is_hidden, axis, gaps.first, out=of_columns),
+        partial(flags.copy_, of_columns),
+        partial(shown.masked_fill_, is_hidden, 0.0),
+    ]
+    if not corrupted:
+        return shown, shown, is_hidden, calls
+    clean, missing = torch.zeros_like(is_hidden, dtype=x.dtype), torch.empty_like(is_hidden)
+    calls += [partial(torch.ne, clean, clean, out=missing), partial(clean.masked_fill_, missing, 0.0)]
+    return shown, clean, missing, calls

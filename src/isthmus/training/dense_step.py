@@ -8,6 +8,7 @@ matrices, which are the memory of the product that made them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeGuard
 
@@ -19,8 +20,9 @@ from isthmus.codes.base import Code
 from isthmus.codes.deterministic import Deterministic
 from isthmus.codes.gaussian import Gaussian
 from isthmus.config.parts.activations import Activation
+from isthmus.likelihoods.base import Likelihood
 from isthmus.likelihoods.bernoulli import Bernoulli
-from isthmus.likelihoods.squared_error import SquaredError
+from isthmus.likelihoods.mixed import Mixed
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.objective import Cost, Trainable
 from isthmus.networks.dense import DenseDecoder, DenseEncoder
@@ -28,8 +30,9 @@ from isthmus.networks.linear import Linear
 from isthmus.numerics.products import is_large
 from isthmus.penalties.contractive import Contractive
 from isthmus.training.dense_calls import BENT
+from isthmus.training.dense_losses import FORWARDS, Loss, MixedLoss, PlainLoss
 from isthmus.training.dense_memory import DenseMemory
-from isthmus.training.dense_plans import Plan, by_rows, by_units, slope
+from isthmus.training.dense_plans import Plan, by_rows, by_units
 from isthmus.training.dense_terms import Contraction, Draw, Term
 from isthmus.training.graphs import captured
 from isthmus.training.optimiser import ONE, fused_adamw
@@ -39,7 +42,6 @@ MOST_SIZES = 4
 
 _inference_mode: Any = torch._C._InferenceMode  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
 """As ``torch.inference_mode``, which takes three times as long to enter."""
-_LOSSES: dict[type[Any], Any] = {SquaredError: SquaredError.forward, Bernoulli: Bernoulli.forward}
 
 
 class DenseStep:
@@ -50,9 +52,9 @@ class DenseStep:
     Parameters
     ----------
     module
-        Of a dense network with layers of its own, a deterministic code without noise or a Gaussian one, squared error
-        or log loss, and nothing else in the objective but the exact contractive penalty of an encoder of one layer;
-        inputs may be corrupted.
+        Of a dense network with layers of its own, a deterministic code without noise or a Gaussian one, squared
+        error, log loss or a table's losses, and nothing else in the objective but the exact contractive penalty of an
+        encoder of one layer; inputs may be corrupted, and tables have gaps.
     optimiser
         AdamW with all of its parameters in one group.
     most_rows
@@ -65,7 +67,7 @@ class DenseStep:
     ) -> None:
         self._optimiser, self._most_rows = optimiser, most_rows
         self._parameters: list[nn.Parameter] = optimiser.param_groups[0]["params"]
-        self._is_bernoulli, self._sample_shape = isinstance(module.likelihood, Bernoulli), module.sample_shape
+        self._sample_shape, self._gaps = module.sample_shape, module.gaps
         layers, penalties = _layers_of(module), list(module.named_penalties())
         self._by_units = (
             most_rows is not None
@@ -73,12 +75,13 @@ class DenseStep:
             and self._parameters[0].device.type == "cpu"
             and not any(is_large(most_rows, *layer.weight.shape) for layer, _ in layers)
         )
-        self._chance, self._corruption = module.chance, module.corruption
+        self._chance, self._corrupted = module.chance, None if module.corruption is None else module.corrupted
         self._code_size = module.code.size
         may_turn = not penalties and self._parameters[0].device.type == "cpu"
         turned = [may_turn and _is_turned(parameter, most_rows or 0) for parameter in self._parameters]
         self._memory = DenseMemory(layers, self._parameters, joined=self._by_units, turned=turned)
         self._n_steps = torch.zeros((), device=self._memory.device)
+        self._loss = _loss_of(module.likelihood, self._parameters, self._memory.gradients)
         self._term: Term | None = None
         for name, penalty in penalties:
             assert isinstance(penalty, Contractive)
@@ -95,33 +98,34 @@ class DenseStep:
             return False
         code, likelihood = module.code, module.likelihood
         encoder, decoder = module.network.encoder, module.network.decoder
-        loss = _LOSSES.get(type(likelihood))
         if not (
             isinstance(encoder, DenseEncoder)
             and isinstance(decoder, DenseDecoder)
             and {type(encoder), type(decoder)} == {DenseEncoder, DenseDecoder}
             and (_is_plain(code) or (Draw.fits(code) and not len(module.penalties)))
-            and loss is not None
-            and type(likelihood).forward is loss  # and nobody has put another in its place
+            and type(likelihood) in FORWARDS
+            and type(likelihood).forward is FORWARDS[type(likelihood)]
             and not getattr(likelihood, "sampled", False)
-            and likelihood.balance() is None
+            and (likelihood.balance() is None or isinstance(likelihood, Mixed))
             and (module.corruption is None or not module.corruption.emphasis)
-            and all(part is None for part in (module.condition, module.gaps))
-            and (not len(module.penalties) or Contraction.fits(module))
+            and module.condition is None
+            and (module.gaps is None or isinstance(likelihood, Mixed))
+            and (not len(module.penalties) or (Contraction.fits(module) and module.gaps is None))
         ):
             return False
         layers = [*encoder.layers, *decoder.layers]
-        held = [parameter for layer in layers for parameter in layer.parameters()]
+        of_layers = [parameter for layer in layers for parameter in layer.parameters()]
+        held = [*of_layers, *likelihood.parameters()]
         (group, *others) = optimiser.param_groups
         return (
             {encoder.activation.name, decoder.activation.name, _bend(code)} <= {"identity", *BENT}
             and all(type(layer) is Linear for layer in layers)
-            and len(held) == 2 * len(layers)
+            and len(of_layers) == 2 * len(layers)
             and not others
             and {id(one) for one in group["params"]} == {id(one) for one in held}
             and {id(one) for one in module.parameters()} == {id(one) for one in held}
             and all(one.dtype == torch.float32 and one.device == held[0].device for one in held)
-            and held[0].device.type in ("cpu", "cuda")
+            and held[0].device.type in (("cpu",) if isinstance(likelihood, Mixed) else ("cpu", "cuda"))
             and not any(_is_hooked(each) for each in module.modules())
             and not (group["amsgrad"] or group["maximize"])
         )
@@ -132,9 +136,9 @@ class DenseStep:
         What is drawn is that of the module's own objective in this step.
         """
         n_rows, shown = batch.shape[0], batch
-        if self._corruption is not None:
+        if self._corrupted is not None:
             with torch.no_grad():
-                shown = self._corruption(batch, self._chance(step).at("corruption"), progress)
+                shown = self._corrupted(batch, self._chance(step).at("corruption"), progress)
         plan = self._plans.get(n_rows)
         if plan is None and n_rows + 1 == self._most_rows:
             longer = self._plans.get(n_rows + 1) or self._planned(n_rows + 1)
@@ -149,7 +153,7 @@ class DenseStep:
             if plan.noise is not None:
                 plan.noise.copy_(self._chance(step).at("code").normal((n_rows, self._code_size)))
             plan.shown.put(shown, as_it_lies=bool(plan.backwards))
-            if self._corruption is not None:
+            if self._corrupted is not None:
                 plan.clean.put(batch, as_it_lies=bool(plan.backwards))
             loss = plan.made()
             mean = None if plan.term is None else plan.term()
@@ -164,13 +168,15 @@ class DenseStep:
         Batches of an epoch are of two such sizes, and for each that oneDNN is to multiply it takes half a megabyte.
         """
         n_rows = len(batch)
+        assert isinstance(self._loss, PlainLoss)
+        assert plan.scale is not None
         with _inference_mode(True):
             plan.shown.put(pad(shown.flatten(1), (0, 0, 0, 1)), as_it_lies=True)
-            if self._corruption is not None:
+            if self._corrupted is not None:
                 plan.clean.put(pad(batch.flatten(1), (0, 0, 0, 1)), as_it_lies=True)
-            plan.scale.fill_(slope(bernoulli=self._is_bernoulli) / n_rows)
+            plan.scale.fill_(self._loss.slope / n_rows)
             loss = plan.made(n_rows)
-            plan.scale.fill_(slope(bernoulli=self._is_bernoulli) / (n_rows + 1))
+            plan.scale.fill_(self._loss.slope / (n_rows + 1))
         self._show_gradients()
         return Cost(loss, {"distortion": loss})
 
@@ -240,8 +246,9 @@ class DenseStep:
             n_rows,
             self._memory.layers,
             self._sample_shape,
-            bernoulli=self._is_bernoulli,
-            corrupted=self._corruption is not None,
+            loss=self._loss,
+            gaps=self._gaps,
+            corrupted=self._corrupted is not None,
             term=self._term,
         )
         self._plans[n_rows] = replace(plan, calls=captured(plan.calls, self._memory.device))
@@ -270,6 +277,15 @@ def _layers_of(module: AutoencoderModule) -> list[tuple[Linear, Activation]]:
             assert isinstance(layer, Linear)
             found.append((layer, at_end if layer is half.layers[-1] else half.activation.name))
     return found
+
+
+def _loss_of(likelihood: Likelihood, parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor]) -> Loss:
+    """The loss of a likelihood, whose own parameters are among those."""
+    if not isinstance(likelihood, Mixed):
+        return PlainLoss(bernoulli=isinstance(likelihood, Bernoulli))
+    own = {id(parameter) for parameter in likelihood.parameters()}
+    of_scale = [view for one, view in zip(parameters, gradients, strict=True) if id(one) in own]
+    return MixedLoss(likelihood, of_scale[0] if of_scale else None)
 
 
 def _n_encoder(module: AutoencoderModule) -> int:
