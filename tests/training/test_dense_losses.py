@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from isthmus.config import Model, Training
-from isthmus.config.parts.codes import GaussianCode
+from isthmus.config.parts.codes import DeterministicCode, GaussianCode
 from isthmus.config.parts.corruptions import Masking
 from isthmus.config.parts.likelihoods import Mixed
 from isthmus.config.parts.networks import Dense
+from isthmus.config.parts.penalties import Contractive
 from isthmus.likelihoods.mixed import SMALLEST_SCALE
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import build
@@ -82,8 +83,13 @@ def adamw(module: AutoencoderModule) -> torch.optim.AdamW:
         {},
         {"likelihood": False},
         {"code": GaussianCode(0.3), "corruption": Masking(0.4), "network": Dense((9, 5), "tanh")},
+        {
+            "code": DeterministicCode(noise=0.5),
+            "corruption": Masking(0.4, emphasis=0.9),
+            "network": Dense((9,), "tanh"),
+        },
     ],
-    ids=["balanced", "as they are", "drawn and hidden"],
+    ids=["balanced", "as they are", "drawn and hidden", "noisy, hidden, emphasised"],
 )
 def test_the_gradient_is_that_of_autograd(
     params: dict[str, Any], layout: str, numbers: Any, gaps: bool, most_rows: int | None
@@ -146,10 +152,8 @@ def test_a_training_ends_where_one_with_autograd_does(numbers: Any, monkeypatch:
         torch.testing.assert_close(parameter, other, rtol=1e-4, atol=1e-5)
 
 
-def test_emphasis_and_penalties_of_tables_are_left_to_autograd() -> None:
-    for params in (
-        {"corruption": Masking(0.3, emphasis=1.0)},
-        {"code": {"type": "deterministic", "noise": 0.5}},
-    ):
-        module = made(LAYOUTS["kinds mixed"], gaps=True, **params)
-        assert not DenseStep.fits(module, adamw(module))
+def test_penalties_of_rows_with_gaps_are_left_to_autograd() -> None:
+    sigmoid = {"network": Dense(()), "code": DeterministicCode("sigmoid"), "penalties": (Contractive(0.1),)}
+    for gaps in (False, True):
+        module = made(LAYOUTS["kinds mixed"], gaps=gaps, **sigmoid)
+        assert DenseStep.fits(module, adamw(module)) == (not gaps)

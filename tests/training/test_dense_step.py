@@ -109,8 +109,15 @@ def test_the_gradient_is_that_of_autograd(
 )
 @pytest.mark.parametrize(
     "code",
-    ["deterministic", "gaussian", GaussianCode(0.3, warm_up_share=0.8)],
-    ids=["deterministic", "gaussian", "warmed up"],
+    [
+        "deterministic",
+        "gaussian",
+        GaussianCode(0.3, warm_up_share=0.8),
+        DeterministicCode(noise=0.4),
+        DeterministicCode("sigmoid", noise=0.0, final_noise=0.7),
+        DeterministicCode("relu", noise=0.2),
+    ],
+    ids=["deterministic", "gaussian", "warmed up", "noisy", "ever noisier", "noisy, with units off"],
 )
 @pytest.mark.parametrize("hidden", [Dense(()), Dense((9, 21), "softplus")], ids=["linear", "softplus"])
 @pytest.mark.parametrize("most_rows", [None, 48], ids=["by rows", "by units"])
@@ -403,7 +410,7 @@ OTHERS: list[dict[str, Any]] = [
     {"code": GaussianCode(capacity=3.0)},
     {"code": GaussianCode(n_draws=2)},
     {"code": "gaussian", "penalties": (L1(0.1),)},
-    {"code": {"type": "deterministic", "noise": 0.1}},
+    {"code": DeterministicCode(noise=0.1), "penalties": (L1(0.1),)},
     {"corruption": Masking(0.3, emphasis=0.5)},
     {"penalties": (L1(0.1),)},
     {"likelihood": {"type": "bernoulli", "sampled": True}},

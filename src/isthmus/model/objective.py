@@ -113,12 +113,11 @@ def evaluate(
     x = model.target(x, randomness.at("target"))
     shown = x
     balance = model.likelihood.balance()
-    if balance is not None:
-        value_weight = balance[None] if value_weight is None else balance * value_weight
+    value_weight = _weighed(None if balance is None else balance[None], value_weight)
     if model.corruption is not None:
         chance = randomness.at("corruption")
         shown = model.corrupted(x, chance, progress)
-        value_weight = _emphasised(model.corruption, x, chance, progress, value_weight)
+        value_weight = _weighed(emphasised(model.corruption, x, chance, progress), value_weight)
     trace = None
     if any(penalty.reads_trace for _, penalty in model.named_penalties()):
         trace = model.encoder.dense_trace(shown)
@@ -173,17 +172,22 @@ def evaluate(
     return Objective(sum(shared, start=per_example.mean()), terms, per_example)
 
 
-def _emphasised(
-    corruption: Corruption, x: Tensor, randomness: Randomness, progress: float, value_weight: Tensor | None
-) -> Tensor | None:
-    """Values that the corruption left alone count less (Vincent et al. 2010, section 5.2)."""
+def _weighed(by: Tensor | None, value_weight: Tensor | None) -> Tensor | None:
+    """What values count, once they are weighed by another weight too."""
+    if by is None or value_weight is None:
+        return value_weight if by is None else by
+    return by * value_weight
+
+
+def emphasised(corruption: Corruption, x: Tensor, randomness: Randomness, progress: float) -> Tensor | None:
+    """What each value counts, of x's shape: those that the corruption left alone count less; None if none do.
+
+    Source: Vincent et al. (2010), section 5.2.
+    """
     if corruption.emphasis == 0:
-        return value_weight
+        return None
     touched = corruption.touched(x, randomness, progress)
-    if touched is None:
-        return value_weight
-    emphasis = 1 - corruption.emphasis * (~touched).to(x.dtype)
-    return emphasis if value_weight is None else emphasis * value_weight
+    return None if touched is None else 1 - corruption.emphasis * (~touched).to(x.dtype)
 
 
 def _importance_weighted(

@@ -93,8 +93,9 @@ def rows_are_large(rows: Tensor, shape: Sequence[int]) -> bool:
 
 def outputs_of(a: Tensor, layer: Layer, into: Any, *, stays: bool = False) -> Call:
     """What puts ``a W^T + b`` into a tensor; of a large product it has the memory, each time another, or ``stays``."""
-    if rows_are_large(a, layer.weight.shape) and not stays:
-        return lambda: into.set_(large_product(a, layer.weight, layer.bias))
+    if rows_are_large(a, layer.weight.shape):
+        put = into.copy_ if stays else into.set_
+        return lambda: put(large_product(a, layer.weight, layer.bias))
     return partial(torch.addmm, layer.bias, a, layer.weight.t(), out=into)
 
 

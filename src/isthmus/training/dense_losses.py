@@ -54,11 +54,19 @@ class PlainLoss:
         """Of a value's loss, by what its output is beyond the input: (sigmoid) a - x for the log loss, 2 (a - x)."""
 
     def ending(
-        self, outputs: Tensor, x: Tensor, gradient: Tensor, missing: Tensor | None, n_rows: int, *, axis: int
+        self,
+        outputs: Tensor,
+        x: Tensor,
+        gradient: Tensor,
+        missing: Tensor | None,
+        emphasis: Tensor | None,
+        n_rows: int,
+        *,
+        axis: int,
     ) -> Ending:
-        """Of outputs and what they are to be, where ``gradient`` is ``outputs`` and nothing is ``missing``."""
+        """Of outputs and what they are to be; ``gradient`` is ``outputs``, nothing is missing or counts less."""
         assert gradient is outputs
-        assert missing is None
+        assert missing is emphasis is None
         scale = torch.tensor(self.slope / n_rows)
         calls: list[Call] = [partial(outputs.sub_, x), partial(outputs.mul_, scale)]
         if self._bernoulli:
@@ -105,9 +113,20 @@ class MixedLoss:
         self._likelihood, self._scale_gradient = likelihood, scale_gradient
 
     def ending(
-        self, outputs: Tensor, x: Tensor, gradient: Tensor, missing: Tensor | None, n_rows: int, *, axis: int
+        self,
+        outputs: Tensor,
+        x: Tensor,
+        gradient: Tensor,
+        missing: Tensor | None,
+        emphasis: Tensor | None,
+        n_rows: int,
+        *,
+        axis: int,
     ) -> Ending:
-        """Of outputs and what they are to be; ``missing`` says, in a batch, where that is a gap, and x is 0 there."""
+        """Of outputs and what they are to be, of a batch.
+
+        ``missing`` says where that is a gap, and x is 0 there, ``emphasis`` what each value counts besides.
+        """
         mixed = self._likelihood
         balance = mixed.balance()
         each = torch.ones(outputs.shape[axis]) if balance is None else balance.flatten().clone()
@@ -116,10 +135,17 @@ class MixedLoss:
         weight = torch.zeros_like(outputs)
         weight.narrow(1 - axis, 0, n_rows).copy_(each.unsqueeze(1 - axis) / n_rows)
         calls, losses = list[Call](), list[Callable[[], Tensor]]()
-        if missing is not None:
+        moves = missing is not None or emphasis is not None
+        if moves:
             counts, weight = weight, torch.empty_like(weight)
-            calls += [partial(weight.copy_, counts), partial(weight.masked_fill_, missing, 0.0)]
-        values = _Values(outputs, x, weight, gradient, axis, moves=missing is not None)
+            calls.append(
+                partial(weight.copy_, counts)
+                if emphasis is None
+                else partial(torch.mul, counts, emphasis, out=weight)
+            )
+        if missing is not None:
+            calls.append(partial(weight.masked_fill_, missing, 0.0))
+        values = _Values(outputs, x, weight, gradient, axis, moves)
         for places, part in (
             (mixed.numbers, self._squares if mixed.log_scale is None else self._densities),
             (mixed.booleans, _log_losses),

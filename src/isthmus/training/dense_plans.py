@@ -27,7 +27,7 @@ from isthmus.training.dense_calls import (
     rows_are_large,
 )
 from isthmus.training.dense_losses import Loss, MeanLoss
-from isthmus.training.dense_terms import Contraction, Draw, Drawn, Term
+from isthmus.training.dense_terms import Contraction, Drawn, Term
 
 COLUMNS = 8
 """In multiples of which values of a unit lie: products with 31 columns take nearly twice as long as with 32."""
@@ -69,7 +69,9 @@ class Plan:
     term: Callable[[], Tensor] | None = None
     """The mean over rows of what stands beside the loss, if anything does; a new tensor each time."""
     noise: Tensor | None = None
-    """``(rows, size)``, where standard normal numbers are copied to if the code is drawn."""
+    """``(rows, size)``, where standard normal numbers are copied to if the code is drawn or noisy."""
+    emphasis: Tensor | None = None
+    """``(rows, n_values)``, where what each value counts is copied to, if some count less."""
 
     def made(self, n_rows: int | None = None) -> Tensor:
         """Compute all of it, for the mean loss; of only the first ``n_rows``, the others count for nothing."""
@@ -91,6 +93,7 @@ def by_rows(
     loss: Loss,
     gaps: Gaps | None,
     corrupted: bool,
+    emphasised: bool,
     term: Term | None,
 ) -> Plan:
     """Outputs layer by layer, the loss, gradients from the last layer to the first; values are ``(rows, units)``."""
@@ -107,11 +110,11 @@ def by_rows(
         before = empty(n_rows, n_out)
         is_last = layer is layers[-1]
         of_bent = gradient = before if is_last and not loss.is_apart else empty(n_rows, n_out)
-        draw = term if isinstance(term, Draw) and number == term.place else None
+        draw = None if term is None or isinstance(term, Contraction) or number != term.place else term
         forwards.append(outputs_of(a, layer, before, stays=draw is not None or (is_last and loss.is_apart)))
         bent, back = before, list[Call]()
         if draw is not None:
-            bent, of_bent = (empty(n_rows, n_out // 2) for _ in range(2))
+            bent, of_bent = (empty(n_rows, n_out // draw.n_inputs) for _ in range(2))
             drawn = draw.drawn(n_rows, before, bent, of_bent, gradient, axis=1)
             forwards += drawn.forwards
             back += drawn.backwards
@@ -129,7 +132,9 @@ def by_rows(
             back.append(gradient_of_input(gradient, layer.weight, outwards))
         backwards = [*back, *backwards]
         a, outwards = bent, of_bent
-    ending = loss.ending(a, clean, a if outwards is None else outwards, missing, n_rows, axis=1)
+    emphasis = torch.empty_like(clean) if emphasised else None
+    assert outwards is not None
+    ending = loss.ending(a, clean, outwards, missing, emphasis, n_rows, axis=1)
     may_be_short = not stays and term is None and ending.scale is not None
     return Plan(
         Room(shown.unflatten(1, tuple(sample_shape)), shown),
@@ -141,6 +146,7 @@ def by_rows(
         backwards if may_be_short else (),
         omega.mean if omega is not None else None if drawn is None else drawn.rate,
         None if drawn is None else drawn.noise,
+        emphasis,
     )
 
 
@@ -152,6 +158,7 @@ def by_units(
     loss: Loss,
     gaps: Gaps | None,
     corrupted: bool,
+    emphasised: bool,
     term: Term | None,
 ) -> Plan:
     """As :func:`by_rows`, of layers whose weights and biases are joined and whose products are small; contracts none.
@@ -172,8 +179,8 @@ def by_units(
     for number, layer in enumerate(layers):
         n_out, n_in = layer.weight.shape
         assert layer.joined is not None
-        draw = term if isinstance(term, Draw) and number == term.place else None
-        n_bent = n_out if draw is None else n_out // 2
+        draw = None if term is None or isinstance(term, Contraction) or number != term.place else term
+        n_bent = n_out if draw is None else n_out // draw.n_inputs
         a = inputs[number + 1][:n_bent] if number + 1 < len(layers) else torch.empty(n_out, n_columns)
         before = a if layer.activation == "identity" and draw is None else torch.empty(n_out, n_columns)
         is_last = number + 1 == len(layers)
@@ -196,7 +203,8 @@ def by_units(
         backwards = [*back, *backwards]
         outwards = of_output
     assert outwards is not None
-    ending = loss.ending(a, clean, outwards, missing, n_rows, axis=0)
+    emphasis = torch.ones_like(clean) if emphasised else None
+    ending = loss.ending(a, clean, outwards, missing, emphasis, n_rows, axis=0)
     if n_rows < n_columns:
         ending.calls.append(outwards[:, n_rows:].zero_)
     rooms = [
@@ -212,6 +220,7 @@ def by_units(
         [*forwards, *ending.calls, *backwards],
         term=None if drawn is None else drawn.rate,
         noise=None if drawn is None else drawn.noise,
+        emphasis=None if emphasis is None else emphasis[:, :n_rows].t(),
     )
 
 

@@ -24,7 +24,7 @@ from isthmus.likelihoods.base import Likelihood
 from isthmus.likelihoods.bernoulli import Bernoulli
 from isthmus.likelihoods.mixed import Mixed
 from isthmus.model.autoencoder import AutoencoderModule
-from isthmus.model.objective import Cost, Trainable
+from isthmus.model.objective import Cost, Trainable, emphasised
 from isthmus.networks.dense import DenseDecoder, DenseEncoder
 from isthmus.networks.linear import Linear
 from isthmus.numerics.products import is_large
@@ -33,7 +33,7 @@ from isthmus.training.dense_calls import BENT
 from isthmus.training.dense_losses import FORWARDS, Loss, MixedLoss, PlainLoss
 from isthmus.training.dense_memory import DenseMemory
 from isthmus.training.dense_plans import Plan, by_rows, by_units
-from isthmus.training.dense_terms import Contraction, Draw, Term
+from isthmus.training.dense_terms import Contraction, Draw, Noise, Term
 from isthmus.training.graphs import captured
 from isthmus.training.optimiser import ONE, fused_adamw
 
@@ -52,8 +52,8 @@ class DenseStep:
     Parameters
     ----------
     module
-        Of a dense network with layers of its own, a deterministic code without noise or a Gaussian one, squared
-        error, log loss or a table's losses, and nothing else in the objective but the exact contractive penalty of an
+        Of a dense network with layers of its own, a deterministic code or a Gaussian one, squared error, log
+        loss or a table's losses, and nothing else in the objective but the exact contractive penalty of an
         encoder of one layer; inputs may be corrupted, and tables have gaps.
     optimiser
         AdamW with all of its parameters in one group.
@@ -76,6 +76,7 @@ class DenseStep:
             and not any(is_large(most_rows, *layer.weight.shape) for layer, _ in layers)
         )
         self._chance, self._corrupted = module.chance, None if module.corruption is None else module.corrupted
+        self._emphasising = module.corruption if module.corruption and module.corruption.emphasis else None
         self._code_size = module.code.size
         may_turn = not penalties and self._parameters[0].device.type == "cpu"
         turned = [may_turn and _is_turned(parameter, most_rows or 0) for parameter in self._parameters]
@@ -86,8 +87,11 @@ class DenseStep:
         for name, penalty in penalties:
             assert isinstance(penalty, Contractive)
             self._term = Contraction(name, penalty, self._memory.layers[0])
-        if isinstance(module.code, Gaussian):
-            self._term = Draw(module.code, _n_encoder(module) - 1, self._memory.device)
+        code, last = module.code, _n_encoder(module) - 1
+        if isinstance(code, Gaussian):
+            self._term = Draw(code, last, self._memory.device)
+        elif isinstance(code, Deterministic) and (code.noise or code.final_noise):
+            self._term = Noise(code, last, self._memory.device)
         self._plans: dict[int, Plan] = {}
         self._adopt(are_zero=True)
 
@@ -102,12 +106,12 @@ class DenseStep:
             isinstance(encoder, DenseEncoder)
             and isinstance(decoder, DenseDecoder)
             and {type(encoder), type(decoder)} == {DenseEncoder, DenseDecoder}
-            and (_is_plain(code) or (Draw.fits(code) and not len(module.penalties)))
+            and (_is_plain(code) or ((Draw.fits(code) or Noise.fits(code)) and not len(module.penalties)))
             and type(likelihood) in FORWARDS
             and type(likelihood).forward is FORWARDS[type(likelihood)]
             and not getattr(likelihood, "sampled", False)
             and (likelihood.balance() is None or isinstance(likelihood, Mixed))
-            and (module.corruption is None or not module.corruption.emphasis)
+            and (module.corruption is None or not module.corruption.emphasis or isinstance(likelihood, Mixed))
             and module.condition is None
             and (module.gaps is None or isinstance(likelihood, Mixed))
             and (not len(module.penalties) or (Contraction.fits(module) and module.gaps is None))
@@ -136,9 +140,13 @@ class DenseStep:
         What is drawn is that of the module's own objective in this step.
         """
         n_rows, shown = batch.shape[0], batch
+        emphasis = None
         if self._corrupted is not None:
+            chance = self._chance(step).at("corruption")
             with torch.no_grad():
-                shown = self._corrupted(batch, self._chance(step).at("corruption"), progress)
+                shown = self._corrupted(batch, chance, progress)
+                if self._emphasising is not None:
+                    emphasis = emphasised(self._emphasising, batch, chance, progress)
         plan = self._plans.get(n_rows)
         if plan is None and n_rows + 1 == self._most_rows:
             longer = self._plans.get(n_rows + 1) or self._planned(n_rows + 1)
@@ -155,6 +163,8 @@ class DenseStep:
             plan.shown.put(shown, as_it_lies=bool(plan.backwards))
             if self._corrupted is not None:
                 plan.clean.put(batch, as_it_lies=bool(plan.backwards))
+            if plan.emphasis is not None:
+                plan.emphasis.fill_(1.0) if emphasis is None else plan.emphasis.copy_(emphasis)
             loss = plan.made()
             mean = None if plan.term is None else plan.term()
         self._show_gradients()
@@ -249,6 +259,7 @@ class DenseStep:
             loss=self._loss,
             gaps=self._gaps,
             corrupted=self._corrupted is not None,
+            emphasised=self._emphasising is not None,
             term=self._term,
         )
         self._plans[n_rows] = replace(plan, calls=captured(plan.calls, self._memory.device))

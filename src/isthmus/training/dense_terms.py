@@ -1,4 +1,4 @@
-"""What a step of dense layers has beside layers and loss: a contractive penalty, a code that is drawn."""
+"""What a step of dense layers has beside layers and loss: a contractive penalty, a code that is drawn or noisy."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from isthmus.codes.deterministic import Deterministic
 from isthmus.codes.gaussian import LOG_VARIANCE_RANGE, Gaussian
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.networks.dense import DenseEncoder
+from isthmus.numerics.ramp import between
 from isthmus.penalties.contractive import Contractive
-from isthmus.training.dense_calls import SLOPES, Call, Layer, aten, gradient_of_weight
+from isthmus.training.dense_calls import BENT, SLOPES, Call, Layer, aten, gradient_of_weight
 
 _CONTRACTIVE = Contractive.forward
 _GAUSSIAN = Gaussian.forward, Gaussian.cost
+_DETERMINISTIC = Deterministic.forward
+SMALLEST_SPREAD = 1e-18
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What a batch of some size has of a :class:`Draw`."""
+    """What a batch of some size has of a :class:`Draw` or :class:`Noise`."""
 
     noise: Tensor
     """``(rows, size)``, where standard normal numbers are copied to."""
-    rate: Callable[[], Tensor]
-    """The mean of the rows' rates, in nats."""
+    rate: Callable[[], Tensor] | None
+    """The mean of the rows' rates, in nats, if there are some."""
     forwards: Sequence[Call]
     """From the encoder's outputs to the code."""
     backwards: Sequence[Call]
@@ -51,6 +54,9 @@ class Draw:
     device
         Where steps are made.
     """
+
+    n_inputs = 2
+    """Numbers that the encoder gives, a unit."""
 
     def __init__(self, code: Gaussian, place: int, device: torch.device) -> None:
         self.name, self._code, self.place = "rate", code, place
@@ -111,6 +117,80 @@ class Draw:
             forwards,
             backwards,
         )
+
+
+class Noise:
+    """Noise on a code's units of some share of their spread over the batch, and the gradient of both.
+
+    With e the noise, s a unit's standard deviation over n rows and m its mean, the code is ``h + share s e``; with g
+    its gradient, that of h is ``g + share (h - m) sum(g e) / (n s)``, for the spread is no constant.
+
+    Parameters
+    ----------
+    code
+        The module's.
+    place
+        The number of the encoder's last layer among all.
+    device
+        Where steps are made.
+    """
+
+    n_inputs = 1
+
+    def __init__(self, code: Deterministic, place: int, device: torch.device) -> None:
+        self.name, self.strength = "noise", 0.0
+        self._code, self.place = code, place
+        self._share, self._by_row = torch.zeros((), device=device), torch.zeros((), device=device)
+
+    @staticmethod
+    def fits(code: Code) -> bool:
+        """Whether a code is deterministic but for noise."""
+        return type(code) is Deterministic and type(code).forward is _DETERMINISTIC
+
+    def begin(self, n_rows: int, progress: float) -> None:
+        """Take the share that a step has."""
+        share = between(self._code.noise, self._code.final_noise, progress)
+        self._share.fill_(share)
+        self._by_row.fill_(share / n_rows)
+
+    def drawn(
+        self, n_rows: int, pre_code: Tensor, h: Tensor, of_h: Tensor, of_pre_code: Tensor, *, axis: int
+    ) -> Drawn:
+        """As of :class:`Draw`."""
+        forwards, backwards = list[Call](), list[Call]()
+        bent, of_bent, rest, moved = (torch.empty_like(h) for _ in range(4))
+        noise = torch.zeros_like(h)
+        along = 1 - axis
+        rows = [each.narrow(along, 0, n_rows) for each in (bent, rest, moved)]
+        mean, spread, pull = (torch.empty_like(h.narrow(along, 0, 1)) for _ in range(3))
+        name = self._code.activation_name
+        if name == "identity":
+            bent, of_bent = pre_code, of_pre_code
+            rows[0] = pre_code.narrow(along, 0, n_rows)
+        else:
+            forwards.append(BENT[name][0](pre_code, bent))
+        forwards += [
+            partial(torch.mean, rows[0], along, keepdim=True, out=mean),
+            partial(torch.sub, bent, mean, out=rest),
+            partial(torch.mul, rest, rest, out=moved),
+            partial(torch.mean, rows[2], along, keepdim=True, out=spread),
+            spread.sqrt_,
+            partial(torch.mul, spread, self._share, out=pull),
+            partial(torch.addcmul, bent, noise, pull, out=h),
+        ]
+        backwards += [
+            partial(torch.mul, of_h, noise, out=moved),
+            partial(torch.sum, moved, along, keepdim=True, out=pull),
+            partial(pull.mul_, self._by_row),
+            partial(spread.clamp_min_, SMALLEST_SPREAD),  # where it is 0, h - m is
+            partial(pull.div_, spread),
+            partial(torch.addcmul, of_h, rest, pull, out=of_bent),
+        ]
+        if name != "identity":
+            backwards.append(BENT[name][1](of_bent, pre_code, bent, of_pre_code))
+        if not axis and n_rows < h.shape[1]:
+            backwards.append(of_pre_code[:, n_rows:].zero_)
+        return Drawn(noise if axis else noise[:, :n_rows].t(), None, forwards, backwards)
 
 
 class Contraction:
@@ -175,5 +255,5 @@ class Contraction:
         ]
 
 
-Term = Contraction | Draw
+Term = Contraction | Draw | Noise
 """Has a name, and a strength once a step has begun."""
