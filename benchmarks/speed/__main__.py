@@ -22,6 +22,7 @@ RESULTS = HERE.parent / "results"
 PEERS = ("pythae", "pyod", "autoencoders", "keras", "scikit-learn", "encdr")
 ROOMS = {
     "training": ("dense_512", "dense_128", "variational", "convolutions", "of_table", "variational_table"),
+    "tables": ("mixed_table",),
     "penalties": ("one_layer", "deep", "jacobian"),
     "using": ("encode_table", "encode_digits", "larger_than_memory", "peak_memory", "one_row"),
     "processes": ("starting", "fit_digits", "grid_search"),
