@@ -25,7 +25,7 @@ from isthmus.config.parts.likelihoods import Bernoulli, DiscretisedLogistic, Gau
 from isthmus.config.parts.networks import Conv2d, Dense, Transformer
 from isthmus.inference import Inference, OfPass, Pass, dense, rows
 from isthmus.inference.aligned import FEW
-from isthmus.inference.dense import BATCH, FEW_AT_ONCE, MANY_AT_ONCE, VALUES_AT_ONCE, bare
+from isthmus.inference.dense import BATCH, FEW_AT_ONCE, FEWEST_AT_ONCE, MANY_AT_ONCE, VALUES_AT_ONCE, bare
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import build
 from isthmus.numerics.threads import torch_threads
@@ -166,7 +166,7 @@ def test_rows_too_wide_for_a_cache_are_not_taken_many_at_once() -> None:
 def test_where_more_rows_at_once_give_other_bits_they_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     found = model(13, **DENSE["odd"])
     expected, own = results(found, 13), dense.linear
-    dense._on_one_thread.cache_clear()
+    dense._ways.cache_clear()
 
     def in_another_order(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         return own(x, weight, bias) if len(x) == BATCH else own(x, weight, bias) + 1e-6
@@ -179,7 +179,7 @@ def test_where_more_rows_at_once_give_other_bits_they_are_not_taken(monkeypatch:
         assert straight.n_at_once == BATCH
         for once, before in zip(results(found, 13), expected, strict=True):
             assert once.tobytes() == before.tobytes()
-    dense._on_one_thread.cache_clear()
+    dense._ways.cache_clear()
 
 
 @pytest.mark.skipif(
@@ -195,9 +195,26 @@ def test_where_onednn_was_switched_off_since_it_is_not_used(monkeypatch: pytest.
 
 
 def test_few_rows_ask_nothing_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = model(13, **DENSE["odd"])
-    monkeypatch.setattr(dense, "_on_one_thread", lambda *_, **__: pytest.fail("a trial for one row"))
-    found.encode(ArraySource(some(13)[:1]))
+    found, asked, tried = model(13, **DENSE["odd"]), list[int](), dense._tried
+    monkeypatch.setattr(dense, "_tried", lambda how, *args: asked.append(how.n_rows) or tried(how, *args))
+    dense._ways.cache_clear()
+    found.encode(ArraySource(some(13)[:FEWEST_AT_ONCE]))
+    assert set(asked) == {FEWEST_AT_ONCE}
+    asked.clear()
+    found.encode(ArraySource(some(13)[: FEWEST_AT_ONCE + 1]))
+    assert not asked
+    dense._ways.cache_clear()
+
+
+@pytest.mark.parametrize("width", [13, 784])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_few_rows_have_the_bits_of_many(width: int, threads: int) -> None:
+    found = model(width, network=Dense((300, 20)), code_size=5)
+    rows = some(width)[:40]
+    with torch_threads(threads):
+        expected = found.encode(ArraySource(rows))
+        for n in (1, 2, 3, 15, 16, 17):
+            assert found.encode(ArraySource(rows[40 - n :])).tobytes() == expected[40 - n :].tobytes()
 
 
 def test_bits_of_rows_with_gaps_are_those_of_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,3 +288,25 @@ def test_weights_that_move_are_seen() -> None:
     x = torch.from_numpy(found.model.scaling.to_model(some(13)))
     with torch.no_grad():
         np.testing.assert_allclose(moved, found.module.encode(x).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_half_that_somebody_changed_is_looked_at_anew() -> None:
+    """What is kept of it is told by what hooks there are and what it holds; weights are read where they lie."""
+    found, source = model(13, **DENSE["odd"]), ArraySource(some(13)[:5])
+    before, encoder = found.encode(source), found.module.network.get_submodule("encoder")
+    layers = encoder.get_submodule("layers")
+    assert isinstance(layers, nn.ModuleList)
+    layers[0].get_parameter("weight").data.mul_(2.0)  # which no version counts
+    moved = found.encode(source)
+    assert not np.array_equal(moved, before)
+    with torch.no_grad():
+        own = found.module.encode(torch.from_numpy(found.model.scaling.to_model(some(13)[:5])))
+    assert np.allclose(moved, own.numpy(), atol=1e-5)
+    seen = list[int]()
+    handle = layers[0].register_forward_hook(lambda *_: seen.append(1))
+    found.encode(source)
+    assert seen
+    handle.remove()
+    layers[0] = nn.Linear(13, 17)
+    assert bare(found.module, AutoencoderModule.encode) is None
+    assert not np.array_equal(found.encode(source), moved)

@@ -11,13 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from isthmus.inference.aligned import FEW, filled, filled_weight, lengthened
+from isthmus.inference.aligned import ALIGNED, ENOUGH, FEW, filled, lengthened
 from isthmus.model.autoencoder import AutoencoderModule
+from isthmus.networks.base import Activated
 from isthmus.networks.dense import DenseDecoder, DenseEncoder, TiedLinear
 from isthmus.networks.linear import Linear
 from isthmus.numerics.activations import ACTIVATIONS
@@ -27,15 +29,24 @@ from isthmus.numerics.threads import torch_threads
 from isthmus.shapes import Shape
 
 BATCH = 128
-"""Rows a batch, always: a shorter batch would compute other last bits. The last one is padded."""
+"""Rows a batch: a shorter one might compute other last bits. The last one is padded."""
+FEWEST_AT_ONCE = 16
+"""Rows of a batch where there are no more, and their bits are those of a whole one."""
 FEW_AT_ONCE, MANY_AT_ONCE = 2048, 8192
 """Rows that are multiplied at once where that gives the bits of their batches, of some rows and of many."""
 LARGE_AT_ONCE = 256
 """The same where a batch's product is large: more would be no faster."""
+HUGE = (1 << 20, 1 << 10, 1 << 10)
+"""A product that is large wherever one can be."""
 VALUES_AT_ONCE = 1 << 21
 """Of the widest layer, at most."""
+MOST_TRIED = 1 << 21
+"""Weights of a layer of which ways are tried, at most: with more the trial would take longer than it spares."""
 PIECES = 4
 """Of as many rows at once, for each thread, before they are taken: so that none waits long for the last."""
+
+KNOWN = (DenseEncoder, DenseDecoder, nn.ModuleList, Linear, TiedLinear, Activated)
+"""Modules that a half is made of."""
 
 Step = Callable[[Tensor], Tensor]
 Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -74,24 +85,32 @@ class Bare(NamedTuple):
     ready: Callable[[Tensor, int], Tensor]
     """Of any number of rows, and with so many more of zeros: no sums, so that it may be taken of many at once."""
     run: Callable[[Tensor], Any]
-    """Of :data:`BATCH` rows that are ready, or of as many as may be multiplied at once."""
+    """Of :data:`BATCH` rows that are ready, or of ``n_at_once``."""
     end: Callable[[Tensor, Sequence[Any]], Tensor]
     """Of rows and of all that was run of them and of those behind them: the result, ``(rows, ...)``."""
     n_at_once: int
-    """How many rows may be multiplied at once."""
+    """How many rows may be multiplied at once: fewer than a batch has where there are no more."""
     is_alone: bool
-    """Whether that is done on one thread, so that others may run others: of few rows it is not."""
+    """Whether that is done on one thread, so that others may run others."""
+
+
+class _Size(NamedTuple):
+    """Of a layer whose weight is filled up."""
+
+    n_in: int
+    n_out: int
+    """More than its own where it is made wider."""
+    is_large: bool
+    """Whether a batch's product is."""
+    has_bias: bool
+    """Or it is added to the outputs that are its own."""
 
 
 class _Layer(NamedTuple):
-    n_in: int
+    size: _Size
     weight: Tensor
-    """Filled up."""
+    """Its own."""
     bias: Tensor
-    is_wider: bool
-    """Whether it has more outputs than are its own, and the bias is added to these."""
-    is_large: bool
-    """Whether a batch's product is."""
 
 
 class _Half(NamedTuple):
@@ -104,6 +123,14 @@ class _Half(NamedTuple):
     """Of a decoder."""
 
 
+class _AtOnce(NamedTuple):
+    """How many rows are multiplied at once."""
+
+    n_rows: int
+    is_alone: bool
+    """Whether that is done on one thread, so that others may multiply others."""
+
+
 class _Way(NamedTuple):
     """How rows are multiplied with a layer's weight."""
 
@@ -112,14 +139,17 @@ class _Way(NamedTuple):
     """Whether both are filled up for it."""
 
 
+_Ways = dict[_Size, _Way]
+
+
 def bare(  # noqa: PLR0911
     module: AutoencoderModule, function: object, n_rows: int = BATCH
 ) -> Bare | None:
     """What gives of rows the bits that ``function(module, x)`` gives, where that is dense layers; else None.
 
     ``function`` is one of :class:`AutoencoderModule`'s own, encode, decode or reconstruct, or :class:`OfPass`.
-    Gaps count as dense, labels do not. Weights are taken as they are now: one that is kept would not see them
-    move. ``n_rows`` is how many there will be: of few none are multiplied at once.
+    Gaps count as dense, labels do not. ``n_rows`` is how many there will be, for which as many are multiplied at once
+    as is fast.
     """
     code, likelihood, gaps = module.code, module.likelihood, module.gaps
     parts = (code, likelihood) if gaps is None else (code, likelihood, gaps)
@@ -130,7 +160,7 @@ def bare(  # noqa: PLR0911
 
     def ready(x: Tensor, more_rows: int) -> Tensor:
         x = x.flatten(1) if gaps is None else gaps(x)
-        return lengthened(x, more_rows) if n_at_once else filled(x, more_rows)
+        return fill(x, more_rows)
 
     if function is AutoencoderModule.encode:
         wanted = [encoder]
@@ -143,14 +173,14 @@ def bare(  # noqa: PLR0911
     halves = [half for half in map(_half, wanted) if half is not None]
     if len(halves) < len(wanted):
         return None
-    n_at_once = _rows_at_once([layer for half in halves for layer in half.layers], n_rows)
-    runs = [_run(half, n_at_once) for half in halves]
-    how = (n_at_once or BATCH, n_at_once is not None)
+    how, ways = _ways_of([layer.size for half in halves for layer in half.layers], n_rows)
+    fill = lengthened if how.is_alone else filled
+    runs = [_run(half, ways) for half in halves]
     encode, decode = runs[0], runs[-1]
     if function is AutoencoderModule.encode:
         return Bare(ready, lambda x: of_code(encode(x)), _together, *how)
     if function is AutoencoderModule.decode:
-        return Bare(lengthened if n_at_once else filled, lambda h: of_outputs(decode(h)), _together, *how)
+        return Bare(fill, lambda h: of_outputs(decode(h)), _together, *how)
 
     def both(x: Tensor) -> tuple[Tensor, Tensor]:
         h = of_code(encode(x))
@@ -180,38 +210,56 @@ def _of_passes(
 
 
 @cache
-def _on_one_thread(
-    n_rows: int,
-    sizes: tuple[int, int],
-    ways: Sequence[_Way],
-    of_batch: Product,
-    threads: int,
-    *,
-    has_bias: bool,
-) -> _Way | None:
-    """Which way gives many rows on one thread the bits that a batch of filled rows has on ``threads``, or None.
+def _ways(at_once: _AtOnce, sizes: Sequence[_Size], threads: int, has_two: bool) -> _Ways | None:
+    """How layers multiply so many rows with the bits that batches have on ``threads``; None where one has no way.
 
-    A product of more rows might be cut up otherwise, and its sums be taken in another order: whether they are, is
-    tried.
+    ``has_two``: of PyTorch's libraries for products there are two, see :func:`is_large`.
     """
-    n_in, n_out = sizes
-    chance = Randomness(n_in, "products", n_out, threads)
-    x, weight, some = (
-        chance.at(i).normal(shape) for i, shape in enumerate([(n_rows, n_in), (n_out, n_in), (n_out,)])
-    )
-    bias, full, full_weight = some if has_bias else None, filled(x), filled(weight)
-
-    def by_batch() -> Tensor:
-        return torch.cat([of_batch(part, full_weight, bias) for part in full.split(BATCH)])
-
-    def many(way: _Way) -> Tensor:
-        return way.product(*((full, full_weight) if way.is_filled else (x, weight)), bias)
-
-    batches = by_batch()
-    with torch_threads(1):
-        if not torch.equal(by_batch(), batches):
+    if at_once == (BATCH, False):
+        return {size: _of_batch(size) for size in sizes}
+    widest, largest = max(max(size[:2]) for size in sizes), max(size.n_in * size.n_out for size in sizes)
+    if at_once.n_rows * widest > VALUES_AT_ONCE or largest > MOST_TRIED:
+        return None
+    found = _Ways()
+    for size in sizes:
+        ways = [_Way(linear, True)]
+        if has_two and at_once.is_alone and is_large(at_once.n_rows, size.n_in, size.n_out):
+            # This one does not mind where rows begin.
+            ways = [_Way(large_product, False), _Way(large_product, True), *ways]
+        elif size.is_large:
+            ways.append(_of_batch(size))
+        way = _tried(at_once, size, ways, threads)
+        if way is None:
             return None
-        return next((way for way in ways if torch.equal(many(way), batches)), None)
+        found[size] = way
+    return found
+
+
+def _of_batch(size: _Size) -> _Way:
+    return _Way(large_product if size.is_large else linear, True)
+
+
+def _tried(at_once: _AtOnce, size: _Size, ways: Sequence[_Way], threads: int) -> _Way | None:
+    """Which way gives so many rows the bits that a batch of filled rows has on ``threads``, or None.
+
+    Fewer rows or more might be cut up otherwise, and their sums be taken in another order: whether they are, is tried.
+    Where they are multiplied on one thread, so are batches behind them.
+    """
+    n_rows, is_alone = at_once
+    chance, of_batch = Randomness(size.n_in, "products", size.n_out, threads), _of_batch(size)
+    shapes = (max(n_rows, BATCH), size.n_in), (size.n_out, size.n_in), (size.n_out,)
+    x, weight, some = (chance.at(i).normal(shape) for i, shape in enumerate(shapes))
+    bias, full, full_weight = some if size.has_bias else None, filled(x), filled(weight)
+
+    def in_parts(way: _Way, n: int) -> Tensor:
+        rows, by = (full, full_weight) if way.is_filled else (x, weight)
+        return torch.cat([way.product(part, by, bias) for part in rows.split(n)])
+
+    expected = in_parts(of_batch, BATCH)
+    with torch_threads(1 if is_alone else threads):
+        if is_alone and not torch.equal(in_parts(of_batch, BATCH), expected):
+            return None
+        return next((way for way in ways if torch.equal(in_parts(way, n_rows), expected)), None)
 
 
 def _is_plain(part: nn.Module) -> bool:
@@ -219,91 +267,114 @@ def _is_plain(part: nn.Module) -> bool:
     return type(part).__module__.startswith("isthmus.") and not (part.training or _is_hooked(part))
 
 
+class _Kept(NamedTuple):
+    """What is called of a half, and how to tell that nobody has changed that: looking anew takes as long as a row."""
+
+    half: _Half
+    hooks: tuple[dict[Any, Any], ...]
+    """Empty ones of the half and all in it."""
+    held: tuple[tuple[dict[str, Any], str, Any], ...]
+    """Where modules and parameters are held, under which name, and which."""
+
+    def is_as_it_was(self) -> bool:
+        return not any(self.hooks) and all(where.get(name) is part for where, name, part in self.held)
+
+
+_kept: WeakKeyDictionary[nn.Module, _Kept] = WeakKeyDictionary()
+
+
 def _half(half: nn.Module) -> _Half | None:
-    """What is called of an encoder or a decoder; None if a layer is of another kind."""
+    """What is called of an encoder or a decoder, with weights as they are then; None if a layer is of another kind."""
+    kept = _kept.get(half)
+    if kept is not None and kept.is_as_it_was():
+        return kept.half
     if type(half) not in (DenseEncoder, DenseDecoder):
         return None
     assert isinstance(half, DenseEncoder | DenseDecoder)
     activation, layers = half.activation, list[_Layer]()
-    if _is_hooked(half) or _is_hooked(activation):
+    if any(_is_hooked(each) or type(each) not in KNOWN for each in half.modules()):
         return None
     for layer in half.layers:
-        if type(layer) not in (Linear, TiedLinear) or _is_hooked(layer):
-            return None
-        held = layer._parameters if type(layer) is Linear else {"weight": layer.weight, "bias": layer.bias}  # pyright: ignore[reportPrivateUsage]
-        weight, bias = held["weight"], held["bias"]
+        weight, bias = layer.weight, layer.bias
         if not isinstance(weight, Tensor) or not isinstance(bias, Tensor):
             return None
         n_out, n_in = weight.shape
-        if is_large(BATCH, n_in, n_out):
-            layers.append(_Layer(n_in, filled(weight), bias, False, True))
-        else:
-            layers.append(_Layer(n_in, filled_weight(weight), bias, n_out in FEW, False))
+        large = is_large(BATCH, n_in, n_out)
+        is_wider = not large and n_out in FEW
+        layers.append(_Layer(_Size(n_in, ENOUGH if is_wider else n_out, large, not is_wider), weight, bias))
     known = ACTIVATIONS[activation.name]
     bend = known.in_place if activation.function is known.function else None
-    return _Half(
+    found = _Half(
         layers, bend or activation.function, None if isinstance(half, DenseEncoder) else half.output_shape
     )
+    if all(
+        type(layer) is Linear for layer in half.layers
+    ):  # a tied layer's weight is made when it is asked for
+        hooks = [(each._forward_hooks, each._forward_pre_hooks) for each in half.modules()]  # pyright: ignore[reportPrivateUsage]
+        held: list[tuple[dict[str, Any], str, Any]] = [
+            (where, name, part)
+            for each in half.modules()
+            for where in (each._modules, each._parameters)  # pyright: ignore[reportPrivateUsage]
+            for name, part in where.items()
+        ]
+        held.append((vars(activation), "function", activation.function))
+        _kept[half] = _Kept(found, tuple(each for pair in hooks for each in pair), tuple(held))
+    return found
 
 
-def _rows_at_once(layers: Sequence[_Layer], n_rows: int) -> int | None:
-    """How many of ``n_rows`` may be multiplied at once, on one thread; None if they are batches of all threads."""
-    if n_rows < FEW_AT_ONCE:
-        return None
-    widest = max(max(layer.weight.shape) for layer in layers)
-    if any(layer.is_large for layer in layers):
-        choices = [LARGE_AT_ONCE, BATCH]
-    elif n_rows >= PIECES * torch.get_num_threads() * MANY_AT_ONCE:
-        choices = [MANY_AT_ONCE, FEW_AT_ONCE]
+def _ways_of(sizes: Sequence[_Size], n_rows: int) -> tuple[_AtOnce, dict[int, _Ways]]:
+    """How many of ``n_rows`` may be multiplied at once; and how layers do it, by the number of rows."""
+    if n_rows <= FEWEST_AT_ONCE:
+        choices = [_AtOnce(FEWEST_AT_ONCE, False)]
+    elif n_rows < FEW_AT_ONCE:
+        choices = []
+    elif any(size.is_large for size in sizes):
+        choices = [_AtOnce(LARGE_AT_ONCE, True), _AtOnce(BATCH, True)]
+    elif n_rows < PIECES * torch.get_num_threads() * MANY_AT_ONCE:
+        choices = [_AtOnce(FEW_AT_ONCE, True)]
     else:
-        choices = [FEW_AT_ONCE]
-    for n_at_once in choices:
-        fits = n_at_once * widest <= VALUES_AT_ONCE
-        if fits and all(_way(layer, n_at_once) for layer in layers):
-            return n_at_once
-    return None
+        choices = [_AtOnce(MANY_AT_ONCE, True), _AtOnce(FEW_AT_ONCE, True)]
+    key, threads, has_two = tuple(sizes), torch.get_num_threads(), is_large(*HUGE)
+    for at_once in choices:
+        own, of_batches = (
+            _ways(each, key, threads, has_two)
+            for each in (at_once, at_once._replace(n_rows=BATCH) if at_once.is_alone else at_once)
+        )
+        if own is not None and of_batches is not None:
+            return at_once, {at_once.n_rows: own} | ({BATCH: of_batches} if at_once.is_alone else {})
+    batch = _AtOnce(BATCH, False)
+    own = _ways(batch, key, threads, has_two)
+    assert own is not None
+    return batch, {BATCH: own}
 
 
-def _way(layer: _Layer, n_rows: int) -> _Way | None:
-    """How so many rows are multiplied on one thread, with a batch's bits; None where nothing gives them."""
-    n_out, n_in = layer.weight.shape[0], layer.n_in
-    ways = [_Way(linear, True)]
-    if is_large(n_rows, n_in, n_out):  # oneDNN does not mind where rows begin
-        ways = [_Way(large_product, False), _Way(large_product, True), *ways]
-    threads, has_bias = torch.get_num_threads(), not layer.is_wider
-    return _on_one_thread(
-        n_rows, (n_in, n_out), tuple(ways), _of_batch(layer).product, threads, has_bias=has_bias
-    )
-
-
-def _of_batch(layer: _Layer) -> _Way:
-    return _Way(large_product if layer.is_large else linear, True)
-
-
-def _run(half: _Half, n_at_once: int | None) -> Step:
-    """The pass of :data:`BATCH` rows, and of ``n_at_once`` on one thread."""
+def _run(half: _Half, ways: dict[int, _Ways]) -> Step:
+    """The pass of so many rows as there are ways for."""
     bend, shape = half.bend, half.output_shape
-
-    def multiplied(layer: _Layer, n_rows: int) -> tuple[Product, bool, Tensor, Tensor, bool]:
-        way = _of_batch(layer) if n_at_once is None else _way(layer, n_rows)
-        assert way is not None
-        weight = layer.weight if way.is_filled else layer.weight[:, : layer.n_in].contiguous()
-        return way.product, way.is_filled, weight, layer.bias, layer.is_wider
-
-    ways = {n: [multiplied(layer, n) for layer in half.layers] for n in {BATCH, n_at_once or BATCH}}
+    calls = {n: [_multiplied(layer, own[layer.size]) for layer in half.layers] for n, own in ways.items()}
 
     def run(a: Tensor) -> Tensor:
         is_first = True
-        for product, is_filled, weight, bias, is_wider in ways[a.shape[0]]:
+        for product, is_filled, weight, missing, bias, is_wider in calls[a.shape[0]]:
             if not is_first:
                 a = bend(a)
             if is_filled:
                 a = filled(a)
-            a = product(a, weight, None)[:, : bias.shape[0]] + bias if is_wider else product(a, weight, bias)
+            by = weight if missing is None else torch.constant_pad_nd(weight, missing)
+            a = product(a, by, None)[:, : bias.shape[0]] + bias if is_wider else product(a, by, bias)
             is_first = False
         return a if shape is None else a.unflatten(1, shape)
 
     return run
+
+
+def _multiplied(
+    layer: _Layer, way: _Way
+) -> tuple[Product, bool, Tensor, tuple[int, ...] | None, Tensor, bool]:
+    """A product, whether its rows are filled up, the weight and what is missing of it, the bias, and if it is apart."""
+    size, weight, bias = layer
+    missing = (0, -size.n_in % ALIGNED if way.is_filled else 0, 0, size.n_out - weight.shape[0])
+    return way.product, way.is_filled, weight, missing if any(missing) else None, bias, not size.has_bias
 
 
 def _is_hooked(module: nn.Module) -> bool:

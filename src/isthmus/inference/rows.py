@@ -298,8 +298,9 @@ class _NoRatesError(Exception):
 
 
 def _n_missing(n_rows: int, n_at_once: int) -> int:
-    """Rows up to a multiple of :data:`BATCH`, or of ``n_at_once`` where few are missing."""
-    return -n_rows % (n_at_once if n_rows % n_at_once >= SHARE_AT_ONCE * n_at_once else BATCH)
+    """Rows up to a multiple of :data:`BATCH`, or of ``n_at_once`` where few are missing or those are fewer."""
+    is_even = n_at_once < BATCH or n_rows % n_at_once >= SHARE_AT_ONCE * n_at_once
+    return -n_rows % (n_at_once if is_even else BATCH)
 
 
 def _cut(rows: Tensor, n_at_once: int) -> list[Tensor]:
