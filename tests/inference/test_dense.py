@@ -134,12 +134,12 @@ def test_large_layers_side_by_side_have_the_bits_of_a_row_alone(width: int, two_
     found = model(width, network=Dense((256, 10)), code_size=8)
     straight = bare(found.module, AutoencoderModule.encode, N_ROWS)
     assert straight is not None
-    assert straight.n_at_once in (dense.LARGE_AT_ONCE, BATCH)
+    assert straight.n_at_once == BATCH
     source = ArraySource(some(width))
     codes = found.encode(source)
     by_module = found.over(source, lambda module, x: module.encode(x), (8,))
     assert codes.tobytes() == by_module.tobytes()
-    for row in (0, dense.LARGE_AT_ONCE - 1, dense.LARGE_AT_ONCE, N_ROWS - 1):
+    for row in (0, BATCH - 1, BATCH, N_ROWS - 1):
         assert found.encode(ArraySource(some(width)[row : row + 1])).tobytes() == codes[row].tobytes()
 
 

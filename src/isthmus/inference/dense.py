@@ -34,8 +34,6 @@ FEWEST_AT_ONCE = 16
 """Rows of a batch where there are no more, and their bits are those of a whole one."""
 FEW_AT_ONCE, MANY_AT_ONCE = 2048, 8192
 """Rows that are multiplied at once where that gives the bits of their batches, of some rows and of many."""
-LARGE_AT_ONCE = 256
-"""The same where a batch's product is large: more would be no faster."""
 HUGE = (1 << 20, 1 << 10, 1 << 10)
 """A product that is large wherever one can be."""
 VALUES_AT_ONCE = 1 << 21
@@ -329,7 +327,7 @@ def _ways_of(sizes: Sequence[_Size], n_rows: int) -> tuple[_AtOnce, dict[int, _W
     elif n_rows < FEW_AT_ONCE:
         choices = []
     elif any(size.is_large for size in sizes):
-        choices = [_AtOnce(LARGE_AT_ONCE, True), _AtOnce(BATCH, True)]
+        choices = [_AtOnce(BATCH, True)]  # of which more would be no faster, and take memory
     elif n_rows < PIECES * torch.get_num_threads() * MANY_AT_ONCE:
         choices = [_AtOnce(FEW_AT_ONCE, True)]
     else:

@@ -17,7 +17,7 @@ FEWEST = 4
 
 
 def side_by_side(work: Callable[[T], None], pieces: Sequence[T]) -> None:
-    """``work`` of each piece, in as many threads as PyTorch has; in each of them PyTorch has one.
+    """``work`` of each piece, in as many threads as PyTorch has, this one among them; in each of them PyTorch has one.
 
     They are begun in order, and none once one has failed or Ctrl-C was pressed. What the first that fails raises is
     raised here, when no thread works any more.
@@ -47,14 +47,13 @@ def side_by_side(work: Callable[[T], None], pieces: Sequence[T]) -> None:
 
     threads = list[Thread]()
     try:
-        for n in range(min(n_threads, len(pieces))):
+        for n in range(min(n_threads, len(pieces)) - 1):
             thread = Thread(target=take, name=f"isthmus-rows-{n}")
             # Where the system lends no more threads, those that there are do the work.
             with suppress(RuntimeError):
                 thread.start()
                 threads.append(thread)
-        if not threads:
-            take()
+        take()  # in this thread, whose memory is there already
         for thread in threads:
             thread.join()
     finally:
