@@ -194,6 +194,15 @@ def test_where_onednn_was_switched_off_since_it_is_not_used(monkeypatch: pytest.
     assert found.encode(many).tobytes() == expected.tobytes()
 
 
+@pytest.mark.skipif(not dense.is_large(BATCH, 256, 256), reason="PyTorch has but one library for products")
+def test_a_large_layer_leaves_onednn_once_it_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, source = model(256, network=Dense((256,))), ArraySource(some(256)[:40])
+    before = found.encode(source)
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    monkeypatch.setattr(dense, "large_product", lambda *_: pytest.fail("oneDNN's"))
+    assert np.allclose(found.encode(source), before, atol=1e-5)
+
+
 def test_few_rows_ask_nothing_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
     found, asked, tried = model(13, **DENSE["odd"]), list[int](), dense._tried
     monkeypatch.setattr(dense, "_tried", lambda how, *args: asked.append(how.n_rows) or tried(how, *args))
@@ -307,6 +316,10 @@ def test_a_half_that_somebody_changed_is_looked_at_anew() -> None:
     found.encode(source)
     assert seen
     handle.remove()
+    assert bare(found.module, AutoencoderModule.encode) is not None
+    layers.append(nn.Linear(3, 3))
+    assert bare(found.module, AutoencoderModule.encode) is None
+    del layers[-1]
     layers[0] = nn.Linear(13, 17)
     assert bare(found.module, AutoencoderModule.encode) is None
     assert not np.array_equal(found.encode(source), moved)

@@ -271,11 +271,22 @@ class _Kept(NamedTuple):
     half: _Half
     hooks: tuple[dict[Any, Any], ...]
     """Empty ones of the half and all in it."""
+    holders: tuple[dict[str, Any], ...]
+    """Of modules and parameters."""
+    n_held: int
+    """How much is in them in all."""
     held: tuple[tuple[dict[str, Any], str, Any], ...]
-    """Where modules and parameters are held, under which name, and which."""
+    """They, what is in them and what bends: where, under which name, and which."""
+    has_two: bool
+    """Whether there were two libraries for products."""
 
     def is_as_it_was(self) -> bool:
-        return not any(self.hooks) and all(where.get(name) is part for where, name, part in self.held)
+        return (
+            not any(self.hooks)
+            and sum(map(len, self.holders)) == self.n_held
+            and all(where.get(name) is part for where, name, part in self.held)
+            and is_large(*HUGE) is self.has_two
+        )
 
 
 _kept: WeakKeyDictionary[nn.Module, _Kept] = WeakKeyDictionary()
@@ -305,19 +316,28 @@ def _half(half: nn.Module) -> _Half | None:
     found = _Half(
         layers, bend or activation.function, None if isinstance(half, DenseEncoder) else half.output_shape
     )
-    if all(
-        type(layer) is Linear for layer in half.layers
-    ):  # a tied layer's weight is made when it is asked for
-        hooks = [(each._forward_hooks, each._forward_pre_hooks) for each in half.modules()]  # pyright: ignore[reportPrivateUsage]
-        held: list[tuple[dict[str, Any], str, Any]] = [
-            (where, name, part)
-            for each in half.modules()
-            for where in (each._modules, each._parameters)  # pyright: ignore[reportPrivateUsage]
-            for name, part in where.items()
-        ]
-        held.append((vars(activation), "function", activation.function))
-        _kept[half] = _Kept(found, tuple(each for pair in hooks for each in pair), tuple(held))
+    if all(type(layer) is Linear for layer in half.layers):  # else a weight is made when it is asked for
+        _kept[half] = _kept_of(half, found)
     return found
+
+
+def _kept_of(half: DenseEncoder | DenseDecoder, found: _Half) -> _Kept:
+    hooks, holders, held = (
+        list[dict[Any, Any]](),
+        list[dict[str, Any]](),
+        list[tuple[dict[str, Any], str, Any]](),
+    )
+    for each in half.modules():
+        own = vars(each)
+        hooks += [own["_forward_hooks"], own["_forward_pre_hooks"]]
+        for name in ("_modules", "_parameters"):
+            held.append((own, name, own[name]))
+            if own[name]:
+                holders.append(own[name])
+                held += [(own[name], part_name, part) for part_name, part in own[name].items()]
+    activation = half.activation
+    held.append((vars(activation), "function", activation.function))
+    return _Kept(found, tuple(hooks), tuple(holders), sum(map(len, holders)), tuple(held), is_large(*HUGE))
 
 
 def _ways_of(sizes: Sequence[_Size], n_rows: int) -> tuple[_AtOnce, dict[int, _Ways]]:
