@@ -23,9 +23,10 @@ from isthmus.config.parts.codes import (
 )
 from isthmus.config.parts.likelihoods import Bernoulli, DiscretisedLogistic, Gaussian, Mixed, SquaredError
 from isthmus.config.parts.networks import Conv2d, Dense, Transformer
-from isthmus.inference import Inference, OfPass, Pass, dense, rows
+from isthmus.inference import Inference, OfPass, Pass, rows, ways
 from isthmus.inference.aligned import FEW
-from isthmus.inference.dense import BATCH, FEW_AT_ONCE, FEWEST_AT_ONCE, MANY_AT_ONCE, VALUES_AT_ONCE, bare
+from isthmus.inference.dense import bare
+from isthmus.inference.ways import BATCH, FEW_AT_ONCE, FEWEST_AT_ONCE, MANY_AT_ONCE, VALUES_AT_ONCE
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.model.build import build
 from isthmus.numerics.threads import torch_threads
@@ -165,54 +166,52 @@ def test_rows_too_wide_for_a_cache_are_not_taken_many_at_once() -> None:
 
 def test_where_more_rows_at_once_give_other_bits_they_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     found = model(13, **DENSE["odd"])
-    expected, own = results(found, 13), dense.linear
-    dense._ways.cache_clear()
+    expected, own = results(found, 13), ways.linear
+    ways._ways.cache_clear()
 
     def in_another_order(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         return own(x, weight, bias) if len(x) == BATCH else own(x, weight, bias) + 1e-6
 
     with monkeypatch.context() as patch:
-        patch.setattr(dense, "linear", in_another_order)
-        patch.setattr(dense, "large_product", in_another_order)
+        patch.setattr(ways, "linear", in_another_order)
+        patch.setattr(ways, "large_product", in_another_order)
         straight = bare(found.module, AutoencoderModule.encode, N_ROWS)
         assert straight is not None
         assert straight.n_at_once == BATCH
         for once, before in zip(results(found, 13), expected, strict=True):
             assert once.tobytes() == before.tobytes()
-    dense._ways.cache_clear()
+    ways._ways.cache_clear()
 
 
-@pytest.mark.skipif(
-    not dense.is_large(FEW_AT_ONCE, 64, 64), reason="PyTorch has but one library for products"
-)
+@pytest.mark.skipif(not ways.is_large(FEW_AT_ONCE, 64, 64), reason="PyTorch has but one library for products")
 def test_where_onednn_was_switched_off_since_it_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     found = model(64, network=Dense((64,)))
     many = ArraySource(np.tile(some(64), (2, 1)))
     expected = found.encode(many)
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
-    monkeypatch.setattr(dense, "large_product", lambda *_: pytest.fail("oneDNN's"))
+    monkeypatch.setattr(ways, "large_product", lambda *_: pytest.fail("oneDNN's"))
     assert found.encode(many).tobytes() == expected.tobytes()
 
 
-@pytest.mark.skipif(not dense.is_large(BATCH, 256, 256), reason="PyTorch has but one library for products")
+@pytest.mark.skipif(not ways.is_large(BATCH, 256, 256), reason="PyTorch has but one library for products")
 def test_a_large_layer_leaves_onednn_once_it_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     found, source = model(256, network=Dense((256,))), ArraySource(some(256)[:40])
     before = found.encode(source)
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
-    monkeypatch.setattr(dense, "large_product", lambda *_: pytest.fail("oneDNN's"))
+    monkeypatch.setattr(ways, "large_product", lambda *_: pytest.fail("oneDNN's"))
     assert np.allclose(found.encode(source), before, atol=1e-5)
 
 
 def test_few_rows_ask_nothing_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, asked, tried = model(13, **DENSE["odd"]), list[int](), dense._tried
-    monkeypatch.setattr(dense, "_tried", lambda how, *args: asked.append(how.n_rows) or tried(how, *args))
-    dense._ways.cache_clear()
+    found, asked, tried = model(13, **DENSE["odd"]), list[int](), ways._tried
+    monkeypatch.setattr(ways, "_tried", lambda how, *args: asked.append(how.n_rows) or tried(how, *args))
+    ways._ways.cache_clear()
     found.encode(ArraySource(some(13)[:FEWEST_AT_ONCE]))
     assert set(asked) == {FEWEST_AT_ONCE}
     asked.clear()
     found.encode(ArraySource(some(13)[: FEWEST_AT_ONCE + 1]))
     assert not asked
-    dense._ways.cache_clear()
+    ways._ways.cache_clear()
 
 
 @pytest.mark.parametrize("width", [13, 784])

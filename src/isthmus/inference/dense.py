@@ -9,45 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from isthmus.inference.aligned import ALIGNED, ENOUGH, FEW, filled, lengthened
+from isthmus.inference.ways import BATCH, HUGE, Product, Size, Way, Ways, ways_of
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.networks.base import Activated
 from isthmus.networks.dense import DenseDecoder, DenseEncoder, TiedLinear
 from isthmus.networks.linear import Linear
 from isthmus.numerics.activations import ACTIVATIONS
-from isthmus.numerics.products import is_large, large_product
-from isthmus.numerics.randomness import Randomness
-from isthmus.numerics.threads import torch_threads
+from isthmus.numerics.products import is_large
 from isthmus.shapes import Shape
-
-BATCH = 128
-"""Rows a batch: a shorter one might compute other last bits. The last one is padded."""
-FEWEST_AT_ONCE = 16
-"""Rows of a batch where there are no more, and their bits are those of a whole one."""
-FEW_AT_ONCE, MANY_AT_ONCE = 2048, 8192
-"""Rows that are multiplied at once where that gives the bits of their batches, of some rows and of many."""
-HUGE = (1 << 20, 1 << 10, 1 << 10)
-"""A product that is large wherever one can be."""
-VALUES_AT_ONCE = 1 << 21
-"""Of the widest layer, at most."""
-MOST_TRIED = 1 << 21
-"""Weights of a layer of which ways are tried, at most: with more the trial would take longer than it spares."""
-PIECES = 4
-"""Of as many rows at once, for each thread, before they are taken: so that none waits long for the last."""
 
 KNOWN = (DenseEncoder, DenseDecoder, nn.ModuleList, Linear, TiedLinear, Activated)
 """Modules that a half is made of."""
 
 Step = Callable[[Tensor], Tensor]
-Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 class Pass(NamedTuple):
@@ -92,20 +74,8 @@ class Bare(NamedTuple):
     """Whether that is done on one thread, so that others may run others."""
 
 
-class _Size(NamedTuple):
-    """Of a layer whose weight is filled up."""
-
-    n_in: int
-    n_out: int
-    """More than its own where it is made wider."""
-    is_large: bool
-    """Whether a batch's product is."""
-    has_bias: bool
-    """Or it is added to the outputs that are its own."""
-
-
 class _Layer(NamedTuple):
-    size: _Size
+    size: Size
     weight: Tensor
     """Its own."""
     bias: Tensor
@@ -119,25 +89,6 @@ class _Half(NamedTuple):
     """The activation, written over what it is of where it can be."""
     output_shape: Shape | None = None
     """Of a decoder."""
-
-
-class _AtOnce(NamedTuple):
-    """How many rows are multiplied at once."""
-
-    n_rows: int
-    is_alone: bool
-    """Whether that is done on one thread, so that others may multiply others."""
-
-
-class _Way(NamedTuple):
-    """How rows are multiplied with a layer's weight."""
-
-    product: Product
-    is_filled: bool
-    """Whether both are filled up for it."""
-
-
-_Ways = dict[_Size, _Way]
 
 
 def bare(  # noqa: PLR0911
@@ -171,7 +122,7 @@ def bare(  # noqa: PLR0911
     halves = [half for half in map(_half, wanted) if half is not None]
     if len(halves) < len(wanted):
         return None
-    how, ways = _ways_of([layer.size for half in halves for layer in half.layers], n_rows)
+    how, ways = ways_of([layer.size for half in halves for layer in half.layers], n_rows)
     fill = lengthened if how.is_alone else filled
     runs = [_run(half, ways) for half in halves]
     encode, decode = runs[0], runs[-1]
@@ -205,59 +156,6 @@ def _of_passes(
     # Of what is left over, vector instructions would leave numbers to others, which round otherwise.
     x = lengthened(x, outputs.shape[0] - n_rows)
     return of.function(module, Pass(x, code, outputs))[:n_rows]
-
-
-@cache
-def _ways(at_once: _AtOnce, sizes: Sequence[_Size], threads: int, has_two: bool) -> _Ways | None:
-    """How layers multiply so many rows with the bits that batches have on ``threads``; None where one has no way.
-
-    ``has_two``: of PyTorch's libraries for products there are two, see :func:`is_large`.
-    """
-    if at_once == (BATCH, False):
-        return {size: _of_batch(size) for size in sizes}
-    widest, largest = max(max(size[:2]) for size in sizes), max(size.n_in * size.n_out for size in sizes)
-    if at_once.n_rows * widest > VALUES_AT_ONCE or largest > MOST_TRIED:
-        return None
-    found = _Ways()
-    for size in sizes:
-        ways = [_Way(linear, True)]
-        if has_two and at_once.is_alone and is_large(at_once.n_rows, size.n_in, size.n_out):
-            # This one does not mind where rows begin.
-            ways = [_Way(large_product, False), _Way(large_product, True), *ways]
-        elif size.is_large:
-            ways.append(_of_batch(size))
-        way = _tried(at_once, size, ways, threads)
-        if way is None:
-            return None
-        found[size] = way
-    return found
-
-
-def _of_batch(size: _Size) -> _Way:
-    return _Way(large_product if size.is_large else linear, True)
-
-
-def _tried(at_once: _AtOnce, size: _Size, ways: Sequence[_Way], threads: int) -> _Way | None:
-    """Which way gives so many rows the bits that a batch of filled rows has on ``threads``, or None.
-
-    Fewer rows or more might be cut up otherwise, and their sums be taken in another order: whether they are, is tried.
-    Where they are multiplied on one thread, so are batches behind them.
-    """
-    n_rows, is_alone = at_once
-    chance, of_batch = Randomness(size.n_in, "products", size.n_out, threads), _of_batch(size)
-    shapes = (max(n_rows, BATCH), size.n_in), (size.n_out, size.n_in), (size.n_out,)
-    x, weight, some = (chance.at(i).normal(shape) for i, shape in enumerate(shapes))
-    bias, full, full_weight = some if size.has_bias else None, filled(x), filled(weight)
-
-    def in_parts(way: _Way, n: int) -> Tensor:
-        rows, by = (full, full_weight) if way.is_filled else (x, weight)
-        return torch.cat([way.product(part, by, bias) for part in rows.split(n)])
-
-    expected = in_parts(of_batch, BATCH)
-    with torch_threads(1 if is_alone else threads):
-        if is_alone and not torch.equal(in_parts(of_batch, BATCH), expected):
-            return None
-        return next((way for way in ways if torch.equal(in_parts(way, n_rows), expected)), None)
 
 
 def _is_plain(part: nn.Module) -> bool:
@@ -310,7 +208,7 @@ def _half(half: nn.Module) -> _Half | None:
         n_out, n_in = weight.shape
         large = is_large(BATCH, n_in, n_out)
         is_wider = not large and n_out in FEW
-        layers.append(_Layer(_Size(n_in, ENOUGH if is_wider else n_out, large, not is_wider), weight, bias))
+        layers.append(_Layer(Size(n_in, ENOUGH if is_wider else n_out, large, not is_wider), weight, bias))
     known = ACTIVATIONS[activation.name]
     bend = known.in_place if activation.function is known.function else None
     found = _Half(
@@ -340,33 +238,7 @@ def _kept_of(half: DenseEncoder | DenseDecoder, found: _Half) -> _Kept:
     return _Kept(found, tuple(hooks), tuple(holders), sum(map(len, holders)), tuple(held), is_large(*HUGE))
 
 
-def _ways_of(sizes: Sequence[_Size], n_rows: int) -> tuple[_AtOnce, dict[int, _Ways]]:
-    """How many of ``n_rows`` may be multiplied at once; and how layers do it, by the number of rows."""
-    if n_rows <= FEWEST_AT_ONCE:
-        choices = [_AtOnce(FEWEST_AT_ONCE, False)]
-    elif n_rows < FEW_AT_ONCE:
-        choices = []
-    elif any(size.is_large for size in sizes):
-        choices = [_AtOnce(BATCH, True)]  # of which more would be no faster, and take memory
-    elif n_rows < PIECES * torch.get_num_threads() * MANY_AT_ONCE:
-        choices = [_AtOnce(FEW_AT_ONCE, True)]
-    else:
-        choices = [_AtOnce(MANY_AT_ONCE, True), _AtOnce(FEW_AT_ONCE, True)]
-    key, threads, has_two = tuple(sizes), torch.get_num_threads(), is_large(*HUGE)
-    for at_once in choices:
-        own, of_batches = (
-            _ways(each, key, threads, has_two)
-            for each in (at_once, at_once._replace(n_rows=BATCH) if at_once.is_alone else at_once)
-        )
-        if own is not None and of_batches is not None:
-            return at_once, {at_once.n_rows: own} | ({BATCH: of_batches} if at_once.is_alone else {})
-    batch = _AtOnce(BATCH, False)
-    own = _ways(batch, key, threads, has_two)
-    assert own is not None
-    return batch, {BATCH: own}
-
-
-def _run(half: _Half, ways: dict[int, _Ways]) -> Step:
+def _run(half: _Half, ways: dict[int, Ways]) -> Step:
     """The pass of so many rows as there are ways for."""
     bend, shape = half.bend, half.output_shape
     calls = {n: [_multiplied(layer, own[layer.size]) for layer in half.layers] for n, own in ways.items()}
@@ -387,7 +259,7 @@ def _run(half: _Half, ways: dict[int, _Ways]) -> Step:
 
 
 def _multiplied(
-    layer: _Layer, way: _Way
+    layer: _Layer, way: Way
 ) -> tuple[Product, bool, Tensor, tuple[int, ...] | None, Tensor, bool]:
     """A product, whether its rows are filled up, the weight and what is missing of it, the bias, and if it is apart."""
     size, weight, bias = layer

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from isthmus.artifact import FittedModel
 from isthmus.errors import DataError, ParameterError
 from isthmus.inference.aligned import AlignedRows, lengthened
-from isthmus.inference.dense import BATCH, Bare, bare
+from isthmus.inference.dense import Bare, bare
 from isthmus.inference.side_by_side import side_by_side
+from isthmus.inference.ways import BATCH
 from isthmus.model.autoencoder import AutoencoderModule
 from isthmus.numerics.randomness import Randomness
 from isthmus.preprocessing.classes import class_numbers, class_words, labels_of
