@@ -20,10 +20,8 @@ from isthmus.likelihoods.mixed import SMALLEST_SCALE, Mixed
 from isthmus.likelihoods.squared_error import SquaredError
 from isthmus.training.dense_calls import Call, aten
 
-FORWARDS: dict[type[Any], Any] = {
-    each: each.forward for each in (SquaredError, Bernoulli, Mixed)
-}  # fmt: skip
-"""Those that are written out here, and what they are called for: somebody may have put another in its place."""
+FORWARDS: dict[type[Any], Any] = {each: each.forward for each in (SquaredError, Bernoulli, Mixed)}
+"""What is written out here, of each likelihood: somebody may have put another in its place."""
 LOW = -1e30
 """The logit of a category that is none: finite, for times a weight of 0 it is to be 0."""
 
