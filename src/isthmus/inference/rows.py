@@ -245,6 +245,7 @@ class Inference:
             if len(parts) == 1:
                 own = self._found(ready(read(rows), rows), straight, function, told(rows)).numpy()
                 return np.array(own, np.float32, order="C")  # for it is a part of memory for whole batches
+            # By numpy, whose memory comes in large pages: PyTorch's is given page by page, each time anew.
             result, reading = torch.from_numpy(np.empty((n_rows, *shape), np.float32)), Lock()
 
             def put(part: slice) -> None:

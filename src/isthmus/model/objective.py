@@ -113,11 +113,11 @@ def evaluate(
     x = model.target(x, randomness.at("target"))
     shown = x
     balance = model.likelihood.balance()
-    value_weight = _weighed(None if balance is None else balance[None], value_weight)
+    value_weight = _both(None if balance is None else balance[None], value_weight)
     if model.corruption is not None:
         chance = randomness.at("corruption")
         shown = model.corrupted(x, chance, progress)
-        value_weight = _weighed(emphasised(model.corruption, x, chance, progress), value_weight)
+        value_weight = _both(emphasised(model.corruption, x, chance, progress), value_weight)
     trace = None
     if any(penalty.reads_trace for _, penalty in model.named_penalties()):
         trace = model.encoder.dense_trace(shown)
@@ -172,8 +172,8 @@ def evaluate(
     return Objective(sum(shared, start=per_example.mean()), terms, per_example)
 
 
-def _weighed(by: Tensor | None, value_weight: Tensor | None) -> Tensor | None:
-    """What values count, once they are weighed by another weight too."""
+def _both(by: Tensor | None, value_weight: Tensor | None) -> Tensor | None:
+    """What values count by two weights, either of which may be none."""
     if by is None or value_weight is None:
         return value_weight if by is None else by
     return by * value_weight

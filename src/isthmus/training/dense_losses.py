@@ -30,6 +30,24 @@ MeanLoss = Callable[[int], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
+class Outputs:
+    """The outputs of a batch of some size, and what is beside them."""
+
+    outputs: Tensor
+    x: Tensor
+    """What they are to be."""
+    gradient: Tensor
+    """Where theirs belongs."""
+    missing: Tensor | None
+    """Where x is a gap."""
+    emphasis: Tensor | None
+    """What each value counts besides."""
+    n_rows: int
+    axis: int
+    """Along which values lie."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """What stands behind the outputs of a batch of some size."""
 
@@ -51,20 +69,11 @@ class PlainLoss:
         self.slope = 1.0 if bernoulli else 2.0
         """Of a value's loss, by what its output is beyond the input: (sigmoid) a - x for the log loss, 2 (a - x)."""
 
-    def ending(
-        self,
-        outputs: Tensor,
-        x: Tensor,
-        gradient: Tensor,
-        missing: Tensor | None,
-        emphasis: Tensor | None,
-        n_rows: int,
-        *,
-        axis: int,
-    ) -> Ending:
-        """Of outputs and what they are to be; ``gradient`` is ``outputs``, nothing is missing or counts less."""
-        assert gradient is outputs
-        assert missing is emphasis is None
+    def ending(self, of: Outputs) -> Ending:
+        """Where the gradient is the outputs' own memory, and nothing is missing or counts less."""
+        outputs, x, n_rows, axis = of.outputs, of.x, of.n_rows, of.axis
+        assert of.gradient is outputs
+        assert of.missing is of.emphasis is None
         scale = torch.tensor(self.slope / n_rows)
         calls: list[Call] = [partial(outputs.sub_, x), partial(outputs.mul_, scale)]
         if self._bernoulli:
@@ -110,28 +119,16 @@ class MixedLoss:
     def __init__(self, likelihood: Mixed, scale_gradient: Tensor | None) -> None:
         self._likelihood, self._scale_gradient = likelihood, scale_gradient
 
-    def ending(
-        self,
-        outputs: Tensor,
-        x: Tensor,
-        gradient: Tensor,
-        missing: Tensor | None,
-        emphasis: Tensor | None,
-        n_rows: int,
-        *,
-        axis: int,
-    ) -> Ending:
-        """Of outputs and what they are to be, of a batch.
-
-        ``missing`` says where that is a gap, and x is 0 there, ``emphasis`` what each value counts besides.
-        """
+    def ending(self, of: Outputs) -> Ending:
+        """Where x is 0 at gaps."""
+        outputs, missing, emphasis, axis = of.outputs, of.missing, of.emphasis, of.axis
         mixed = self._likelihood
         balance = mixed.balance()
         each = torch.ones(outputs.shape[axis]) if balance is None else balance.flatten().clone()
         if mixed.log_scale is None:
             each[mixed.numbers] *= 2
         weight = torch.zeros_like(outputs)
-        weight.narrow(1 - axis, 0, n_rows).copy_(each.unsqueeze(1 - axis) / n_rows)
+        weight.narrow(1 - axis, 0, of.n_rows).copy_(each.unsqueeze(1 - axis) / of.n_rows)
         calls, losses = list[Call](), list[Callable[[], Tensor]]()
         moves = missing is not None or emphasis is not None
         if moves:
@@ -143,7 +140,7 @@ class MixedLoss:
             )
         if missing is not None:
             calls.append(partial(weight.masked_fill_, missing, 0.0))
-        values = _Values(outputs, x, weight, gradient, axis, moves)
+        values = _Values(outputs, of.x, weight, of.gradient, axis, moves)
         for places, part in (
             (mixed.numbers, self._squares if mixed.log_scale is None else self._densities),
             (mixed.booleans, _log_losses),

@@ -26,7 +26,7 @@ from isthmus.training.dense_calls import (
     rounded_up,
     rows_are_large,
 )
-from isthmus.training.dense_losses import Loss, MeanLoss
+from isthmus.training.dense_losses import Loss, MeanLoss, Outputs
 from isthmus.training.dense_terms import Contraction, Drawn, Term
 
 COLUMNS = 8
@@ -134,7 +134,7 @@ def by_rows(
         a, outwards = bent, of_bent
     emphasis = torch.empty_like(clean) if emphasised else None
     assert outwards is not None
-    ending = loss.ending(a, clean, outwards, missing, emphasis, n_rows, axis=1)
+    ending = loss.ending(Outputs(a, clean, outwards, missing, emphasis, n_rows, axis=1))
     may_be_short = not stays and term is None and ending.scale is not None
     return Plan(
         Room(shown.unflatten(1, tuple(sample_shape)), shown),
@@ -204,7 +204,7 @@ def by_units(
         outwards = of_output
     assert outwards is not None
     emphasis = torch.ones_like(clean) if emphasised else None
-    ending = loss.ending(a, clean, outwards, missing, emphasis, n_rows, axis=0)
+    ending = loss.ending(Outputs(a, clean, outwards, missing, emphasis, n_rows, axis=0))
     if n_rows < n_columns:
         ending.calls.append(outwards[:, n_rows:].zero_)
     rooms = [

@@ -109,14 +109,23 @@ class Draw:
             ),
             partial(torch.addcmul, of_h, mean, self._share, out=of_mean),
         ]
-        if not axis and n_rows < h.shape[1]:
-            backwards.append(of_pre_code[:, n_rows:].zero_)
-        return Drawn(
-            noise if axis else noise[:, :n_rows].t(),
-            lambda: sums[..., rows].sum().div_(2 * n_rows),
-            forwards,
-            backwards,
-        )
+        backwards += _none_behind(of_pre_code, n_rows, axis)
+        rate = partial(_mean_rate, sums[..., rows], n_rows)
+        return Drawn(_by_rows(noise, n_rows, axis), rate, forwards, backwards)
+
+
+def _mean_rate(sums: Tensor, n_rows: int) -> Tensor:
+    return sums.sum().div_(2 * n_rows)
+
+
+def _none_behind(gradient: Tensor, n_rows: int, axis: int) -> list[Call]:
+    """What sets the gradient of columns behind the rows to 0, where there are some."""
+    return [] if axis or n_rows == gradient.shape[1] else [gradient[:, n_rows:].zero_]
+
+
+def _by_rows(noise: Tensor, n_rows: int, axis: int) -> Tensor:
+    """``(rows, size)``, wherever units lie."""
+    return noise if axis else noise[:, :n_rows].t()
 
 
 class Noise:
@@ -161,19 +170,17 @@ class Noise:
         bent, of_bent, rest, moved = (torch.empty_like(h) for _ in range(4))
         noise = torch.zeros_like(h)
         along = 1 - axis
-        rows = [each.narrow(along, 0, n_rows) for each in (bent, rest, moved)]
         mean, spread, pull = (torch.empty_like(h.narrow(along, 0, 1)) for _ in range(3))
         name = self._code.activation_name
         if name == "identity":
             bent, of_bent = pre_code, of_pre_code
-            rows[0] = pre_code.narrow(along, 0, n_rows)
         else:
             forwards.append(BENT[name][0](pre_code, bent))
         forwards += [
-            partial(torch.mean, rows[0], along, keepdim=True, out=mean),
+            partial(torch.mean, bent.narrow(along, 0, n_rows), along, keepdim=True, out=mean),
             partial(torch.sub, bent, mean, out=rest),
             partial(torch.mul, rest, rest, out=moved),
-            partial(torch.mean, rows[2], along, keepdim=True, out=spread),
+            partial(torch.mean, moved.narrow(along, 0, n_rows), along, keepdim=True, out=spread),
             spread.sqrt_,
             partial(torch.mul, spread, self._share, out=pull),
             partial(torch.addcmul, bent, noise, pull, out=h),
@@ -188,9 +195,8 @@ class Noise:
         ]
         if name != "identity":
             backwards.append(BENT[name][1](of_bent, pre_code, bent, of_pre_code))
-        if not axis and n_rows < h.shape[1]:
-            backwards.append(of_pre_code[:, n_rows:].zero_)
-        return Drawn(noise if axis else noise[:, :n_rows].t(), None, forwards, backwards)
+        backwards += _none_behind(of_pre_code, n_rows, axis)
+        return Drawn(_by_rows(noise, n_rows, axis), None, forwards, backwards)
 
 
 class Contraction:
