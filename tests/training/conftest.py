@@ -1,4 +1,4 @@
-"""What tests of training share: a person who stops one, and keeps where it stood."""
+"""What tests of training share: a person who stops one, and keeps where it stood; a step beside its twin's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable
 
 import pytest
+import torch
 
+from isthmus.model.objective import Cost, Objective
 from isthmus.training.state import Keeper, State
 
 
@@ -35,3 +37,16 @@ class Stopping(Keeper):
 @pytest.fixture
 def stopping() -> type[Stopping]:
     return Stopping
+
+
+def _same_terms(found: Cost, expected: Objective) -> None:
+    torch.testing.assert_close(found.loss, expected.loss.detach(), rtol=1e-5, atol=1e-5)
+    assert list(found.terms) == list(expected.terms)
+    for name, term in expected.terms.items():
+        torch.testing.assert_close(found.terms[name], term.detach(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture
+def same_terms() -> Callable[[Cost, Objective], None]:
+    """Asserts that the loss and the terms of a step are those of an objective."""
+    return _same_terms
